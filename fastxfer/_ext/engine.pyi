@@ -1,0 +1,26 @@
+"""Native threads that carry any number of transfers to their end."""
+
+from fastxfer._ext.xfer import Transfer
+
+class Engine:
+    """A few native threads around epoll (elsewhere: a thread per transfer) that drive transfers without the GIL.
+
+    Safe to use from several threads. In a forked child an engine is closed; make a new one.
+    """
+
+    def __init__(self, threads: int = 2) -> None: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def active(self) -> int:
+        """Transfers submitted and not yet handed back."""
+    @property
+    def closed(self) -> bool: ...
+    def fileno(self) -> int:
+        """A descriptor that is readable while finished transfers wait to be collected."""
+    def submit(self, transfer: Transfer) -> None:
+        """Take *transfer* over. RuntimeError when closed or when the transfer was already started elsewhere."""
+    def completed(self) -> list[Transfer]:
+        """The transfers finished since the last call, without waiting."""
+    def close(self) -> None:
+        """Cancel what is under way, collect nothing more, and join the threads. Idempotent."""

@@ -1,0 +1,1 @@
+"""Pure-Python twins of the compiled modules: their specification and their portable fallback."""

@@ -1,0 +1,59 @@
+"""Which implementation of a core module is used, and what both must offer.
+
+``FASTXFER_PURE=1`` takes the pure twin of every module, ``FASTXFER_PURE=crc32,xfer`` of those named.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from types import ModuleType
+
+CONTRACT: dict[str, tuple[str, ...]] = {
+    "crc32": ("copy_crc32", "crc32", "crc32_combine", "implementation"),
+    "wire": (),
+    "buffers": ("Buffer", "BufferPool"),
+    "ftpwire": (),
+    "xfer": (
+        "FRAMING_FASTDFS",
+        "FRAMING_NONE",
+        "FRAMING_RAW",
+        "RateLimit",
+        "Transfer",
+        "exchange",
+    ),
+    "engine": ("Engine",),
+}
+"""The names that the compiled module and its pure twin both have, by module."""
+
+
+class PureFallbackWarning(RuntimeWarning):
+    """A compiled module could not be imported; its slower pure twin is used."""
+
+
+def pure_wanted(name: str) -> bool:
+    """Whether the environment asks for the pure twin of *name*."""
+    setting = os.environ.get("FASTXFER_PURE", "")
+    return setting == "1" or name in setting.split(",")
+
+
+def implementation(name: str) -> ModuleType:
+    """Import the compiled module *name*, or its pure twin where that is asked for or all there is."""
+    if not pure_wanted(name):
+        try:
+            return importlib.import_module(f"fastxfer._ext.{name}")
+        except ImportError as error:
+            warnings.warn(
+                f"fastxfer._ext.{name} cannot be imported ({error}); the slower pure-Python twin is used. "
+                "In a source tree, build it with: python setup.py build_ext --inplace",
+                PureFallbackWarning,
+                stacklevel=2,
+            )
+    return importlib.import_module(f"fastxfer._pure.{name}")
+
+
+def select(name: str) -> dict[str, object]:
+    """The contract's names of module *name*, from the implementation in force."""
+    module = implementation(name)
+    return {attribute: getattr(module, attribute) for attribute in CONTRACT[name]}

@@ -1,0 +1,14 @@
+"""Pools of aligned reusable buffers: see ``fastxfer/_ext/buffers.pyi``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastxfer.core._choose import select
+
+__all__ = ["Buffer", "BufferPool"]
+
+if TYPE_CHECKING:
+    from fastxfer._ext.buffers import Buffer, BufferPool
+else:
+    globals().update(select("buffers"))

@@ -1,0 +1,74 @@
+"""Builds the native core; every module of it has a pure-Python twin, so a failed build only costs speed.
+
+Environment:
+    FASTXFER_NO_NATIVE=1        build no extension at all
+    FASTXFER_REQUIRE_NATIVE=1   a failing extension fails the build
+    FASTXFER_SANITIZE=1         AddressSanitizer and UBSan
+    FASTXFER_COVERAGE=1         line tracing for coverage of the .pyx files
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+POSIX_MODULES = {"xfer", "engine"}
+SOURCES = {
+    "crc32": ["crc32.c"],
+    "wire": [],
+    "buffers": [],
+    "ftpwire": [],
+    "xfer": ["transfer.c", "crc32.c"],
+    "engine": ["engine.c", "transfer.c", "crc32.c"],
+}
+DIRECTIVES = {"language_level": 3, "freethreading_compatible": True}
+
+
+def switch(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0")
+
+
+def extensions() -> list[Extension]:
+    if switch("FASTXFER_NO_NATIVE"):
+        return []
+    try:
+        from Cython.Build import cythonize
+    except ImportError:
+        if switch("FASTXFER_REQUIRE_NATIVE"):
+            raise
+        print("warning: Cython is missing; fastxfer is installed without its native core", file=sys.stderr)
+        return []
+    compile_args = (
+        [] if os.name == "nt" else ["-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+    )
+    link_args: list[str] = []
+    macros: list[tuple[str, str | None]] = []
+    directives = dict(DIRECTIVES)
+    if switch("FASTXFER_SANITIZE"):
+        sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+        compile_args = ["-O1", "-g", "-fno-omit-frame-pointer", *sanitize]
+        link_args = sanitize
+    if switch("FASTXFER_COVERAGE"):
+        directives["linetrace"] = True
+        macros = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
+    modules = [
+        Extension(
+            f"fastxfer._ext.{name}",
+            [f"_ext/{name}.pyx", *(f"_ext/src/{source}" for source in sources)],
+            include_dirs=["_ext/src"],
+            depends=[str(header) for header in Path("_ext/src").glob("*.h")],
+            define_macros=macros,
+            extra_compile_args=compile_args,
+            extra_link_args=link_args,
+            optional=not switch("FASTXFER_REQUIRE_NATIVE"),
+        )
+        for name, sources in SOURCES.items()
+        if (os.name == "posix" or name not in POSIX_MODULES) and Path(f"_ext/{name}.pyx").exists()
+    ]
+    return cythonize(modules, compiler_directives=directives, include_path=["."])
+
+
+setup(ext_modules=extensions())
