@@ -1,4 +1,4 @@
-from collections.abc import Buffer
+from typing_extensions import Buffer
 
 def crc32(data: Buffer, value: int = 0, /) -> int:
     """CRC-32 (IEEE 802.3, zlib's) of *data*, continuing from *value*; the GIL is released on large buffers."""

@@ -1,7 +1,9 @@
 """One movement of bytes over one socket, as a state machine that is advanced, run, or handed to an engine."""
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
+
+from typing_extensions import Buffer
 
 FRAMING_NONE: Final[int]
 """Nothing is received: the transfer ends when the last byte has been handed to the kernel."""
@@ -20,8 +22,8 @@ class Transfer:
     """First everything that is to be sent, then everything that is to be received, over one socket.
 
     The socket must be non-blocking and stay open until the transfer is done. Deadlines count from the moment the
-    transfer is first advanced, run or submitted. While a body is being sent under ``FRAMING_FASTDFS`` the socket is watched:
-    a reply that comes early stops the sending (``early`` is then true and the connection must be closed).
+    transfer is first advanced, run or submitted. While a body is being sent under ``FRAMING_FASTDFS`` the socket is
+    watched: a reply that comes early stops the sending (``early`` is then true: close the connection).
 
     Args:
         fd: descriptor of the connected, non-blocking socket.
@@ -32,7 +34,7 @@ class Transfer:
         framing: one of the FRAMING constants: what is received after the last byte has been sent.
         recv_into: writable buffer that takes the body. A longer body is EMSGSIZE.
         recv_fd: descriptor that takes the body instead (a file); -1 for none.
-        recv_offset: where in that file the body begins, bytes; -1 writes at the file position (for pipes, O_APPEND).
+        recv_offset: where in that file the body begins, bytes; -1 writes at the file position (pipes, O_APPEND).
         recv_count: exact body length wanted; -1: whatever the header says, or (RAW) until the peer closes.
         recv_limit: longest body accepted when neither ``recv_into`` nor ``recv_fd`` is given, bytes.
         relay_fd: FRAMING_RAW only: a connected non-blocking socket that takes the body (splice); -1 for none.
@@ -93,15 +95,15 @@ class Transfer:
         """The reply came before all had been sent: close the connection."""
     @property
     def done(self) -> bool:
-        """Finished, well or badly. A body whose status is not 0 is drained or, if large, left (``early`` is true)."""
+        """Finished, well or badly. The body of an error reply is drained."""
     @property
     def error(self) -> int:
         """0, or the errno that ended the transfer.
 
         ETIMEDOUT: deadline or idle timeout; ECANCELED: cancelled; ECONNRESET or EPIPE: the peer went away
-        (ECONNRESET also where it closed before the whole body came); EPROTO: not a reply, negative length, or a length other
-        than ``recv_count``; EMSGSIZE: body over ``recv_limit`` or ``recv_into``; EIO: the file to be sent was shorter than ``send_count``; anything
-        else: from the operating system (ENOSPC, EBADF …).
+        (ECONNRESET also where it closed before the whole body came); EPROTO: not a reply, negative length, or a
+        length other than ``recv_count``; EMSGSIZE: body over ``recv_limit`` or ``recv_into``; EIO: the file to be
+        sent was shorter than ``send_count``; anything else: from the operating system (ENOSPC, EBADF …).
         """
     @property
     def error_side(self) -> str:
