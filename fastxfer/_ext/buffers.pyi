@@ -1,7 +1,3 @@
-from typing import Any
-
-from typing_extensions import Buffer as Readable
-
 class Buffer:
     """An aligned, reusable piece of memory from a pool; slices keep it out of the pool until the last one dies."""
 
