@@ -1,0 +1,70 @@
+# Everything runs in a virtual environment of the tree's own; only Python and a C compiler are needed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: demo test test-pure test-fallbacks sanitize lint types bench bench-full screenshots dist clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+# Stamped by the files that decide what is compiled and installed.
+NATIVE = $(wildcard _ext/*.pyx _ext/src/* fastxfer/_ext/*.pxd)
+$(VENV)/.installed: $(BIN)/python pyproject.toml setup.py $(NATIVE)
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group test
+	@touch $@
+
+$(VENV)/.lint: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group lint
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.installed pyproject.toml
+	$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/fastxfer demo
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+test-pure: $(VENV)/.installed
+	FASTXFER_PURE=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# Each single fallback forced: no CPU instructions for CRC-32, no sendfile, no splice, no epoll, each pure twin.
+FALLBACKS = FASTXFER_CRC32=table FASTXFER_CRC32=pclmul FASTXFER_NO_SENDFILE=1 FASTXFER_NO_SPLICE=1 FASTXFER_NO_EPOLL=1 \
+	FASTXFER_PURE=crc32 FASTXFER_PURE=wire FASTXFER_PURE=buffers FASTXFER_PURE=ftpwire FASTXFER_PURE=xfer,engine \
+	FASTXFER_PURE=engine
+test-fallbacks: $(VENV)/.installed
+	set -e; for fallback in $(FALLBACKS); do echo "== $$fallback"; \
+		env $$fallback $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests; done
+
+sanitize: $(VENV)/.installed
+	PATH="$(abspath $(BIN)):$$PATH" bash tests/sanitize.sh
+
+lint: $(VENV)/.installed $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint _ext fastxfer/_ext
+
+types: $(VENV)/.installed $(VENV)/.lint
+	$(BIN)/mypy
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.macro --short
+
+bench-full: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.macro --full
+
+screenshots: $(VENV)/.installed
+	$(BIN)/python -m tests.web.screenshots
+
+dist: $(BIN)/python
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+	find . -name '*.so' -not -path './.git/*' -delete
