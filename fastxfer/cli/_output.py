@@ -1,0 +1,63 @@
+"""Where commands put their results: rich text for people, one JSON document for scripts.
+
+Results go to standard output, progress and errors to standard error, so that output may be piped.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Output:
+    """The output of one run of a command."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.console = Console(soft_wrap=True, highlight=False)
+        self.progress_console = Console(stderr=True, highlight=False)
+
+    @property
+    def live(self) -> bool:
+        """Whether a moving display makes sense: a person looks at a terminal."""
+        return not self.as_json and self.progress_console.is_terminal
+
+    def result(self, document: Any, text: Any = None) -> None:
+        """Show a result: *document* as JSON, or *text* (a string or anything rich can render)."""
+        if self.as_json:
+            self.json_line(document)
+        elif text is not None:
+            self.console.print(text, markup=False) if isinstance(text, str) else self.console.print(text)
+
+    def json_line(self, document: Any) -> None:
+        """Write one JSON document as one line."""
+        sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
+
+    def raw(self, data: bytes) -> None:
+        """Write raw bytes to standard output."""
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def warn(self, message: str) -> None:
+        """Tell the user of something that did not stop the command."""
+        click.echo(f"fastxfer: {message}", err=True)
+
+
+def output_option(function: Function) -> Function:
+    """Give a command ``--json`` and pass it an ``output``."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Write results as JSON, one document a line.")
+    @functools.wraps(function)
+    def with_output(*arguments: Any, as_json: bool, **options: Any) -> Any:
+        return function(*arguments, output=Output(as_json), **options)
+
+    return with_output  # type: ignore[return-value]
