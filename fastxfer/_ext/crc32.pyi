@@ -13,7 +13,7 @@ def crc32_combine(first: int, second: int, second_length: int, /) -> int:
     """The CRC-32 of two pieces laid end to end, from the CRC-32 of each and the length of the second."""
 
 def implementation() -> str:
-    """The variant in use: ``vpclmul``, ``pclmul``, ``armv8``, ``table`` or (twin) ``zlib``.
+    """The variant in use: ``vpclmul512``, ``vpclmul``, ``pclmul``, ``armv8``, ``table`` or (twin) ``zlib``.
 
     ``FASTXFER_CRC32`` in the environment forces one of those that the processor has.
     """

@@ -1,0 +1,68 @@
+"""CRC-32 by the quickest means the processor has; see crc32.pyi."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from libc.stdint cimport uint32_t, uint64_t
+
+cdef extern from "crc32.h" nogil:
+    void fx_crc32_init()
+    const char *fx_crc32_name()
+    uint32_t fx_crc32(uint32_t crc, const void *p, size_t n)
+    uint32_t fx_crc32_copy(uint32_t crc, void *dst, const void *src, size_t n)
+    uint32_t fx_crc32_combine(uint32_t a, uint32_t b, uint64_t len2)
+
+# Below this many bytes giving the GIL away costs more than others can gain by it.
+cdef Py_ssize_t NOGIL_THRESHOLD = 65536
+
+fx_crc32_init()
+
+
+cdef uint32_t fold(uint32_t value, const void *p, Py_ssize_t n) noexcept:
+    if n < NOGIL_THRESHOLD:
+        return fx_crc32(value, p, n)
+    with nogil:
+        value = fx_crc32(value, p, n)
+    return value
+
+
+def crc32(data, value=0, /):
+    cdef uint32_t crc = 0
+    cdef Py_buffer view
+    if value is not 0:
+        crc = value & 0xFFFFFFFF
+    if PyBytes_CheckExact(data):
+        return fold(crc, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    crc = fold(crc, view.buf, view.len)
+    PyBuffer_Release(&view)
+    return crc
+
+
+def copy_crc32(target, source, value=0, /):
+    cdef uint32_t crc = value & 0xFFFFFFFF
+    cdef Py_buffer target_view, source_view
+    PyObject_GetBuffer(target, &target_view, PyBUF_WRITABLE)
+    try:
+        PyObject_GetBuffer(source, &source_view, PyBUF_SIMPLE)
+        try:
+            if target_view.len < source_view.len:
+                raise ValueError(f"target of {target_view.len} bytes is smaller than source of {source_view.len}")
+            if source_view.len < NOGIL_THRESHOLD:
+                return fx_crc32_copy(crc, target_view.buf, source_view.buf, source_view.len)
+            with nogil:
+                crc = fx_crc32_copy(crc, target_view.buf, source_view.buf, source_view.len)
+            return crc
+        finally:
+            PyBuffer_Release(&source_view)
+    finally:
+        PyBuffer_Release(&target_view)
+
+
+def crc32_combine(first, second, second_length, /):
+    if second_length < 0:
+        raise ValueError(f"negative length: {second_length}")
+    return fx_crc32_combine(first & 0xFFFFFFFF, second & 0xFFFFFFFF, second_length)
+
+
+def implementation():
+    return fx_crc32_name().decode("ascii")
