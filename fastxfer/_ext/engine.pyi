@@ -5,10 +5,15 @@ from fastxfer._ext.xfer import Transfer
 class Engine:
     """A few native threads around epoll (elsewhere: a thread per transfer) that drive transfers without the GIL.
 
-    Safe to use from several threads. In a forked child an engine is closed; make a new one.
+    With ``threads=0`` there are none: :meth:`completed` itself moves what can be moved, in its caller's thread, and it
+    may hand back transfers that are not done because they turned out to be big: submit those to an engine with threads.
+    That suits many small exchanges beside an event loop.
+
+    A descriptor serves one transfer at a time. Safe to use from several threads. In a forked child an engine is closed; make a new one.
     """
 
-    def __init__(self, threads: int = 2) -> None: ...
+    def __init__(self, threads: int = 2) -> None:
+        """*threads*: 0 to 8."""
     @property
     def threads(self) -> int: ...
     @property
@@ -17,7 +22,7 @@ class Engine:
     @property
     def closed(self) -> bool: ...
     def fileno(self) -> int:
-        """A descriptor that is readable while finished transfers wait to be collected."""
+        """A descriptor that is readable while :meth:`completed` has something to do."""
     def submit(self, transfer: Transfer) -> None:
         """Take *transfer* over. RuntimeError when closed or when the transfer was already started elsewhere."""
     def completed(self) -> list[Transfer]:

@@ -15,8 +15,12 @@ FRAMING_FASTDFS: Final[int]
 class RateLimit:
     """A token bucket, shareable between transfers and threads."""
 
-    def __init__(self, bytes_per_second: float, burst: int = ...) -> None: ...
+    def __init__(self, bytes_per_second: float, burst: int = 0) -> None:
+        """*burst*: bytes that may pass at once after a pause; 0 takes some 50 ms' worth."""
     bytes_per_second: float
+    """May be changed while transfers use it."""
+    @property
+    def burst(self) -> int: ...
 
 class Transfer:
     """First everything that is to be sent, then everything that is to be received, over one socket.
@@ -43,6 +47,7 @@ class Transfer:
         idle_timeout: seconds without a byte moving; None for no limit.
         spin: microseconds to poll busily before sleeping while waiting for a reply (``run`` only).
         limits: token buckets that all bytes pass.
+        zero_copy: False keeps to plain reads and writes (no sendfile, no splice).
         tag: anything; kept as ``tag``.
     """
 
@@ -66,6 +71,7 @@ class Transfer:
         idle_timeout: float | None = None,
         spin: int = 0,
         limits: Sequence[RateLimit] = (),
+        zero_copy: bool = True,
         tag: Any = None,
     ) -> None: ...
 
@@ -92,7 +98,10 @@ class Transfer:
         """The body, where neither ``recv_into``, ``recv_fd`` nor ``relay_fd`` took it; empty until done."""
     @property
     def early(self) -> bool:
-        """The reply came before all had been sent: close the connection."""
+        """The reply came before all had been sent, or more than the reply came: close the connection.
+
+        An early success is not believed: it is EPROTO.
+        """
     @property
     def done(self) -> bool:
         """Finished, well or badly. The body of an error reply is drained."""
@@ -119,10 +128,18 @@ class Transfer:
         """
 
     def cancel(self) -> None:
-        """End it with ECANCELED as soon as its thread looks, from any thread; done transfers are left alone."""
+        """End it with ECANCELED as soon as its thread looks, from any thread; done transfers are left alone.
+
+        The sockets of a transfer that is in ``run`` are shut down: close the connection.
+        """
 
 def exchange(
-    fd: int, request: Buffer, timeout: float | None, spin: int = 0, recv_limit: int = ..., /
+    fd: int,
+    request: Buffer | Sequence[Buffer],
+    timeout: float | None,
+    spin: int = 0,
+    recv_limit: int = ...,
+    /,
 ) -> tuple[int, int, bytes]:
     """One small FastDFS request and its reply in one call: ``(errno, status, body)``.
 
