@@ -45,7 +45,7 @@ CONTRACT: dict[str, tuple[str, ...]] = {
         "upload_request",
         "upload_slave_request",
     ),
-    "buffers": ("Buffer", "BufferPool"),
+    "buffers": ("Buffer", "BufferPool", "PoolStats"),
     "ftpwire": (),
     "xfer": (
         "FRAMING_FASTDFS",

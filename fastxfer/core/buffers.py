@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from fastxfer.core._choose import select
 
-__all__ = ["Buffer", "BufferPool"]
+__all__ = ["Buffer", "BufferPool", "PoolStats"]
 
 if TYPE_CHECKING:
-    from fastxfer._ext.buffers import Buffer, BufferPool
+    from fastxfer._ext.buffers import Buffer, BufferPool, PoolStats
 else:
     globals().update(select("buffers"))
