@@ -1,0 +1,188 @@
+"""What FTP and HTTP share: the tree, the users, the limits, the hooks, the books and the logs of one server."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fastxfer.server import paths
+from fastxfer.server.account import Account
+from fastxfer.server.config import ServerConfig
+from fastxfer.server.filesystem import Filesystem
+from fastxfer.server.guard import Guard, LoginRefusedError
+from fastxfer.server.hooks import Hooks, SessionInfo, TransferInfo
+from fastxfer.server.quota import Quota
+from fastxfer.server.users import Authenticator, Credentials, User
+
+if TYPE_CHECKING:
+    from fastxfer.core.xfer import RateLimit
+
+__all__ = ["Service"]
+
+logger = logging.getLogger("fastxfer.server")
+
+
+class Service:
+    """The part of a server that knows no protocol.
+
+    Args:
+        config: the settings.
+        filesystem: the whole tree that is served.
+        authenticator: who may log in.
+        hooks: listeners for events.
+    """
+
+    def __init__(
+        self, config: ServerConfig, filesystem: Filesystem, authenticator: Authenticator, hooks: Hooks | None = None
+    ) -> None:
+        self.config = config
+        self.filesystem = filesystem
+        self.authenticator = authenticator
+        self.hooks = hooks or Hooks()
+        self.guard = Guard(config.limits)
+        self._ids = itertools.count(1)
+        self._trees: weakref.WeakValueDictionary[tuple[int, str], Filesystem] = weakref.WeakValueDictionary()
+        self._quotas: dict[tuple[str, int, int], Quota] = {}
+        self._server_limits = (_rate_limits(config.rates.download), _rate_limits(config.rates.upload))
+        self._user_limits: dict[tuple[str, int], RateLimit] = {}
+        self._tell_renames = self.hooks.listens("on_rename")
+        self._tell_deletes = self.hooks.listens("on_delete")
+
+    def next_id(self) -> int:
+        """A number for a new session, unique in this process."""
+        return next(self._ids)
+
+    async def authenticate(self, credentials: Credentials, session: SessionInfo) -> Account:
+        """Judge *credentials*; failures are counted, delayed and lead to bans.
+
+        Args:
+            credentials: what the peer has shown.
+            session: where it comes from; hooks are told of it.
+
+        Raises:
+            LoginRefusedError: refused.
+        """
+        guard = self.guard
+        if guard.banned(credentials.address):
+            raise LoginRefusedError("banned")
+        user = await self.authenticator.authenticate(credentials)
+        if user is None or not user.enabled:
+            logger.info("login of %r from %s failed", credentials.name, credentials.address)
+            delay = guard.failed(credentials.address)
+            await self.call("on_login_failed", session, session, credentials.name)
+            await asyncio.sleep(delay)
+            raise LoginRefusedError("credentials")
+        if user.require_tls and not credentials.tls:
+            raise LoginRefusedError("tls")
+        if not user.may_come_from(credentials.address):
+            raise LoginRefusedError("network")
+        account = self.account(user, credentials.host)
+        guard.succeeded(credentials.address)
+        if self.hooks.listens("on_login"):
+            try:
+                await self.hooks.on_login(replace(session, user=user.name))
+            except PermissionError as error:
+                logger.info("login of %r from %s refused by a hook: %s", user.name, credentials.address, error)
+                raise LoginRefusedError("limit") from error
+            except Exception:
+                logger.exception("on_login failed")
+        return account
+
+    def account(self, user: User, host: str = "") -> Account:
+        """What *user*, who was judged already, can do."""
+        config = self.config
+        tree = self._tree(user, host)
+        quota = None
+        if user.quota_bytes or user.quota_files:
+            key = (user.name, user.quota_bytes, user.quota_files)
+            quota = self._quotas.get(key)
+            if quota is None:
+                quota = self._quotas[key] = Quota(tree, user.quota_bytes, user.quota_files)
+        rates = config.rates
+        down, up = self._server_limits
+        return Account(
+            user,
+            tree,
+            user.permissions.restricted_to(config.mask()) if config.read_only else user.permissions,
+            config.uploads,
+            quota=quota,
+            download_limits=(*down, *self._user_limit(user.name, 0, user.download_rate or rates.user_download)),
+            upload_limits=(*up, *self._user_limit(user.name, 1, user.upload_rate or rates.user_upload)),
+        )
+
+    def watch(self, account: Account, session: SessionInfo) -> None:
+        """Have the hooks told what *account* renames and deletes, as done by *session*."""
+        if self._tell_renames:
+            account.on_rename = lambda source, target: self.call("on_rename", session, session, source, target)
+        if self._tell_deletes:
+            account.on_delete = lambda path: self.call("on_delete", session, session, path)
+
+    def session_limits(self) -> tuple[Sequence[RateLimit], Sequence[RateLimit]]:
+        """Token buckets of one new session: for downloads, and for uploads."""
+        rates = self.config.rates
+        return _rate_limits(rates.session_download), _rate_limits(rates.session_upload)
+
+    def transfer_ended(self, transfer: TransferInfo) -> None:
+        """Enter a finished transfer into logs and metrics (the hook is for the caller to call)."""
+
+    async def call(self, event: str, session: SessionInfo, *arguments: object) -> None:
+        """Call a hook that cannot refuse; what it raises is logged."""
+        if not self.hooks.listens(event):
+            return
+        try:
+            await getattr(self.hooks, event)(*arguments)
+        except Exception:
+            logger.exception("%s failed (session %d, %s)", event, session.id, session.address)
+
+    async def close(self) -> None:
+        """Give back what is held. Idempotent."""
+        await self.authenticator.close()
+        for tree in list(self._trees.values()):
+            if tree is not self.filesystem:
+                await tree.close()
+        await self.filesystem.close()
+
+    def _tree(self, user: User, host: str) -> Filesystem:
+        base = user.filesystem or self.filesystem
+        top = paths.resolve(paths.ROOT, user.root)
+        if user.filesystem is None:
+            top = paths.rewrite(top, paths.resolve(paths.ROOT, self.config.hosts.get(host, paths.ROOT)))
+        if top == paths.ROOT:
+            return base
+        key = (id(base), top)
+        tree = self._trees.get(key)
+        if tree is None:
+            tree = self._trees[key] = base.subtree(top)
+        return tree
+
+    def _user_limit(self, name: str, direction: int, rate: int) -> Sequence[RateLimit]:
+        if not rate:
+            return ()
+        key = (name, direction)
+        limit = self._user_limits.get(key)
+        if limit is None or limit.bytes_per_second != rate:
+            (limit,) = _rate_limits(rate)
+            self._user_limits[key] = limit
+        return (limit,)
+
+
+def _rate_limits(rate: int) -> Sequence[RateLimit]:
+    if not rate:
+        return ()
+    from fastxfer.core.xfer import RateLimit
+
+    return (RateLimit(rate),)
+
+
+def local_root(root: str | os.PathLike[str]) -> str:
+    """The absolute path of the directory *root*; a clear error if it is none."""
+    path = os.path.abspath(os.path.expanduser(os.fspath(root)))
+    if not os.path.isdir(path):
+        raise NotADirectoryError(f"the directory to be served does not exist: {path}")
+    return path

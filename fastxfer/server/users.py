@@ -1,0 +1,162 @@
+"""Who may log in: users, credentials, and the interface that judges them."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from fastxfer.server.filesystem import Filesystem
+from fastxfer.server.permissions import Permissions
+
+__all__ = ["Anonymous", "Authenticator", "Chain", "Credentials", "User", "UserTable"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """One who may log in, and what is granted to him.
+
+    Args:
+        name: login name.
+        root: directory of the server's tree that the user sees as ``/``; nothing leads out of it.
+        home: working directory after login, as the user sees it.
+        permissions: what is allowed where, by paths as the user sees them.
+        filesystem: the user's own filesystem instead of the server's.
+        max_sessions: sessions at the same time; 0 for no limit of the user's own.
+        download_rate: bytes per second, all sessions of the user together; 0 for no limit.
+        upload_rate: likewise, towards the server.
+        quota_bytes: bytes that the files under *root* may take together; 0 for no limit.
+        quota_files: how many files and directories may be there; 0 for no limit.
+        networks: where the user may come from (``192.0.2.0/24``); empty for anywhere.
+        require_tls: refuse this user on a plain control connection.
+        enabled: False refuses every login.
+    """
+
+    name: str
+    root: str = "/"
+    home: str = "/"
+    permissions: Permissions = field(default_factory=Permissions)
+    filesystem: Filesystem | None = field(default=None, repr=False)
+    max_sessions: int = 0
+    download_rate: int = 0
+    upload_rate: int = 0
+    quota_bytes: int = 0
+    quota_files: int = 0
+    networks: Sequence[str] = ()
+    require_tls: bool = False
+    enabled: bool = True
+
+    def may_come_from(self, address: str) -> bool:
+        """Whether *address* lies in one of the user's networks."""
+        if not self.networks:
+            return True
+        try:
+            peer = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        return any(peer in ipaddress.ip_network(network, strict=False) for network in self.networks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """What a peer shows to be let in."""
+
+    name: str
+    password: str = field(default="", repr=False)
+    address: str = ""
+    """Address of the peer, without the port."""
+    tls: bool = False
+    certificate: Mapping[str, Any] | None = None
+    """The verified client certificate as :meth:`ssl.SSLSocket.getpeercert` gives it."""
+    host: str = ""
+    """Virtual host asked for (RFC 7151 HOST, TLS server name or HTTP Host); empty if none."""
+    protocol: str = "ftp"
+    """``ftp`` or ``http``."""
+
+
+class Authenticator(ABC):
+    """Judges credentials. Must take as long for an unknown name as for a wrong password."""
+
+    @abstractmethod
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        """The user that *credentials* belong to, or None to refuse."""
+
+    def welcomes(self, credentials: Credentials) -> bool:
+        """Whether the name needs no password (FTP then answers USER with 230)."""
+        return False
+
+    async def close(self) -> None:  # noqa: B027 - having nothing to give back is the ordinary case
+        """Give back what is held. Idempotent."""
+
+
+class UserTable(Authenticator):
+    """Users given in code, with their passwords in clear; only a keyed hash of each is kept.
+
+    >>> table = UserTable()
+    >>> table.add(User(name="alice"), "wonderland")
+    """
+
+    def __init__(self, users: Iterable[tuple[User, str]] = ()) -> None:
+        self._key = os.urandom(32)
+        self._users: dict[str, tuple[User, bytes]] = {}
+        self._nobody = os.urandom(32)
+        for user, password in users:
+            self.add(user, password)
+
+    def add(self, user: User, password: str) -> None:
+        """Add *user*, or replace the one of the same name."""
+        self._users[user.name] = (user, self._digest(password))
+
+    def remove(self, name: str) -> None:
+        """Forget the user *name*; KeyError if there is none."""
+        del self._users[name]
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        user, digest = self._users.get(credentials.name, (None, self._nobody))
+        return user if hmac.compare_digest(digest, self._digest(credentials.password)) else None
+
+    def _digest(self, password: str) -> bytes:
+        return blake2b(password.encode("utf-8", "surrogateescape"), key=self._key, digest_size=32).digest()
+
+
+class Anonymous(Authenticator):
+    """Lets anyone in under a conventional name, whatever the password.
+
+    Args:
+        user: what the guests are granted; read-only if not given.
+        names: the names that guests use.
+    """
+
+    def __init__(self, user: User | None = None, names: Iterable[str] = ("anonymous", "ftp")) -> None:
+        self.user = user or User(name="anonymous", permissions=Permissions("read-only"))
+        self._names = frozenset(names)
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        return self.user if credentials.name in self._names else None
+
+
+class Chain(Authenticator):
+    """Asks several authenticators in turn; the first that knows the credentials decides."""
+
+    def __init__(self, authenticators: Iterable[Authenticator]) -> None:
+        self._authenticators = tuple(authenticators)
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        for authenticator in self._authenticators:
+            user = await authenticator.authenticate(credentials)
+            if user is not None:
+                return user
+        return None
+
+    def welcomes(self, credentials: Credentials) -> bool:
+        return any(authenticator.welcomes(credentials) for authenticator in self._authenticators)
+
+    async def close(self) -> None:
+        for authenticator in self._authenticators:
+            await authenticator.close()
