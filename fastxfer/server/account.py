@@ -228,8 +228,8 @@ class Account:
             await self.remove_directory(directory)
         return removed + len(order)
 
-    async def rename(self, source: str, target: str) -> None:
-        """Move *source* to *target*. Needs RENAME at both, OVERWRITE if a file is at *target*."""
+    async def rename(self, source: str, target: str, *, replace: bool = True) -> None:
+        """Move *source* to *target*. Needs RENAME at both, OVERWRITE if a file is at *target*; not *replace* refuses."""
         self._require_not_root(source)
         self._require_not_root(target)
         self.require(source, Permission.RENAME)
@@ -241,7 +241,7 @@ class Account:
             raise PermissionError(errno.EACCES, "Not allowed", source)
         if paths.is_below(target, source) and target != source:
             raise OSError(errno.EINVAL, "A directory cannot be moved into itself", target)
-        replace = self.permissions.allows(target, Permission.OVERWRITE)
+        replace = replace and self.permissions.allows(target, Permission.OVERWRITE)
         replaced = await self._size_of(target) if self._quota is not None and target != source else -1
         await self.filesystem.rename(source, target, replace=replace)
         if self._quota is not None and replaced >= 0:
@@ -273,7 +273,7 @@ class Account:
         self.require(target, Permission.READ)
         await self.filesystem.make_link(path, target)
 
-    async def copy(self, source: str, target: str) -> None:
+    async def copy(self, source: str, target: str, *, replace: bool = True) -> None:
         """Copy the file *source* to *target* on the server. Needs READ, WRITE, and OVERWRITE if *target* is there."""
         self._require_not_root(target)
         self.require(source, Permission.READ)
@@ -288,7 +288,8 @@ class Account:
             before = await self._size_of(target)
             if before < 0:
                 quota.check(target)
-        await self.filesystem.copy(source, target, replace=self.permissions.allows(target, Permission.OVERWRITE))
+        replace = replace and self.permissions.allows(target, Permission.OVERWRITE)
+        await self.filesystem.copy(source, target, replace=replace)
         if quota is not None:
             quota.add(size - max(before, 0), int(before < 0))
 

@@ -200,6 +200,18 @@ class WebConfig:
     """Serve the file manager page to browsers at ``/``."""
     metrics: bool = True
     """Serve ``/metrics``."""
+    metrics_open: bool = False
+    """``/metrics`` without a login."""
+    hosts: tuple[str, ...] = ()
+    """Names that clients may call the server by (the Host header); empty: any. Names of one's own keep pages of
+    others from reaching a server in the local network by a name that they point there."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks whose X-Forwarded-For, -Proto and -Host headers are believed."""
+    session: float = 12 * 3600.0
+    """Seconds after which the file manager asks for the password again."""
+    secret: str = field(default="", repr=False)
+    """What the cookies of the file manager are encrypted with; empty: a new one at every start. Several servers
+    behind one name need the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
