@@ -1,0 +1,65 @@
+"""``python -m benchmarks.macro``: run the scenarios and write the results and the report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.macro import machine
+from benchmarks.macro.run import run_scenario, say
+from benchmarks.macro.scenario import Scenario
+from benchmarks.macro.scenarios import SCENARIOS
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.macro", description=__doc__)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--short", action="store_true", help="fewer repetitions and smaller work (default)")
+    length.add_argument("--full", action="store_true", help="everything")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="scenarios whose name starts so")
+    parser.add_argument("--list", action="store_true", help="list the scenarios and leave")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where results go (%(default)s)")
+    return parser.parse_args()
+
+
+def chosen(only: list[str]) -> list[Scenario]:
+    """The scenarios whose names start with one of *only*; all when it is empty."""
+    found = [scenario for scenario in SCENARIOS if not only or any(scenario.name.startswith(part) for part in only)]
+    if not found:
+        raise SystemExit(f"no scenario starts with {', '.join(only)}; see --list")
+    return found
+
+
+def main() -> None:
+    arguments = parse()
+    scenarios = chosen(arguments.only)
+    if arguments.list:
+        for scenario in scenarios:
+            print(f"{scenario.name:28} {scenario.title}")
+        return
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    document: dict[str, Any] = {
+        "mode": "full" if arguments.full else "short",
+        "machine": machine.describe(),
+        "interpreter_kib": machine.interpreter_kib(),
+        "scenarios": [],
+    }
+    started = time.monotonic()
+    for scenario in scenarios:
+        say(f"{scenario.name}: {scenario.title}")
+        document["scenarios"].append(run_scenario(scenario, short=not arguments.full))
+        (arguments.out / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    document["seconds"] = round(time.monotonic() - started, 1)
+    (arguments.out / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    from benchmarks.macro import report
+
+    say(f"wrote {report.write(document, arguments.out)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The servers of the scenarios: started here, or found where the environment says."""
