@@ -41,6 +41,7 @@ def run_scenario(scenario: Scenario, short: bool) -> dict[str, Any]:
         "family": scenario.family,
         "ops": list(scenario.ops),
         "axis": scenario.axis,
+        "metric": scenario.metric,
         "tls": scenario.tls,
         "points": [],
     }

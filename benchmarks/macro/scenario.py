@@ -61,6 +61,7 @@ class Scenario:
         peers: names of the peers that take part; empty: all of the family.
         server: which server the clients talk to, in order of preference, for families of clients.
         axis: the field of :class:`Load` that a series varies; "" for a scenario of one point.
+        metric: what a series shows.
         tls: over TLS.
         repetitions: of the long run; the short one does a third, at least two.
     """
@@ -74,5 +75,6 @@ class Scenario:
     peers: tuple[str, ...] = ()
     server: tuple[str, ...] = ()
     axis: str = ""
+    metric: str = "ops_per_s"
     tls: bool = False
     repetitions: int = 5

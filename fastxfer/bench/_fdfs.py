@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fastxfer.bench._loops import in_tasks, in_threads, run_in_loop
-from fastxfer.bench._measure import Meter, Recorder
+from fastxfer.bench._measure import Measurement, Meter, Recorder
 from fastxfer.bench._work import Work
 
 if TYPE_CHECKING:
@@ -105,8 +105,13 @@ def run_sync(work: Work, store: SyncStore, meter: Meter) -> None:
             first = "upload_file" if files.path and not files.data else "upload"
             in_threads(files.ids, work.concurrency, untimed, 0, actions[first])
             files.stored = True
+        if op in getattr(store, "unsupported", ()):
+            meter.report(not_offered(op, work))
+            continue
         with meter.operation(op, work) as recorder:
             in_threads(files.ids, work.concurrency, recorder, moved(op, work), actions[op])
+        if not recorder.done:
+            raise RuntimeError(f"every {op} failed: {recorder.error}")
         files.stored = op != "delete" and (files.stored or op.startswith("upload"))
     if files.stored:
         in_threads([name for name in files.ids if name], work.concurrency, untimed, 0, actions["delete"])
@@ -140,11 +145,21 @@ async def run_async(work: Work, store: AsyncStore, meter: Meter) -> None:
             first = "upload_file" if files.path and not files.data else "upload"
             await in_tasks(files.ids, work.concurrency, untimed, 0, actions[first])
             files.stored = True
+        if op in getattr(store, "unsupported", ()):
+            meter.report(not_offered(op, work))
+            continue
         with meter.operation(op, work) as recorder:
             await in_tasks(files.ids, work.concurrency, recorder, moved(op, work), actions[op])
+        if not recorder.done:
+            raise RuntimeError(f"every {op} failed: {recorder.error}")
         files.stored = op != "delete" and (files.stored or op.startswith("upload"))
     if files.stored:
         await in_tasks([name for name in files.ids if name], work.concurrency, untimed, 0, actions["delete"])
+
+
+def not_offered(op: str, work: Work) -> Measurement:
+    """Stands for an operation that a client does not have."""
+    return Measurement(op, work.size, work.concurrency, 0, 0.0, error="not offered by this client")
 
 
 def moved(op: str, work: Work) -> int:

@@ -1,9 +1,10 @@
 """The C library, driven by a program of the user's that the environment names.
 
-FASTXFER_BENCH_FDFS_C=PROGRAM. It is called as ``PROGRAM -c CONF -o OPS -n COUNT -s SIZE -t THREADS [-f FILE -O PREFIX]``.
+FASTXFER_BENCH_FDFS_C=PROGRAM. It is called as
+``PROGRAM -c CONF -o OPS -n COUNT -s SIZE -t THREADS [-f FILE -O PREFIX]``.
 OPS is a comma list of upload, download, info, delete (buffers of SIZE bytes) or upfile, downfile (FILE up, down to
-PREFIX.*), done in order, COUNT times each from THREADS threads. CONF is a client.conf with the connection pool on. After
-each operation it prints one JSON line: ``{"op", "ops", "failed", "seconds", "cpu_ms_per_op"}``.
+PREFIX.*), done in order, COUNT times each from THREADS threads. CONF is a client.conf with the connection pool on.
+After each operation it prints one JSON line: ``{"op", "ops", "failed", "seconds", "cpu_ms_per_op"}``.
 """
 
 from __future__ import annotations

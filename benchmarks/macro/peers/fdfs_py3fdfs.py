@@ -9,6 +9,8 @@ from fastxfer.bench import Meter, Work, run_sync
 
 
 class Store:
+    unsupported = ("info",)
+
     def __init__(self, work: Work) -> None:
         from fdfs_client.client import Fdfs_client
 
@@ -29,7 +31,7 @@ class Store:
         return self._client.download_to_buffer(file_id.encode())["Content"]
 
     def info(self, file_id: str) -> object:
-        raise NotImplementedError("the client has no file information request")
+        raise NotImplementedError
 
     def delete(self, file_id: str) -> object:
         return self._client.delete_file(file_id.encode())
