@@ -1,3 +1,4 @@
+# cython: binding=False
 """CRC-32 by the quickest means the processor has; see crc32.pyi."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -12,28 +13,24 @@ cdef extern from "crc32.h" nogil:
     uint32_t fx_crc32_combine(uint32_t a, uint32_t b, uint64_t len2)
 
 # Below this many bytes giving the GIL away costs more than others can gain by it.
-cdef Py_ssize_t NOGIL_THRESHOLD = 65536
+cdef enum: NOGIL_THRESHOLD = 65536
 
 fx_crc32_init()
 
 
-cdef uint32_t fold(uint32_t value, const void *p, Py_ssize_t n) noexcept:
-    if n < NOGIL_THRESHOLD:
-        return fx_crc32(value, p, n)
-    with nogil:
-        value = fx_crc32(value, p, n)
-    return value
-
-
-def crc32(data, value=0, /):
+def crc32(data, value=None, /):
     cdef uint32_t crc = 0
     cdef Py_buffer view
-    if value is not 0:
+    if value is not None:
         crc = value & 0xFFFFFFFF
-    if PyBytes_CheckExact(data):
-        return fold(crc, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    if PyBytes_CheckExact(data) and PyBytes_GET_SIZE(data) < NOGIL_THRESHOLD:
+        return fx_crc32(crc, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-    crc = fold(crc, view.buf, view.len)
+    if view.len < NOGIL_THRESHOLD:
+        crc = fx_crc32(crc, view.buf, view.len)
+    else:
+        with nogil:
+            crc = fx_crc32(crc, view.buf, view.len)
     PyBuffer_Release(&view)
     return crc
 
