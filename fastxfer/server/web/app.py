@@ -1,0 +1,159 @@
+"""The routes, and the steps that every request takes before it reaches one."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from aiohttp import web
+
+from fastxfer.server.web import files, status
+from fastxfer.server.web.body import expect_nothing_yet
+from fastxfer.server.web.connection import Connection
+from fastxfer.server.web.context import SHARED, Caller, Shared, begin_visit, caller_of, note_caller
+from fastxfer.server.web.errors import ApiError, problem, status_of, text_of
+from fastxfer.server.web.headers import secure
+from fastxfer.server.web.origin import OriginPolicy
+from fastxfer.server.web.peer import Proxies
+from fastxfer.server.web.urlpath import BadPathError
+
+__all__ = ["make_app"]
+
+logger = logging.getLogger("fastxfer.server.web")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_OPEN: frozenset[Handler] = frozenset(
+    {status.front, status.send_page_file, status.health, status.openapi, status.log_in, status.log_out}
+)
+"""The handlers that need no login. All others do: what is added later is closed unless it is entered here."""
+
+
+def make_app(shared: Shared, proxies: Proxies) -> web.Application:
+    """The application; *shared* reaches the handlers, *proxies* vouch for addresses."""
+    settings = shared.service.config.web
+    policy = OriginPolicy(settings.cors_origins)
+    gate = _Gate(shared, proxies, policy)
+
+    async def finish_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+        secure(response.headers, response.status)
+        policy.mark(request, response)
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await gate.answer(request, handler)
+
+    app = web.Application(middlewares=[answer])
+    app[SHARED] = shared
+    app.on_response_prepare.append(finish_headers)
+    for method, path, handler in _routes(metrics=settings.metrics):
+        app.router.add_route(method, path, handler, expect_handler=expect_nothing_yet)
+    return app
+
+
+def _routes(*, metrics: bool) -> list[tuple[str, str, Handler]]:
+    routes: list[tuple[str, str, Handler]] = [
+        ("GET", "/", status.front),
+        ("HEAD", "/", status.front),
+        ("GET", "/assets/{name}", status.send_page_file),
+        ("GET", "/healthz", status.health),
+        ("HEAD", "/healthz", status.health),
+        ("GET", "/openapi.json", status.openapi),
+        ("GET", "/session", status.who),
+        ("POST", "/session", status.log_in),
+        ("DELETE", "/session", status.log_out),
+    ]
+    if metrics:
+        routes.append(("GET", "/metrics", status.metrics))
+    for method in files.METHODS:
+        routes += [(method, "/files", files.handle), (method, "/files/{path:.*}", files.handle)]
+    return routes
+
+
+class _Gate:
+    """What stands before the handlers: from the host name to the login, and from exceptions to answers."""
+
+    def __init__(self, shared: Shared, proxies: Proxies, policy: OriginPolicy) -> None:
+        self._shared = shared
+        self._proxies = proxies
+        self._policy = policy
+        self._settings = shared.service.config.web
+        self._hosts = frozenset(host.lower() for host in self._settings.hosts)
+        self._running = 0
+
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The middleware: the answer of *handler*, or what stands in its way."""
+        began = time.perf_counter()
+        response = await self._answered(request, handler)
+        listener = self._shared.on_request
+        if listener is not None:
+            try:
+                await listener(request, response, time.perf_counter() - began)
+            except Exception:
+                logger.exception("the listener for requests failed")
+        return response
+
+    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        limit = self._shared.service.config.limits.web_requests
+        if limit and self._running >= limit:
+            return problem(503, "The server is busy", {"Retry-After": "1"})
+        self._running += 1
+        try:
+            return await self._passed(request, handler)
+        except ApiError as error:
+            return problem(error.status, error.text, error.headers)
+        except BadPathError as error:
+            return problem(400, str(error))
+        except web.HTTPException as error:
+            allow = error.headers.get("Allow")
+            return problem(error.status, error.reason, {"Allow": allow} if allow else None)
+        except ConnectionError:
+            raise
+        except OSError as error:
+            return await self._failed(request, error)
+        except Exception as error:
+            logger.exception("request failed: %s %s", request.method, request.rel_url.raw_path)
+            await self._tell(request, error)
+            return problem(500, "The server failed")
+        finally:
+            self._running -= 1
+
+    async def _passed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        await connection.request_began()
+        peer = self._proxies.peer(request)
+        session = connection.session
+        if peer.address != session.address or peer.tls != session.tls:
+            session = replace(session, address=peer.address, port=peer.port, tls=peer.tls)
+        note_caller(request, Caller(peer, session))
+        if self._hosts and peer.host_name not in self._hosts:
+            raise ApiError(421, "The server has another name")
+        preflight = self._policy.preflight(request)
+        if preflight is not None:
+            return preflight
+        self._policy.require(request, peer)
+        if isinstance(request.match_info.http_exception, web.HTTPException):
+            raise request.match_info.http_exception
+        if not self._is_open(request):
+            account, guest = await self._shared.logins.account(request, caller_of(request))
+            begin_visit(request, account, guest=guest)
+        return await handler(request)
+
+    def _is_open(self, request: web.Request) -> bool:
+        handler = request.match_info.handler
+        return handler in _OPEN or (handler is status.metrics and self._settings.metrics_open)
+
+    async def _failed(self, request: web.Request, error: OSError) -> web.Response:
+        code = status_of(error)
+        if code >= 500 and code != 507:
+            logger.warning("request failed: %s %s: %s", request.method, request.rel_url.raw_path, error)
+            await self._tell(request, error)
+        return problem(code, text_of(error))
+
+    async def _tell(self, request: web.Request, error: BaseException) -> None:
+        connection = request.protocol
+        if isinstance(connection, Connection):
+            await self._shared.service.call("on_error", connection.session, connection.session, error)

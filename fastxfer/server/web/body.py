@@ -1,0 +1,38 @@
+"""Bodies of requests: whether one is wanted, and in which form."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from fastxfer.server.web.errors import ApiError
+
+__all__ = ["accept_body", "expect_nothing_yet", "require_plain_body"]
+
+_WAITING = "fastxfer.waits-for-100"
+
+
+async def expect_nothing_yet(request: web.Request) -> None:
+    """Handle ``Expect``: the 100 is sent by :func:`accept_body`, once it is clear that the body is wanted."""
+    expect = request.headers.get("Expect", "")
+    if expect.lower() != "100-continue":
+        raise web.HTTPExpectationFailed()
+    request[_WAITING] = request.version >= (1, 1)
+
+
+async def accept_body(request: web.Request) -> None:
+    """Tell a client that waits for it to send the body."""
+    if request.get(_WAITING):
+        request[_WAITING] = False
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # The interim answer is not part of the real one.
+        request.writer.output_size = 0
+
+
+def require_plain_body(request: web.Request) -> None:
+    """Refuse encoded bodies: what they grow to is anybody's guess.
+
+    Raises:
+        ApiError: 415.
+    """
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise ApiError(415, "Encoded bodies are not accepted", {"Accept-Encoding": "identity"})

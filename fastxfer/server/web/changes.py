@@ -1,0 +1,102 @@
+"""Changes to the tree other than uploads: delete, make directories, move, copy."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from fastxfer.server import paths
+from fastxfer.server.permissions import Permission
+from fastxfer.server.web.conditions import Validators, check
+from fastxfer.server.web.context import Visit
+from fastxfer.server.web.errors import ApiError
+from fastxfer.server.web.urlpath import check_new_name, encode_path
+
+__all__ = ["ACTIONS", "delete", "make_parents", "perform"]
+
+ACTIONS = ("mkdir", "move", "copy")
+
+
+async def delete(request: web.Request, visit: Visit, path: str) -> web.Response:
+    """Remove a file, an empty directory, or with ``recursive`` a whole tree."""
+    account = visit.account
+    if "If-Match" in request.headers or "If-Unmodified-Since" in request.headers:
+        verdict = check(request, Validators(await account.stat(path)))
+        if verdict:
+            raise ApiError(verdict, "The file has changed")
+    is_dir = await _is_directory(visit, path)
+    if not is_dir:
+        await account.remove(path)
+    elif visit.flag("recursive"):
+        await account.remove_tree(path)
+    else:
+        await account.remove_directory(path)
+    kind = "Directory" if is_dir else "File"
+    return web.json_response({"status": "success", "path": path, "message": f"{kind} deleted successfully"})
+
+
+async def perform(request: web.Request, visit: Visit, path: str) -> web.Response:
+    """Carry out the ``action`` of a POST."""
+    action = visit.value("action")
+    if action == "mkdir":
+        return await _make_directory(visit, path)
+    if action in {"move", "copy"}:
+        return await _move_or_copy(visit, path, action)
+    raise ApiError(400, f"action must be one of: {', '.join(ACTIONS)}")
+
+
+async def make_parents(visit: Visit, path: str) -> None:
+    """Make the directories above *path* that are missing."""
+    missing = []
+    above = paths.parent(path)
+    while above != paths.ROOT:
+        try:
+            await visit.account.filesystem.stat(above)
+            break
+        except FileNotFoundError:
+            missing.append(above)
+            above = paths.parent(above)
+    for directory in reversed(missing):
+        check_new_name(directory)
+        try:
+            await visit.account.make_directory(directory)
+        except FileExistsError:
+            # Another upload into the same new folder was faster.
+            continue
+
+
+async def _make_directory(visit: Visit, path: str) -> web.Response:
+    check_new_name(path)
+    if visit.flag("parents"):
+        await make_parents(visit, path)
+    await visit.account.make_directory(path)
+    return web.json_response(
+        {"status": "success", "path": path, "message": "Directory created successfully"},
+        status=201,
+        headers={"Location": "/files" + encode_path(path) + "/"},
+    )
+
+
+async def _move_or_copy(visit: Visit, path: str, action: str) -> web.Response:
+    target = visit.value("to")
+    if not target.startswith("/"):
+        raise ApiError(400, "to must be the new path, beginning with /")
+    target = paths.resolve(paths.ROOT, target)
+    check_new_name(target)
+    if visit.flag("parents"):
+        await make_parents(visit, target)
+    replace = visit.flag("overwrite")
+    if action == "copy":
+        await visit.account.copy(path, target, replace=replace)
+    else:
+        await visit.account.rename(path, target, replace=replace)
+    done = "copied" if action == "copy" else "moved"
+    return web.json_response(
+        {"status": "success", "path": target, "message": f"Successfully {done}"},
+        headers={"Location": "/files" + encode_path(target)},
+    )
+
+
+async def _is_directory(visit: Visit, path: str) -> bool:
+    # Links are removed themselves, whatever they lead to; whoever may delete need not be able to list.
+    visit.account.require(path, Permission.DELETE)
+    return (await visit.account.filesystem.stat(path, follow=False)).is_dir

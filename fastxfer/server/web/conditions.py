@@ -1,0 +1,66 @@
+"""Validators and conditional requests (RFC 9110, sections 8.8 and 13)."""
+
+from __future__ import annotations
+
+import math
+from email.utils import formatdate, parsedate_to_datetime
+from hashlib import blake2b
+
+from aiohttp import web
+
+from fastxfer.server.filesystem import FileInfo
+
+__all__ = ["Validators", "check", "range_applies"]
+
+
+class Validators:
+    """ETag and Last-Modified of one state of a file."""
+
+    __slots__ = ("mtime", "tag")
+
+    def __init__(self, info: FileInfo) -> None:
+        state = f"{info.mtime!r} {info.size} {info.unique}".encode("utf-8", "surrogateescape")
+        self.tag = blake2b(state, digest_size=12).hexdigest()
+        """The opaque part of the strong entity tag. A digest, since inode numbers are nobody's business."""
+        self.mtime = math.floor(info.mtime)
+
+    def headers(self) -> dict[str, str]:
+        """ETag and Last-Modified."""
+        return {"ETag": f'"{self.tag}"', "Last-Modified": formatdate(self.mtime, usegmt=True)}
+
+
+def check(request: web.Request, now: Validators | None) -> int:
+    """What the conditions of *request* demand in the order of RFC 9110, 13.2.2: 0 to go on, 304 or 412.
+
+    *now* is the present state, None where there is no such file.
+    """
+    reading = request.method in {"GET", "HEAD"}
+    match = request.if_match
+    if match is not None:
+        if now is None or not any(tag.value == "*" or (tag.value == now.tag and not tag.is_weak) for tag in match):
+            return 412
+    elif request.if_unmodified_since is not None and (
+        now is None or now.mtime > math.floor(request.if_unmodified_since.timestamp())
+    ):
+        return 412
+    none_match = request.if_none_match
+    if none_match is not None:
+        if now is not None and any(tag.value in {"*", now.tag} for tag in none_match):
+            return 304 if reading else 412
+    elif reading and now is not None and request.if_modified_since is not None:
+        return 304 if now.mtime <= math.floor(request.if_modified_since.timestamp()) else 0
+    return 0
+
+
+def range_applies(request: web.Request, now: Validators) -> bool:
+    """Whether If-Range lets the Range header count (RFC 9110, 13.1.5)."""
+    condition = request.headers.get("If-Range")
+    if condition is None:
+        return True
+    condition = condition.strip()
+    if condition.startswith('"'):
+        return condition == f'"{now.tag}"'
+    try:
+        return math.floor(parsedate_to_datetime(condition).timestamp()) == now.mtime
+    except (ValueError, TypeError, OverflowError):
+        return False

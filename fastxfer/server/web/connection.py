@@ -1,0 +1,122 @@
+"""HTTP connections that are counted, refused where there are too many, and not kept open for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from fastxfer.server.hooks import SessionInfo
+from fastxfer.server.web.errors import problem
+from fastxfer.server.web.headers import secure
+
+if TYPE_CHECKING:
+    from fastxfer.server.service import Service
+    from fastxfer.server.web.peer import Proxies
+
+__all__ = ["Connection"]
+
+logger = logging.getLogger("fastxfer.server.web")
+
+_TEXTS = {400: "The request cannot be understood", 504: "The request took too long"}
+
+
+class Connection(web.RequestHandler):
+    """One TCP connection.
+
+    Args:
+        manager: the aiohttp server that the connection belongs to.
+        service: where connections are counted.
+        proxies: the proxies that may open any number.
+        first_request_timeout: seconds until the first request must be there.
+        options: for :class:`aiohttp.web.RequestHandler`.
+    """
+
+    __slots__ = ("_counted", "_first", "_first_request_timeout", "_greeted", "_proxies", "_service", "session")
+
+    def __init__(
+        self, manager: web.Server, service: Service, proxies: Proxies, first_request_timeout: float, **options: Any
+    ) -> None:
+        super().__init__(manager, **options)
+        self._service = service
+        self._proxies = proxies
+        self._first_request_timeout = first_request_timeout
+        self._first: asyncio.TimerHandle | None = None
+        self._counted = ""
+        self._greeted = False
+        self.session = SessionInfo(id=0, protocol="http", address="")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        name = transport.get_extra_info("peername")
+        address, port = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else ("", 0)
+        tls = transport.get_extra_info("sslcontext") is not None
+        self.session = SessionInfo(id=self._service.next_id(), protocol="http", address=address, port=port, tls=tls)
+        if not self._proxies.trusts(address):
+            refused = self._service.guard.enter(address)
+            if refused:
+                logger.info("connection from %s refused: %s", address, refused)
+                self.force_close()
+                return
+            self._counted = address
+        loop = asyncio.get_running_loop()
+        self._first = loop.call_later(self._first_request_timeout, self.force_close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._stop_timer()
+        if self._counted:
+            self._service.guard.leave(self._counted)
+            self._counted = ""
+        if self._greeted and self._service.hooks.listens("on_disconnect"):
+            task = asyncio.ensure_future(self._service.call("on_disconnect", self.session, self.session))
+            _farewells.add(task)
+            task.add_done_callback(_farewells.discard)
+
+    async def request_began(self) -> None:
+        """The head of a request has come; with the first one, listeners hear of the connection.
+
+        Raises:
+            PermissionError: a listener does not want this connection.
+        """
+        self._stop_timer()
+        if self._greeted:
+            return
+        self._greeted = True
+        if self._service.hooks.listens("on_connect"):
+            try:
+                await self._service.hooks.on_connect(self.session)
+            except PermissionError:
+                self.close()
+                raise
+            except Exception:
+                logger.exception("on_connect failed")
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What a request gets that never reached a handler; says nothing of *exc* and *message*."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had already begun")
+        if status >= 500:
+            logger.error("request from %s failed", self.session.address, exc_info=exc)
+        else:
+            logger.debug("bad request from %s: %s", self.session.address, message)
+        response = problem(status, _TEXTS.get(status, "The server failed"))
+        secure(response.headers, status)
+        response.force_close()
+        return response
+
+    def _stop_timer(self) -> None:
+        if self._first is not None:
+            self._first.cancel()
+            self._first = None
+
+
+_farewells: set[asyncio.Future[None]] = set()

@@ -1,0 +1,152 @@
+"""The HTTP interface as a whole: opening its port, and closing it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from fastxfer.server.web.app import make_app
+from fastxfer.server.web.connection import Connection
+from fastxfer.server.web.context import RequestListener, Shared
+from fastxfer.server.web.logins import Logins
+from fastxfer.server.web.peer import Proxies
+
+if TYPE_CHECKING:
+    from fastxfer.net.aio import TransferRunner
+    from fastxfer.server.service import Service
+
+__all__ = ["WebInterface"]
+
+logger = logging.getLogger("fastxfer.server.web")
+
+FIRST_REQUEST_SECONDS = 30.0
+KEEP_ALIVE_SECONDS = 75.0
+READ_BUFFER = 256 * 1024
+LINGER_SECONDS = 2.0
+"""How long the rest of an unwanted body is read, so that the client sees the answer."""
+
+
+class WebInterface:
+    """Serves a :class:`~fastxfer.server.service.Service` over HTTP.
+
+    Args:
+        service: users, files, limits, hooks and settings, shared with FTP.
+        runner: carries downloads without the interpreter.
+        ftp_port: told to clients at ``/``.
+        tls: what HTTPS is spoken with; None for plain HTTP.
+        on_request: called after each request.
+
+    Raises:
+        ValueError: the settings name a network that cannot be understood.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        runner: TransferRunner,
+        *,
+        ftp_port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        on_request: RequestListener | None = None,
+    ) -> None:
+        settings = service.config.web
+        self._service = service
+        self._tls = tls
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._shared = Shared(
+            service=service,
+            runner=runner,
+            logins=Logins(service, settings.session, settings.secret),
+            ports={"ftp": ftp_port, "web": 0},
+            on_request=on_request,
+        )
+        self._app = make_app(self._shared, self._proxies)
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; 0 before :meth:`start`."""
+        return self._shared.ports["web"]
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets."""
+        return tuple(self._server.sockets) if self._server is not None else ()
+
+    async def start(
+        self, host: str | None = None, port: int = 0, *, sock: socket.socket | None = None, reuse_port: bool = False
+    ) -> None:
+        """Begin to take requests.
+
+        Args:
+            host: address or name to listen on; empty or None for all.
+            port: 0 lets the system choose.
+            sock: a socket that is bound already, instead of *host* and *port*.
+            reuse_port: several processes share the port.
+
+        Raises:
+            OSError: the port cannot be opened.
+        """
+        timeouts = self._service.config.timeouts
+        runner = web.AppRunner(
+            self._app, handle_signals=False, access_log=None, shutdown_timeout=timeouts.shutdown or None
+        )
+        await runner.setup()
+        self._runner = runner
+        manager = runner.server
+        assert manager is not None
+        loop = asyncio.get_running_loop()
+
+        def connection() -> Connection:
+            return Connection(
+                manager,
+                self._service,
+                self._proxies,
+                FIRST_REQUEST_SECONDS,
+                loop=loop,
+                access_log=None,
+                keepalive_timeout=KEEP_ALIVE_SECONDS,
+                lingering_time=LINGER_SECONDS,
+                read_bufsize=READ_BUFFER,
+                auto_decompress=False,
+                logger=logger,
+            )
+
+        try:
+            if sock is not None:
+                self._server = await loop.create_server(
+                    connection, sock=sock, ssl=self._tls, backlog=self._service.config.backlog
+                )
+            else:
+                self._server = await loop.create_server(
+                    connection,
+                    host or None,
+                    port,
+                    ssl=self._tls,
+                    backlog=self._service.config.backlog,
+                    reuse_port=reuse_port or None,
+                )
+        except BaseException:
+            await runner.cleanup()
+            self._runner = None
+            raise
+        self._shared.ports["web"] = self._server.sockets[0].getsockname()[1]
+        logger.info("HTTP%s on port %d", "S" if self._tls is not None else "", self.port)
+
+    async def stop(self) -> None:
+        """Take no more requests, let those under way end for as long as the settings say. Idempotent."""
+        self._shared.stopping = True
+        if self._server is not None:
+            self._server.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        if self._server is not None:
+            await self._server.wait_closed()
+            self._server = None
