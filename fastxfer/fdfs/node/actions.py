@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Union
+from typing import Protocol
 
 from fastxfer.fdfs.node.statuses import OK
 
@@ -70,7 +70,7 @@ class Close:
     """Close the connection without a reply."""
 
 
-Action = Union[Reply, SendFile, ReceiveFile, Close]
+Action = Reply | SendFile | ReceiveFile | Close
 
 
 class Service(Protocol):
