@@ -109,20 +109,22 @@ def delete(server: StorageContext, request: Request) -> Action:
     path = server.store.path(location)
     slot = slot_of(server.group.name, location)
     with server.store.lock:
-        found = open_file(server, location)
-        os.close(found.fd)
         if slot is not None:
+            found = open_slot(server.store, slot, location.filename)
+            os.close(found.fd)
+            size = found.size
             clear_slot(server.store, slot)
             assert server.group.trunk is not None
             server.group.trunk.release(slot)
         else:
+            size = os.lstat(path).st_size
             if os.path.islink(path) and is_slave(
                 location.filename, decode_as_server(server.group.name, location.filename)
             ):
                 _delete_target(server, location, path)
             os.unlink(path)
         unlink_quietly(path + META_SUFFIX)
-    server.store.give_back(found.size)
+    server.store.give_back(size)
     server.changed(location.filename)
     server.state.counters.add("delete", success=True)
     return Reply()
