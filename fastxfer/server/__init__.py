@@ -23,6 +23,7 @@ from fastxfer.server.guard import LoginRefusedError
 from fastxfer.server.hooks import Direction, Hooks, SessionInfo, TransferInfo
 from fastxfer.server.localfs import LocalFilesystem
 from fastxfer.server.permissions import Permission, Permissions
+from fastxfer.server.server import FtpServer
 from fastxfer.server.service import Service
 from fastxfer.server.users import Anonymous, Authenticator, Chain, Credentials, User, UserTable
 
@@ -36,6 +37,7 @@ __all__ = [
     "FileInfo",
     "FileKind",
     "Filesystem",
+    "FtpServer",
     "Hooks",
     "LimitsConfig",
     "ListenerConfig",

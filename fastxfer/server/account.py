@@ -229,7 +229,7 @@ class Account:
         return removed + len(order)
 
     async def rename(self, source: str, target: str, *, replace: bool = True) -> None:
-        """Move *source* to *target*. Needs RENAME at both, OVERWRITE if a file is at *target*; not *replace* refuses."""
+        """Move *source* to *target*. Needs RENAME at both, OVERWRITE if a file is there; not *replace* refuses."""
         self._require_not_root(source)
         self._require_not_root(target)
         self.require(source, Permission.RENAME)

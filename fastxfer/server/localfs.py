@@ -265,7 +265,9 @@ class LocalFilesystem(Filesystem):
                     _unlink_quietly(partial, directory)
                 os.close(fd)
                 raise
-        return _AtomicWriter(fd, path, where, held, partial, name, replace, self._keep_partial)
+        return _AtomicWriter(
+            fd, path, where, directory=held, partial=partial, name=name, replace=replace, keep=self._keep_partial
+        )
 
     async def _through_link(self, path: str, offset: int, append: bool, replace: bool) -> Writer:
         """Write to the file a symbolic link inside the tree leads to, in place: replacing the link is not meant."""
@@ -553,7 +555,7 @@ class _AtomicWriter(_PlainWriter):
     """Writes to a hidden file that takes the final name at the end."""
 
     def __init__(
-        self, fd: int, path: str, offset: int, directory: int, partial: str, name: str, replace: bool, keep: bool
+        self, fd: int, path: str, offset: int, *, directory: int, partial: str, name: str, replace: bool, keep: bool
     ) -> None:
         super().__init__(fd, path, offset)
         self._directory = directory

@@ -65,7 +65,7 @@ def basename(path: str) -> str:
 
 def is_below(path: str, top: str) -> bool:
     """Whether *path* is *top* or lies under it, compared by whole components."""
-    return top == ROOT or path == top or path.startswith(top + "/")
+    return top in (ROOT, path) or path.startswith(top + "/")
 
 
 def rewrite(path: str, top: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from typing import Union
+from typing import TypeAlias
 
 from fastxfer.server.paths import ROOT, is_below, resolve
 
@@ -57,7 +57,7 @@ class Permission(enum.Flag):
         return result
 
 
-PermissionLike = Union[Permission, str, Iterable[str]]
+PermissionLike: TypeAlias = Permission | str | Iterable[str]
 """A :class:`Permission`, its name or names in one string, or several names."""
 
 

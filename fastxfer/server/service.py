@@ -53,6 +53,8 @@ class Service:
         self._user_limits: dict[tuple[str, int], RateLimit] = {}
         self._tell_renames = self.hooks.listens("on_rename")
         self._tell_deletes = self.hooks.listens("on_delete")
+        self.records_transfers = self.hooks.listens("on_transfer_end")
+        """Whether anybody wants to know of finished transfers."""
 
     def next_id(self) -> int:
         """A number for a new session, unique in this process."""

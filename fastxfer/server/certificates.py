@@ -1,0 +1,89 @@
+"""TLS contexts of the server, made anew when the certificate on the disk has changed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import time
+
+from fastxfer.server.config import TlsConfig
+
+__all__ = ["Certificates"]
+
+logger = logging.getLogger("fastxfer.server")
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class Certificates:
+    """Makes contexts of the files that *tls* names.
+
+    Connections that stand keep the context they began with; new ones get the new certificate, without a restart.
+    A replacement that cannot be used (a key that does not fit, half a file) is reported and the old one kept.
+
+    Raises:
+        ValueError: a setting is not understood.
+        OSError: a file cannot be read or used (ssl.SSLError is an OSError).
+    """
+
+    def __init__(self, tls: TlsConfig) -> None:
+        if tls.min_version not in _VERSIONS:
+            raise ValueError(f"tls.min_version is 1.2 or 1.3, not {tls.min_version!r}")
+        if tls.require_client_cert and not tls.client_ca:
+            raise ValueError("tls.require_client_cert needs tls.client_ca")
+        self._tls = tls
+        self._stamp = self._look()
+        self._looked = time.monotonic()
+        self._context = self._make()
+
+    def control_context(self) -> ssl.SSLContext:
+        """The context for a new control connection and its data connections.
+
+        Where data connections must resume the session of their own control connection, every control connection
+        gets a context of its own: a ticket of somebody else's session is then worth nothing.
+        """
+        self._refresh()
+        if self._tls.require_session_reuse:
+            return self._make()
+        return self._context
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The context of now."""
+        self._refresh()
+        return self._context
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        if not self._tls.reload or now - self._looked < self._tls.reload:
+            return
+        self._looked = now
+        try:
+            stamp = self._look()
+            if stamp == self._stamp:
+                return
+            self._context = self._make()
+        except OSError as error:
+            logger.error("the changed certificate %s cannot be used, the old one is kept: %s", self._tls.cert, error)
+            return
+        self._stamp = stamp
+        logger.info("certificate %s loaded anew", self._tls.cert)
+
+    def _look(self) -> tuple[tuple[int, int, int], ...]:
+        files = [name for name in (self._tls.cert, self._tls.key, self._tls.client_ca) if name]
+        return tuple((status.st_mtime_ns, status.st_size, status.st_ino) for status in map(os.stat, files))
+
+    def _make(self) -> ssl.SSLContext:
+        tls = self._tls
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = _VERSIONS[tls.min_version]
+        context.options |= ssl.OP_NO_COMPRESSION | getattr(ssl, "OP_NO_RENEGOTIATION", 0)
+        context.set_alpn_protocols(["ftp"])
+        if tls.ciphers:
+            context.set_ciphers(tls.ciphers)
+        context.load_cert_chain(tls.cert, tls.key or None, tls.key_password or None)
+        if tls.client_ca:
+            context.load_verify_locations(tls.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED if tls.require_client_cert else ssl.CERT_OPTIONAL
+        return context

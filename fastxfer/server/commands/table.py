@@ -1,0 +1,59 @@
+"""The table of commands: each a small function that takes the session and the argument."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from fastxfer.server.session import Session
+
+__all__ = ["COMMANDS", "Command", "Handler", "command"]
+
+Handler = Callable[["Session", str], "bytes | Awaitable[bytes | None] | None"]
+"""Gives the reply, or an awaitable of it; None where the replies were written already."""
+
+
+H = TypeVar("H", bound=Handler)
+
+
+class Command(NamedTuple):
+    """One entry of the table."""
+
+    verb: str
+    run: Handler
+    login: bool
+    """Whether it needs a user who has logged in."""
+    argument: bool | None
+    """True: an argument is required, False: none is allowed, None: either."""
+    keeps: bool
+    """Whether a restart point that REST has set survives this command."""
+    syntax: str
+    """The argument as HELP shows it."""
+    rfc: str
+    """Where the command is defined."""
+
+
+COMMANDS: dict[str, Command] = {}
+"""Verb → command."""
+
+
+def command(verb: str, rfc: str, *, syntax: str = "", login: bool = True, keeps: bool = False) -> Callable[[H], H]:
+    """Enter the decorated function into the table.
+
+    Args:
+        verb: the command, in upper case.
+        rfc: where it is defined.
+        syntax: the argument; empty: none is allowed; in square brackets: optional.
+        login: whether it needs a login.
+        keeps: whether REST survives it.
+    """
+
+    def enter(handler: H) -> H:
+        if verb in COMMANDS:
+            raise ValueError(f"command {verb} is defined twice")
+        argument = None if syntax.startswith("[") else bool(syntax)
+        COMMANDS[verb] = Command(verb, handler, login, argument, keeps, syntax, rfc)
+        return handler
+
+    return enter

@@ -1,0 +1,138 @@
+"""Transfers of files: RETR, STOR, APPE, STOU, REST, ALLO, ABOR."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+
+from fastxfer.server import paths
+from fastxfer.server.commands.table import command
+from fastxfer.server.permissions import Permission
+from fastxfer.server.replies import ABORTED, BAD_SYNTAX, NOTHING_TO_ABORT, OPENING, reply
+from fastxfer.server.session import Session
+from fastxfer.server.transfers import receive_file, send_file
+
+_BAD_REST = reply(554, "The restart point is beyond the end of the file.")
+_REST_NOT_ASCII = reply(554, "Restart only in TYPE I.")
+_ALLO_OK = reply(200, "OK.")
+_ALLO_TOO_MUCH = reply(552, "Not enough room.")
+_NO_OVERWRITE = reply(553, "The file exists.")
+_MAX_REST = 1 << 62
+_STOU_TRIES = 16
+
+
+@command("RETR", "RFC 959 section 4.1.3", syntax="path", keeps=True)
+async def retrieve(session: Session, argument: str) -> bytes | None:
+    """Send a file, from the restart point on."""
+    offset, session.rest = session.rest, 0
+    refusal = session.runtime.data_refusal(session)
+    if refusal is not None:
+        return refusal
+    path = session.path(argument)
+    reader = await session.account.open_read(path)
+    try:
+        if offset:
+            if session.type_ascii:
+                return _REST_NOT_ASCII
+            if offset > reader.size:
+                return _BAD_REST
+        return await send_file(session, path, reader, offset)
+    finally:
+        await reader.close()
+
+
+@command("STOR", "RFC 959 section 4.1.3", syntax="path", keeps=True)
+async def store(session: Session, argument: str) -> bytes | None:
+    """Receive a file, behind the restart point."""
+    offset, session.rest = session.rest, 0
+    refusal = session.runtime.data_refusal(session)
+    if refusal is not None:
+        return refusal
+    if offset and session.type_ascii:
+        return _REST_NOT_ASCII
+    path = session.path(argument)
+    try:
+        writer = await session.account.open_write(path, offset=offset)
+    except FileExistsError:
+        return _NO_OVERWRITE
+    except OSError as error:
+        if offset and error.errno == errno.EINVAL:
+            return _BAD_REST
+        raise
+    return await receive_file(session, path, writer, False, OPENING)
+
+
+@command("APPE", "RFC 959 section 4.1.3", syntax="path")
+async def append(session: Session, argument: str) -> bytes | None:
+    """Receive bytes that go behind the last one of a file."""
+    refusal = session.runtime.data_refusal(session)
+    if refusal is not None:
+        return refusal
+    path = session.path(argument)
+    writer = await session.account.open_write(path, append=True)
+    return await receive_file(session, path, writer, True, OPENING)
+
+
+@command("STOU", "RFC 959 section 4.1.3", syntax="[prefix]")
+async def store_unique(session: Session, argument: str) -> bytes | None:
+    """Receive a file under a name that is not taken and cannot be guessed; the 150 reply tells it."""
+    refusal = session.runtime.data_refusal(session)
+    if refusal is not None:
+        return refusal
+    prefix = session.path(argument) if argument else paths.join(session.cwd, "upload")
+    for _ in range(_STOU_TRIES):
+        path = f"{prefix}.{secrets.token_hex(8)}"
+        try:
+            writer = await session.account.open_write(path, replace=False)
+        except FileExistsError:
+            continue
+        return await receive_file(session, path, writer, False, reply(150, f"FILE: {paths.basename(path)}"))
+    return reply(450, "No unique name found.")
+
+
+@command("REST", "RFC 3659 section 5", syntax="offset", keeps=True)
+def restart(session: Session, argument: str) -> bytes:
+    """Where in the file the next transfer begins, bytes."""
+    if not (argument.isascii() and argument.isdigit()) or len(argument) > 19 or int(argument) > _MAX_REST:
+        return BAD_SYNTAX
+    session.rest = int(argument)
+    return b"350 Restarting at %d.\r\n" % session.rest
+
+
+@command("ALLO", "RFC 959 section 4.1.3", syntax="size [R size]", keeps=True)
+async def allocate(session: Session, argument: str) -> bytes:
+    """Whether there would be room for *size* bytes."""
+    size = argument.split(" ", 1)[0]
+    if not (size.isascii() and size.isdigit() and len(size) < 20):
+        return BAD_SYNTAX
+    account = session.account
+    if int(size) > account.room():
+        return _ALLO_TOO_MUCH
+    try:
+        free = (await account.space(session.cwd)).free
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        return _ALLO_OK
+    return _ALLO_OK if int(size) <= free else _ALLO_TOO_MUCH
+
+
+@command("ABOR", "RFC 959 section 4.1.3")
+def abort(session: Session, argument: str) -> bytes:
+    """End the transfer under way (see :meth:`Runtime.abort`), or forget the prepared data connection."""
+    if session.aborted:
+        session.aborted = False
+        return ABORTED
+    if session.data is not None and session.data.prepared:
+        session.data.close()
+        return ABORTED
+    return NOTHING_TO_ABORT
+
+
+@command("AVBL", "draft-peterson-streamlined-ftp-command-extensions-10 section 4", syntax="[path]")
+async def available(session: Session, argument: str) -> bytes:
+    """Bytes that may still be uploaded."""
+    path = session.path(argument)
+    session.account.require(path, Permission.WRITE)
+    space = await session.account.space(path)
+    return b"213 %d\r\n" % space.free

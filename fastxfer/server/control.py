@@ -1,0 +1,533 @@
+"""The control connection: bytes to commands, commands to functions, replies to bytes, with TLS in between or not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import sys
+from collections import deque
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from fastxfer.core.ftpwire import LINE_TOO_LONG, CommandReader
+from fastxfer.server import replies
+from fastxfer.server.commands import COMMANDS
+from fastxfer.server.config import ListenerConfig
+from fastxfer.server.replies import ReplyError, from_os_error, reply
+from fastxfer.server.session import Session
+
+if TYPE_CHECKING:
+    from fastxfer.net.tls_channel import TLSChannel
+    from fastxfer.server.proxyheader import ProxyHeader
+    from fastxfer.server.runtime import Runtime
+
+__all__ = ["Control"]
+
+logger = logging.getLogger("fastxfer.server")
+
+TURN = 64
+"""Commands of one session carried out in one turn of the event loop."""
+FOREIGN_VERBS = frozenset(
+    [
+        "GET",
+        "POST",
+        "HEAD",
+        "PUT",
+        "DELETE",
+        "OPTIONS",
+        "CONNECT",
+        "TRACE",
+        "PATCH",
+        "PRI",
+        "EHLO",
+        "HELO",
+        "SSH-2.0-OPENSSH",
+        "RTSP",
+        "DESCRIBE",
+    ]
+)
+"""Words of other protocols: a browser or mail client is being made to talk to this server."""
+MAX_NONSENSE = 10
+"""Lines without any known command, before login, after which the connection is closed."""
+
+if sys.version_info >= (3, 12):
+
+    def _start(
+        coroutine: Coroutine[Any, Any, bytes | None], loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Task[bytes | None]:
+        """Run *coroutine* up to its first real wait at once: most commands end there."""
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+
+else:
+
+    def _start(
+        coroutine: Coroutine[Any, Any, bytes | None], loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Task[bytes | None]:
+        return loop.create_task(coroutine)
+
+
+def _plain(address: str) -> str:
+    """An IPv4 address that a dual-stack socket shows as IPv6 (RFC 4291 section 2.5.5.2) in its own form."""
+    return address[7:] if address.startswith("::ffff:") and "." in address else address
+
+
+class Control(asyncio.Protocol):
+    """One control connection, from its first byte to its last."""
+
+    __slots__ = (
+        "_blocked",
+        "_channel",
+        "_closing",
+        "_ended",
+        "_handshaking",
+        "_listener",
+        "_loop",
+        "_nonsense",
+        "_paused",
+        "_proxy",
+        "_queue",
+        "_reader",
+        "_runtime",
+        "_scheduled",
+        "_task",
+        "_transport",
+        "_verb",
+        "blocked_since",
+        "context",
+        "last",
+        "session",
+    )
+
+    def __init__(self, runtime: Runtime, listener: ListenerConfig, loop: asyncio.AbstractEventLoop) -> None:
+        self._runtime = runtime
+        self._listener = listener
+        self._loop = loop
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._reader = CommandReader(runtime.service.config.limits.line)
+        self._queue: deque[tuple[str, str]] | None = None
+        self._channel: TLSChannel | None = None
+        self._handshaking = False
+        self._proxy: ProxyHeader | None = None
+        self._task: asyncio.Task[bytes | None] | None = None
+        self._verb = ""
+        self._blocked = False
+        self._paused = False
+        self._closing = False
+        self._ended = False
+        self._scheduled = False
+        self._nonsense = 0
+        self.blocked_since = 0.0
+        self.context: ssl.SSLContext | None = None
+        """What the connection was encrypted with."""
+        self.last = loop.time()
+        self.session: Session | None = None
+
+    # The connection begins
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._runtime.controls.add(self)
+        peer = transport.get_extra_info("peername") or ("", 0)
+        if self._listener.proxy_protocol:
+            from fastxfer.server.proxyheader import ProxyHeader
+
+            self._proxy = ProxyHeader()
+            return
+        self._open(peer[0], peer[1])
+
+    def _open(self, address: str, port: int, proxy: ProxyHeader | None = None) -> None:
+        runtime = self._runtime
+        peer = address = _plain(address)
+        if proxy is not None and proxy.address:
+            address, port = _plain(proxy.address), proxy.port
+        refusal = runtime.service.guard.enter(address)
+        if refusal:
+            logger.info("connection from %s refused: %s", address, refusal)
+            runtime.count_refused()
+            self.finish(replies.BANNED if refusal == "banned" else replies.TOO_MANY)
+            return
+        local = _plain((self._transport.get_extra_info("sockname") or ("",))[0])
+        session = self.session = Session(runtime, self, self._listener, address, port, local)
+        if proxy is not None:
+            session.peer_address = peer
+            session.told_address = _plain(proxy.told_address) or local
+        runtime.count_opened()
+        limit = runtime.service.config.limits.unread_replies
+        self._transport.set_write_buffer_limits(high=limit)
+        if runtime.service.hooks.listens("on_connect"):
+            self._begin(runtime.ask_connect(self.session), "")
+        elif self._listener.implicit_tls:
+            self._begin_tls()
+        else:
+            self.write(runtime.banner)
+
+    def greet(self) -> None:
+        """The hooks have nothing against this client: go on."""
+        if self._listener.implicit_tls:
+            self._begin_tls()
+        else:
+            self.write(self._runtime.banner)
+
+    # TLS
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether bytes are protected now."""
+        return self._channel is not None
+
+    @property
+    def channel(self) -> TLSChannel | None:
+        """The TLS side of the connection."""
+        return self._channel
+
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """The verified certificate of the client, if it has shown one."""
+        return self._channel.peer_certificate_fields() if self._channel is not None else None
+
+    def start_tls(self, consent: bytes) -> None:
+        """Send *consent* in the clear; everything after it is TLS."""
+        self.write(consent)
+        self._begin_tls()
+
+    def _begin_tls(self) -> None:
+        from fastxfer.net.tls_channel import TLSChannel
+
+        self.context = self._runtime.control_context(self._listener)
+        self._channel = TLSChannel(self.context, None, server_side=True)
+        self._handshaking = True
+        if self._reader.pending:
+            self._injected()
+
+    def _injected(self) -> None:
+        logger.warning("plain bytes behind AUTH TLS from %s: connection closed", self._address)
+        self._abort()
+
+    def end_tls(self, consent: bytes) -> None:
+        """Send *consent* protected; everything after it is in the clear (RFC 4217 section 16)."""
+        self.write(consent)
+        channel = self._channel
+        if channel is not None:
+            channel.close()
+            self._send_ciphertext(channel)
+            self._channel = None
+
+    def _decrypt(self, data: bytes) -> bytes:
+        channel = cast("TLSChannel", self._channel)
+        try:
+            channel.feed(data)
+            if self._handshaking:
+                done = channel.handshake()
+                self._send_ciphertext(channel)
+                if not done:
+                    return b""
+                self._handshaking = False
+                self._handshaken(channel)
+            pieces = []
+            while plain := channel.read():
+                pieces.append(plain)
+            self._send_ciphertext(channel)
+            if channel.ended:
+                self._transport.close()
+            return b"".join(pieces)
+        except (ssl.SSLError, ConnectionError) as error:
+            logger.info("TLS with %s failed: %s", self._address, error)
+            self._runtime.count_tls_failure()
+            self._send_ciphertext(channel)
+            self._transport.close()
+            return b""
+
+    def _handshaken(self, channel: TLSChannel) -> None:
+        self._runtime.handshaken(self, channel)
+        if self._listener.implicit_tls and self.session is not None and not self._closing:
+            self.write(self._runtime.banner)
+
+    def _send_ciphertext(self, channel: TLSChannel) -> None:
+        data = channel.outgoing()
+        if data:
+            self._transport.write(data)
+
+    # Bytes in
+
+    def data_received(self, data: bytes) -> None:
+        if self._proxy is not None:
+            data = self._read_proxy_header(data)
+        if self._channel is not None and data:
+            data = self._decrypt(data)
+        if not data or self._closing:
+            return
+        channel = self._channel
+        commands = self._reader.feed(data)
+        if not commands:
+            return
+        self.last = self._loop.time()
+        if self._task is None and not self._queue and not self._blocked:
+            self._carry_out(commands)
+        else:
+            self._enqueue(commands)
+        if self._channel is not channel and channel is None and self._reader.pending:
+            self._injected()
+
+    def _read_proxy_header(self, data: bytes) -> bytes:
+        header = cast("ProxyHeader", self._proxy)
+        try:
+            if not header.feed(data):
+                return b""
+        except ValueError as error:
+            logger.warning("bad PROXY header: %s", error)
+            self._abort()
+            return b""
+        self._proxy = None
+        peer = self._transport.get_extra_info("peername") or ("", 0)
+        self._open(peer[0], peer[1], header)
+        return header.rest
+
+    def eof_received(self) -> bool:
+        if self._task is None and not self._queue:
+            return False
+        # Commands sent before the end are still carried out.
+        self._ended = True
+        return self._channel is None
+
+    # Commands
+
+    def _enqueue(self, commands: Iterable[tuple[str, str]]) -> None:
+        queue = self._queue
+        if queue is None:
+            queue = self._queue = deque()
+        transferring = self._task is not None and self.session is not None and self.session.progress is not None
+        for entry in commands:
+            if transferring and entry[0] == "ABOR":
+                self._runtime.abort(cast(Session, self.session))
+                queue.append(entry)
+            elif transferring and entry[0] == "STAT" and not entry[1] and not queue:
+                self._dispatch_now(entry)
+            else:
+                queue.append(entry)
+        if len(queue) > self._runtime.service.config.limits.pipeline and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _dispatch_now(self, entry: tuple[str, str]) -> None:
+        result = COMMANDS[entry[0]].run(cast(Session, self.session), entry[1])
+        if isinstance(result, bytes):
+            self.write(result)
+
+    def _carry_out(self, commands: Iterable[tuple[str, str]]) -> None:
+        turn = TURN
+        iterator = iter(commands)
+        for verb, argument in iterator:
+            plain = self._channel is None
+            self._dispatch(verb, argument)
+            turn -= 1
+            if self._task is not None or self._blocked or self._closing or turn == 0:
+                break
+            if plain and self._channel is not None:
+                break
+        else:
+            return
+        rest = list(iterator)
+        if not rest or self._closing:
+            return
+        if plain and self._channel is not None:
+            self._injected()
+            return
+        self._enqueue(rest)
+        if turn == 0:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._scheduled = False
+        queue = self._queue
+        if not queue:
+            if self._ended and self._task is None:
+                self._transport.close()
+            return
+        turn = TURN
+        while queue and self._task is None and not self._blocked and not self._closing:
+            if turn == 0:
+                self._schedule()
+                return
+            turn -= 1
+            plain = self._channel is None
+            verb, argument = queue.popleft()
+            self._dispatch(verb, argument)
+            if plain and self._channel is not None and queue:
+                self._injected()
+                return
+        if self._closing:
+            queue.clear()
+            return
+        if self._paused and len(queue) <= self._runtime.service.config.limits.pipeline // 2:
+            self._paused = False
+            self._transport.resume_reading()
+        if self._ended and self._task is None and not queue:
+            self._transport.close()
+
+    def _dispatch(self, verb: str, argument: str) -> None:
+        command = COMMANDS.get(verb)
+        session = self.session
+        if session is None:
+            return
+        if command is None:
+            self._unknown(verb, argument)
+            return
+        if command.login and not session.logged_in:
+            self.write(replies.NOT_LOGGED_IN)
+            return
+        if command.argument is not None and bool(argument) is not command.argument:
+            self.write(replies.BAD_SYNTAX)
+            return
+        if session.rename_from and verb != "RNTO":
+            session.rename_from = ""
+        try:
+            result = command.run(session, argument)
+            if result.__class__ is bytes:
+                self.write(result)
+            elif result is not None:
+                self._begin(cast("Awaitable[bytes | None]", result), verb)
+        except OSError as error:
+            self.write(from_os_error(error))
+        except ReplyError as error:
+            self.write(error.reply)
+        except Exception as error:
+            self._fault(verb, error)
+        if session.rest and not command.keeps and self._task is None:
+            session.rest = 0
+
+    def _unknown(self, verb: str, argument: str) -> None:
+        session = cast(Session, self.session)
+        if verb in FOREIGN_VERBS:
+            logger.warning("%s speaks another protocol: connection closed", session.address)
+            self._abort()
+            return
+        if not session.logged_in:
+            self._nonsense += 1
+            if self._nonsense > MAX_NONSENSE:
+                self.finish(replies.UNKNOWN)
+                return
+        if verb:
+            self.write(replies.UNKNOWN)
+        else:
+            self.write(replies.LINE_TOO_LONG if argument == LINE_TOO_LONG else replies.BAD_SYNTAX)
+            if argument == LINE_TOO_LONG and not session.logged_in:
+                self.finish(b"")
+
+    def _begin(self, awaitable: Awaitable[bytes | None], verb: str) -> None:
+        task = _start(cast("Coroutine[Any, Any, bytes | None]", awaitable), self._loop)
+        self._verb = verb
+        if task.done():
+            self._conclude(task)
+        else:
+            self._task = task
+            task.add_done_callback(self._completed)
+
+    def _completed(self, task: asyncio.Task[bytes | None]) -> None:
+        self._task = None
+        session = self.session
+        self._conclude(task)
+        if session is not None and session.rest and not (self._verb in COMMANDS and COMMANDS[self._verb].keeps):
+            session.rest = 0
+        self.last = self._loop.time()
+        self._resume()
+
+    def _conclude(self, task: asyncio.Task[bytes | None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            result = task.result()
+            if result is not None:
+                self.write(result)
+        elif isinstance(error, OSError):
+            self.write(from_os_error(error))
+        elif isinstance(error, ReplyError):
+            self.write(error.reply)
+        else:
+            self._fault(self._verb, error)
+
+    def _fault(self, verb: str, error: BaseException) -> None:
+        logger.error("%s failed (session with %s)", verb, self._address, exc_info=error)
+        self.write(replies.LOCAL_ERROR)
+        session = self.session
+        if session is not None and self._runtime.service.hooks.listens("on_error"):
+            info = session.info()
+            self._runtime.spawn(self._runtime.service.call("on_error", info, info, error))
+
+    # Bytes out
+
+    def write(self, data: bytes) -> None:
+        """Send a reply."""
+        if not data or self._transport.is_closing():
+            return
+        channel = self._channel
+        if channel is None or self._handshaking:
+            self._transport.write(data)
+            return
+        channel.write(data)
+        self._send_ciphertext(channel)
+
+    def write_text(self, code: int, text: str) -> None:
+        """Send a reply that is not prepared."""
+        self.write(reply(code, text))
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        self.blocked_since = self._loop.time()
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        self.blocked_since = 0.0
+        self._schedule()
+
+    # The end
+
+    @property
+    def _address(self) -> str:
+        return self.session.address if self.session is not None else "a peer"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command is being carried out."""
+        return self._task is not None
+
+    def finish(self, last_words: bytes) -> None:
+        """Send *last_words* and close once they are sent; commands that wait are forgotten."""
+        self.write(last_words)
+        self._closing = True
+        channel = self._channel
+        if channel is not None and not self._handshaking and not self._transport.is_closing():
+            channel.close()
+            self._send_ciphertext(channel)
+        self._transport.close()
+
+    def _abort(self) -> None:
+        self._closing = True
+        self._transport.abort()
+
+    def cancel(self) -> None:
+        """Cancel the command that is being carried out."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def abort(self) -> None:
+        """Close without another word."""
+        self._abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._closing = True
+        task = self._task
+        if task is not None:
+            task.cancel()
+        session = self.session
+        if session is not None:
+            self._runtime.ended(session)
+        if self._queue is not None:
+            self._queue.clear()
+        self._channel = None
+        self._runtime.gone(self)

@@ -1,0 +1,225 @@
+"""How a data connection comes to stand: the passive listener, the active connect, and who may be at the other end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import random
+import socket
+from typing import TYPE_CHECKING
+
+from fastxfer.server import replies
+from fastxfer.server.replies import ReplyError
+from fastxfer.server.sockets import set_congestion, wait_readable, wait_writable
+
+if TYPE_CHECKING:
+    from fastxfer.server.session import Session
+
+__all__ = ["DataChannel"]
+
+logger = logging.getLogger("fastxfer.server")
+
+BACKLOG = 4
+"""A stranger who connects first must not keep the client out."""
+PORT_TRIES = 64
+_random = random.SystemRandom()
+_GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM})
+
+
+class DataChannel:
+    """The data connection of one session that is about to be."""
+
+    __slots__ = ("_listener", "_session", "_socket", "_target")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._listener: socket.socket | None = None
+        self._target: tuple[str, int] | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the client has said where the connection is to come from."""
+        return self._listener is not None or self._target is not None
+
+    def listen(self) -> int:
+        """Open a passive port in place of whatever was prepared before; its number, 0 if none is to be had."""
+        self.close()
+        session = self._session
+        host = session.local_address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setblocking(False)
+            self._tune(listener)
+            ports = session.config.passive.ports
+            if ports is None:
+                listener.bind((host, 0))
+            elif not _bind_in_range(listener, host, ports):
+                listener.close()
+                return 0
+            listener.listen(BACKLOG)
+            port: int = listener.getsockname()[1]
+        except OSError as error:
+            logger.warning("no passive port for %s: %s", session.address, error)
+            listener.close()
+            return 0
+        self._listener = listener
+        return port
+
+    def connect_to(self, host: str, port: int) -> None:
+        """Connect to *host* when a transfer begins."""
+        self.close()
+        self._target = (host, port)
+
+    def _tune(self, sock: socket.socket) -> None:
+        passive = self._session.config.passive
+        if passive.congestion:
+            set_congestion(sock, passive.congestion)
+        if passive.buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, passive.buffer)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, passive.buffer)
+
+    def take_now(self) -> socket.socket | None:
+        """The connection, if the client has made it already."""
+        listener = self._listener
+        if listener is None:
+            return None
+        while True:
+            try:
+                sock, peer = listener.accept()
+            except OSError as error:
+                if error.errno == errno.EAGAIN:
+                    return None
+                if error.errno in _GONE:
+                    continue
+                raise
+            if self._welcome(peer[0]):
+                self.close()
+                sock.setblocking(False)
+                return sock
+            logger.warning("data connection of %s: stranger %s turned away", self._session.address, peer[0])
+            sock.close()
+
+    def _welcome(self, peer: str) -> bool:
+        session = self._session
+        return (
+            peer in (session.address, session.peer_address)
+            or session.config.passive.fxp
+            or (peer.startswith("::ffff:") and peer[7:] in (session.address, session.peer_address))
+        )
+
+    async def take(self) -> socket.socket:
+        """Wait for the connection. ReplyError 425 where it does not come about in time."""
+        timeout = self._session.config.timeouts.data_connect
+        try:
+            # wait_for on 3.10 and 3.11 may lose a result that comes with the timeout; this one cannot.
+            return await _within(self._wait(), timeout)
+        except (OSError, asyncio.TimeoutError) as error:
+            logger.info("no data connection with %s: %s", self._session.address, error or "timeout")
+            raise _cannot_open() from error
+        finally:
+            self.close()
+
+    async def _wait(self) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        if self._target is not None:
+            return await self._connect(loop, self._target)
+        while True:
+            listener = self._listener
+            if listener is None:
+                raise _cannot_open()
+            sock = self.take_now()
+            if sock is not None:
+                return sock
+            await wait_readable(loop, listener.fileno())
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop, target: tuple[str, int]) -> socket.socket:
+        session = self._session
+        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        self._socket = sock
+        sock.setblocking(False)
+        self._tune(sock)
+        if (":" in session.local_address) == (family == socket.AF_INET6):
+            # From the address that the client knows, so that its own peer check holds.
+            sock.bind((session.local_address, 0))
+        code = sock.connect_ex(target)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, "connect failed")
+        if code:
+            await wait_writable(loop, sock.fileno())
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, "connect failed")
+        self._socket = None
+        return sock
+
+    def close(self) -> None:
+        """Drop what was prepared. Idempotent."""
+        self._target = None
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+
+async def _within(awaitable, seconds: float) -> socket.socket:  # type: ignore[no-untyped-def]
+    task = asyncio.ensure_future(awaitable)
+    try:
+        done, _ = await asyncio.wait([task], timeout=seconds or None)
+    except asyncio.CancelledError:
+        done = set()
+        await _discard(task)
+        raise
+    if not done:
+        await _discard(task)
+        raise asyncio.TimeoutError
+    result: socket.socket = task.result()
+    return result
+
+
+async def _discard(task: asyncio.Future[socket.socket]) -> None:
+    """Cancel *task*; a connection that it made in the same instant is closed."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+def _cannot_open() -> ReplyError:
+    error = ReplyError(425, "")
+    error.reply = replies.CANNOT_OPEN_DATA
+    return error
+
+
+def _bind_in_range(listener: socket.socket, host: str, ports: tuple[int, int]) -> bool:
+    """Bind to a port of the range that cannot be guessed; False if all of it seems taken."""
+    first, last = ports
+    span = last - first + 1
+    tried = set()
+    for _ in range(min(PORT_TRIES, span)):
+        port = first + _random.randrange(span)
+        while port in tried:
+            port = first + (port - first + 1) % span
+        tried.add(port)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+        else:
+            return True
+    if span <= PORT_TRIES:
+        return False
+    for port in range(first, last + 1):
+        if port not in tried:
+            try:
+                listener.bind((host, port))
+            except OSError:
+                continue
+            return True
+    return False

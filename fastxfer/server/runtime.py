@@ -1,0 +1,271 @@
+"""What the sessions of one running server ask it for: rules, contexts, threads, counters."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import ssl
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from fastxfer.net.aio import TransferRunner
+from fastxfer.server import replies
+from fastxfer.server.config import ListenerConfig
+from fastxfer.server.datachannel import DataChannel
+from fastxfer.server.replies import reply
+from fastxfer.server.service import Service
+from fastxfer.server.session import Session
+
+if TYPE_CHECKING:
+    from fastxfer.net.tls_channel import TLSChannel
+    from fastxfer.net.tls_pump import ReceivePump, SendPump
+    from fastxfer.server.certificates import Certificates
+    from fastxfer.server.control import Control
+    from fastxfer.server.datastream import DataStream
+    from fastxfer.server.transfers import Progress
+
+__all__ = ["Runtime"]
+
+logger = logging.getLogger("fastxfer.server")
+
+SWEEP = 1.0
+"""Seconds between two looks at timeouts."""
+
+
+class Runtime:
+    """The state of one started server on one event loop."""
+
+    def __init__(self, service: Service, certificates: Certificates | None) -> None:
+        self.service = service
+        self.certificates = certificates
+        self.controls: set[Control] = set()
+        self.banner = (
+            reply(220, service.config.banner.splitlines() or "Ready.")
+            if ("\n" in service.config.banner)
+            else reply(220, service.config.banner or "Ready.")
+        )
+        self._loop = asyncio.get_running_loop()
+        self.runner = TransferRunner()
+        self._pumps = ThreadPoolExecutor(
+            max_workers=max(service.config.limits.sessions, 64) if service.config.limits.sessions else 10_000,
+            thread_name_prefix="fastxfer-data",
+        )
+        self._deserted: asyncio.Event | None = None
+        self._spawned: set[asyncio.Task[Any]] = set()
+        timeouts = service.config.timeouts
+        shortest = min((t for t in (timeouts.login, timeouts.idle, timeouts.data_stall) if t > 0), default=SWEEP * 4)
+        self._sweep_interval = max(0.02, min(SWEEP, shortest / 4))
+        self._sweeper: asyncio.TimerHandle | None = self._loop.call_later(self._sweep_interval, self._sweep)
+
+    # Life
+
+    def _sweep(self) -> None:
+        """Close what has been silent for too long."""
+        timeouts = self.service.config.timeouts
+        now = self._loop.time()
+        for control in list(self.controls):
+            session = control.session
+            if control.blocked_since:
+                if timeouts.data_stall and now - control.blocked_since > timeouts.data_stall:
+                    control.abort()
+            elif session is None or not session.logged_in:
+                # A login under way does not stop this clock: whoever needs so long is no client.
+                started = control.last if session is None else session.login_clock
+                if timeouts.login and now - started > timeouts.login:
+                    control.finish(replies.TIMEOUT)
+            elif timeouts.idle and not control.busy and now - control.last > timeouts.idle:
+                control.finish(replies.TIMEOUT)
+        self._sweeper = self._loop.call_later(self._sweep_interval, self._sweep)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run *coroutine* beside everything else, but not beyond the end of the server."""
+        task = self._loop.create_task(coroutine)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+
+    @property
+    def transfers(self) -> int:
+        """Transfers under way."""
+        return sum(control.session is not None and control.session.progress is not None for control in self.controls)
+
+    async def close(self, patience: float) -> None:
+        """End every session: idle ones at once, others when their transfer is done or *patience* seconds are over."""
+        deadline = self._loop.time() + patience
+        for control in list(self.controls):
+            if not control.busy:
+                control.finish(replies.SHUTTING_DOWN)
+        while self.controls and self._loop.time() < deadline and self.transfers:
+            await asyncio.sleep(0.05)
+            for control in list(self.controls):
+                if not control.busy:
+                    control.finish(replies.SHUTTING_DOWN)
+        for control in list(self.controls):
+            control.abort()
+        if self.controls:
+            self._deserted = asyncio.Event()
+            await self._deserted.wait()
+        while self._spawned:
+            await asyncio.wait(self._spawned)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        await self.runner.aclose()
+        self._pumps.shutdown(wait=True)
+
+    async def ask_connect(self, session: Session) -> None:
+        """Ask the hooks whether *session* may go on."""
+        try:
+            await self.service.hooks.on_connect(session.info())
+        except PermissionError as error:
+            logger.info("connection from %s refused by a hook: %s", session.address, error)
+            session.control.finish(replies.TOO_MANY)
+            return
+        except Exception:
+            logger.exception("on_connect failed")
+        session.control.greet()
+
+    def logout(self, session: Session) -> None:
+        """The user of *session* leaves; the connection stays."""
+        account = session.leave()
+        if account is not None:
+            self.service.guard.leave_user(account.user.name)
+        if session.data is not None:
+            session.data.close()
+        session.reset()
+        session.login_clock = self._loop.time()
+
+    def gone(self, control: Control) -> None:
+        """A control connection has come to its end."""
+        self.controls.discard(control)
+        if self._deserted is not None and not self.controls:
+            self._deserted.set()
+
+    def ended(self, session: Session) -> None:
+        """The control connection of *session* is gone."""
+        info = session.info() if self.service.hooks.listens("on_disconnect") else None
+        account = session.leave()
+        if account is not None:
+            self.service.guard.leave_user(account.user.name)
+        if session.data is not None:
+            session.data.close()
+        self.service.guard.leave(session.address)
+        if info is not None:
+            self.spawn(self.service.call("on_disconnect", info, info))
+
+    # Data connections
+
+    def data(self, session: Session) -> DataChannel:
+        """The data connection of *session*."""
+        channel = session.data
+        if channel is None:
+            channel = session.data = DataChannel(session)
+        return channel
+
+    def data_refusal(self, session: Session) -> bytes | None:
+        """Why no transfer can begin now, or None."""
+        if session.data is None or not session.data.prepared:
+            return replies.NO_DATA_CONNECTION
+        if not session.private and self.service.config.tls.require_data and self.certificates is not None:
+            return replies.DATA_MUST_BE_PRIVATE
+        return None
+
+    def masquerade(self, session: Session) -> str | None:
+        """The address that PASV tells *session*, with commas; None where there is no IPv4 address to tell."""
+        passive = self.service.config.passive
+        address = passive.address or session.told_address
+        if passive.address_by_network:
+            client = ipaddress.ip_address(session.address.partition("%")[0])
+            for network, told in passive.address_by_network.items():
+                if client in ipaddress.ip_network(network, strict=False):
+                    address = told
+                    break
+        return None if ":" in address else address.replace(".", ",")
+
+    def may_connect(self, session: Session, host: str, port: int) -> bool:
+        """Whether a data connection to *host* is for the client itself, or FXP is permitted."""
+        if self.service.config.passive.fxp:
+            return True
+        try:
+            wanted = ipaddress.ip_address(host)
+            client = ipaddress.ip_address(session.address.partition("%")[0])
+        except ValueError:
+            return False
+        return (getattr(wanted, "ipv4_mapped", None) or wanted) == client
+
+    def abort(self, session: Session) -> None:
+        """End the transfer of *session*; its command then replies 426, and ABOR 226 (RFC 959 section 4.1.3)."""
+        progress = session.progress
+        if progress is not None and not progress.aborted:
+            progress.aborted = True
+            session.control.cancel()
+
+    async def run_pump(self, session: Session, pump: SendPump | ReceivePump) -> None:
+        """Carry *pump* to its end in a thread."""
+        work = self._loop.run_in_executor(self._pumps, self._pump, session, pump)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            pump.cancel()
+            # The thread still uses the descriptors.
+            await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()
+            raise
+
+    def _pump(self, session: Session, pump: SendPump | ReceivePump) -> None:
+        pump.handshake()
+        self._check_resumed(session, pump.channel)
+        pump.run()
+
+    # TLS
+
+    @property
+    def tls_available(self) -> bool:
+        return self.certificates is not None
+
+    def tls_required(self, listener: ListenerConfig) -> bool:
+        """Whether nobody logs in at *listener* without TLS."""
+        if listener.require_tls is not None:
+            return listener.require_tls
+        return self.service.config.tls.require_control and self.certificates is not None
+
+    def control_context(self, listener: ListenerConfig) -> ssl.SSLContext:
+        """The context for a control connection that is about to be encrypted."""
+        if self.certificates is None:
+            raise RuntimeError("no certificate is configured")
+        return self.certificates.control_context()
+
+    def data_channel(self, session: Session) -> TLSChannel | None:
+        """The TLS side of a new data connection of *session*; None if it is to be plain."""
+        if not session.private:
+            return None
+        from fastxfer.net.tls_channel import TLSChannel
+
+        context = session.tls_context
+        if context is None:
+            raise RuntimeError("PROT P without TLS on the control connection")
+        return TLSChannel(context, None, server_side=True)
+
+    async def data_handshake(self, session: Session, stream: DataStream) -> None:
+        """Shake hands on a data connection that the loop drives."""
+        await stream.handshake()
+        self._check_resumed(session, stream.channel)
+
+    def _check_resumed(self, session: Session, channel: TLSChannel | None) -> None:
+        if channel is not None and self.service.config.tls.require_session_reuse and not channel.session_reused:
+            logger.warning("data connection of %s does not resume the TLS session", session.address)
+            raise ssl.SSLError("the data connection does not resume the TLS session of the control connection")
+
+    def handshaken(self, control: Control, channel: TLSChannel) -> None:
+        """The TLS handshake of a control connection is done."""
+        logger.debug("TLS %s %s", channel.version, channel.cipher)
+
+    # Counting
+
+    def count_opened(self) -> None: ...
+    def count_refused(self) -> None: ...
+    def count_tls_failure(self) -> None: ...
+    def count_transfer_started(self, progress: Progress) -> None: ...
+    def count_transfer_ended(self, progress: Progress) -> None: ...

@@ -1,0 +1,238 @@
+"""The FTP/FTPS server that applications start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fastxfer.server.config import ListenerConfig, ServerConfig
+from fastxfer.server.control import Control
+from fastxfer.server.filesystem import Filesystem
+from fastxfer.server.hooks import Hooks
+from fastxfer.server.localfs import LocalFilesystem
+from fastxfer.server.runtime import Runtime
+from fastxfer.server.service import Service, local_root
+from fastxfer.server.users import Authenticator, Chain, User, UserTable
+
+if TYPE_CHECKING:
+    from fastxfer.server.certificates import Certificates
+
+__all__ = ["FtpServer"]
+
+logger = logging.getLogger("fastxfer.server")
+
+
+class FtpServer:
+    """Serves a directory, or any :class:`Filesystem`, by FTP and FTPS.
+
+    Use it as an async context manager, or :meth:`start` and :meth:`stop` it.
+
+    Args:
+        root: directory to be served; goes before ``config.root``.
+        config: settings; *settings* are laid over them.
+        filesystem: serve this instead of a directory. It is closed with the server.
+        authenticator: who may log in. Without it and without *users*, what the configuration says.
+        users: users with their passwords.
+        hooks: listeners for events.
+        settings: fields of :class:`ServerConfig` by name.
+
+    Raises:
+        ValueError: the settings contradict each other.
+        OSError: the directory, a certificate or an address cannot be used (from :meth:`start`).
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        config: ServerConfig | None = None,
+        filesystem: Filesystem | None = None,
+        authenticator: Authenticator | None = None,
+        users: Iterable[tuple[User, str]] = (),
+        hooks: Hooks | None = None,
+        **settings: Any,
+    ) -> None:
+        config = config or ServerConfig()
+        if root is not None:
+            settings["root"] = os.fspath(root)
+        self.config = dataclasses.replace(config, **settings)
+        self.hooks = hooks or Hooks()
+        self._filesystem = filesystem
+        self._authenticator = authenticator
+        self._users = list(users)
+        self._service: Service | None = None
+        self._runtime: Runtime | None = None
+        self._servers: list[asyncio.Server] = []
+        self._stopped: asyncio.Event | None = None
+
+    # Life
+
+    async def start(self) -> None:
+        """Open the ports and serve. RuntimeError when started already."""
+        if self._runtime is not None:
+            raise RuntimeError("the server is running")
+        config = self.config
+        certificates = self._certificates()
+        service = Service(config, self._open_filesystem(), self._open_authenticator(), self.hooks)
+        runtime = Runtime(service, certificates)
+        self._service, self._runtime = service, runtime
+        self._stopped = asyncio.Event()
+        try:
+            for listener in config.effective_listeners():
+                await self._listen(listener)
+        except BaseException:
+            await self.stop()
+            raise
+        for host, port in self.addresses:
+            logger.info("FTP on %s port %d", host, port)
+
+    async def _listen(self, listener: ListenerConfig) -> None:
+        loop = asyncio.get_running_loop()
+        runtime = self.runtime
+
+        def connected() -> Control:
+            return Control(runtime, listener, loop)
+
+        for sock in await _bind(listener, self.config):
+            self._servers.append(await loop.create_server(connected, sock=sock, backlog=self.config.backlog))
+
+    async def stop(self) -> None:
+        """Close the ports, let transfers end within ``timeouts.shutdown``, give everything back. Idempotent."""
+        for server in self._servers:
+            server.close()
+        runtime, self._runtime = self._runtime, None
+        service, self._service = self._service, None
+        if runtime is not None:
+            await runtime.close(self.config.timeouts.shutdown)
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+        if service is not None:
+            await service.close()
+        if self._stopped is not None:
+            self._stopped.set()
+
+    async def serve_forever(self) -> None:
+        """Start if need be, and wait until somebody calls :meth:`stop` or cancels this."""
+        if self._runtime is None:
+            await self.start()
+        assert self._stopped is not None
+        try:
+            await self._stopped.wait()
+        finally:
+            await self.stop()
+
+    async def __aenter__(self) -> FtpServer:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # State
+
+    @property
+    def service(self) -> Service:
+        """What FTP and HTTP share. RuntimeError unless started."""
+        if self._service is None:
+            raise RuntimeError("the server is not running")
+        return self._service
+
+    @property
+    def runtime(self) -> Runtime:
+        """The running state. RuntimeError unless started."""
+        if self._runtime is None:
+            raise RuntimeError("the server is not running")
+        return self._runtime
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """The listening sockets."""
+        return [sock for server in self._servers for sock in server.sockets]
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where FTP is spoken: host and port of each listening socket."""
+        return [sock.getsockname()[:2] for sock in self.sockets]
+
+    @property
+    def port(self) -> int:
+        """The port of the first listener."""
+        return self.addresses[0][1]
+
+    @property
+    def sessions(self) -> int:
+        """Control connections that stand."""
+        return len(self._runtime.controls) if self._runtime is not None else 0
+
+    # Parts
+
+    def _certificates(self) -> Certificates | None:
+        tls = self.config.tls
+        if not tls.cert:
+            wanted = [name for name in ("require_control", "require_data", "client_ca") if getattr(tls, name)]
+            if wanted or any(listener.implicit_tls for listener in self.config.effective_listeners()):
+                raise ValueError("TLS is demanded but tls.cert names no certificate")
+            return None
+        from fastxfer.server.certificates import Certificates
+
+        return Certificates(tls)
+
+    def _open_filesystem(self) -> Filesystem:
+        if self._filesystem is not None:
+            return self._filesystem
+        uploads = self.config.uploads
+        return LocalFilesystem(
+            local_root(self.config.root), atomic=uploads.atomic, keep_partial=uploads.keep_partial, umask=uploads.umask
+        )
+
+    def _open_authenticator(self) -> Authenticator:
+        if self._authenticator is not None:
+            return self._authenticator
+        from fastxfer.server.logins import authenticator_of
+
+        configured = authenticator_of(self.config)
+        if self._users:
+            return Chain([UserTable(self._users), *configured])
+        return configured[0] if len(configured) == 1 else Chain(configured)
+
+
+async def _bind(listener: ListenerConfig, config: ServerConfig) -> list[socket.socket]:
+    """The listening sockets of *listener*, one for each address of its host."""
+    if listener.fd >= 0:
+        return [socket.socket(fileno=os.dup(listener.fd))]
+    loop = asyncio.get_running_loop()
+    host = listener.host or None
+    found = await loop.getaddrinfo(
+        host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE, family=socket.AF_UNSPEC
+    )
+    sockets: list[socket.socket] = []
+    port = listener.port
+    try:
+        for family, kind, protocol, _, address in sorted(set(found), key=lambda entry: entry[0] != socket.AF_INET):
+            sock = socket.socket(family, kind, protocol)
+            sockets.append(sock)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if config.workers > 1:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                # Only a bare "::" takes IPv4 too; where both are bound singly they must not meet.
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(listener.host != "::"))
+            sock.bind((address[0], port or 0, *address[2:]))
+            port = port or sock.getsockname()[1]
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise OSError(
+            error.errno, f"cannot listen on {listener.host or '*'} port {listener.port}: {error.strerror}"
+        ) from error
+    return sockets

@@ -1,0 +1,361 @@
+"""Moving one file over a data connection: by the native engine where nothing changes on the way, else by pumps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from fastxfer.core.xfer import FRAMING_RAW, RateLimit, Transfer
+from fastxfer.server import replies
+from fastxfer.server.datastream import DataStream
+from fastxfer.server.filesystem import Reader, Writer
+from fastxfer.server.hooks import Direction, TransferInfo
+from fastxfer.server.replies import ReplyError, reply
+from fastxfer.server.sockets import wait_readable, wait_writable
+from fastxfer.server.transforms import receiving_transform, sending_transform
+
+if TYPE_CHECKING:
+    from fastxfer.server.session import Session
+
+__all__ = ["Progress", "failed", "receive_file", "send_file"]
+
+logger = logging.getLogger("fastxfer.server")
+
+ROUNDS_ON_LOOP = 4
+"""How often a transfer is advanced on the event loop before the engine's threads take it over."""
+MOST_ON_LOOP = 1 << 20
+"""Bytes after which it is taken over in any case."""
+LONGEST_ON_LOOP = 0.5
+"""Seconds of silence after which it is taken over, since the engine watches its deadlines."""
+CHUNK = 262144
+WATCH_INTERVAL = 0.1
+"""Seconds between looks at an upload whose size is limited."""
+
+
+class _Counting(Protocol):
+    @property
+    def sent(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    def cancel(self) -> None: ...
+
+
+class Progress:
+    """A transfer under way, as STAT and ABOR see it."""
+
+    __slots__ = ("aborted", "counter", "direction", "encrypted", "error", "moved", "offset", "path", "started")
+
+    def __init__(self, direction: Direction, path: str, offset: int, encrypted: bool) -> None:
+        self.direction = direction
+        self.path = path
+        self.offset = offset
+        self.encrypted = encrypted
+        self.started = time.monotonic()
+        self.aborted = False
+        self.moved = 0
+        self.error = ""
+        self.counter: _Counting | None = None
+
+    def bytes(self) -> int:
+        """Bytes moved so far."""
+        counter = self.counter
+        if counter is None:
+            return self.moved
+        return counter.sent if self.direction is Direction.DOWNLOAD else counter.received
+
+    def settle(self) -> None:
+        """Keep the count, let go of what counted."""
+        self.moved = self.bytes()
+        self.counter = None
+
+
+async def send_file(session: Session, path: str, reader: Reader, offset: int) -> bytes | None:
+    """Send what *reader* has from *offset* on; the last reply. Closes nothing but the data connection."""
+    progress = await _begin(session, Direction.DOWNLOAD, path, offset)
+    size = reader.size
+    opening = b"150 Opening the data connection (%d bytes).\r\n" % (size - offset)
+    plain = reader.fileno() >= 0 and not (session.private or session.type_ascii or session.mode_z)
+    sock: socket.socket | None = None
+    try:
+        sock = session.data.take_now() if session.data is not None else None
+        if sock is None:
+            session.control.write(opening)
+            opening = b""
+            sock = await session.runtime.data(session).take()
+        if plain:
+            transfer = Transfer(
+                sock.fileno(),
+                send_fd=reader.fileno(),
+                send_offset=offset,
+                send_count=size - offset,
+                timeout=session.config.timeouts.transfer or None,
+                idle_timeout=session.config.timeouts.data_stall or None,
+                limits=session.download_limits,
+            )
+            progress.counter = transfer
+            if not transfer.advance():
+                session.control.write(opening)
+                opening = b""
+                await _carry(session, transfer, sending=True)
+            _raise_for(transfer)
+        else:
+            session.control.write(opening)
+            opening = b""
+            await _send_changed(session, progress, sock, reader, offset)
+        sock.close()
+        answer = opening + replies.TRANSFER_COMPLETE
+    except BaseException as error:
+        answer = opening + failed(session, progress, error)
+    finally:
+        if sock is not None:
+            sock.close()
+        await _end(session, progress)
+    return answer
+
+
+async def receive_file(session: Session, path: str, writer: Writer, append: bool, opening: bytes) -> bytes | None:
+    """Fill *writer* from the data connection and end it; the last reply."""
+    direction = Direction.APPEND if append else Direction.UPLOAD
+    sock: socket.socket | None = None
+    progress: Progress | None = None
+    try:
+        progress = await _begin(session, direction, path, writer.offset)
+        sock = session.data.take_now() if session.data is not None else None
+        session.control.write(opening)
+        if sock is None:
+            sock = await session.runtime.data(session).take()
+        if writer.fileno() >= 0 and not (session.private or session.type_ascii or session.mode_z):
+            await _receive_plain(session, progress, sock, writer)
+        else:
+            await _receive_changed(session, progress, sock, writer)
+        progress.settle()
+        await writer.commit(sync=session.config.uploads.fsync)
+        answer = replies.TRANSFER_COMPLETE
+    except BaseException as error:
+        keep = not (isinstance(error, OSError) and error.errno in (errno.EDQUOT, errno.EFBIG))
+        with contextlib.suppress(OSError):
+            await writer.abort(keep=keep)
+        if progress is None:
+            raise
+        answer = failed(session, progress, error)
+    finally:
+        if sock is not None:
+            sock.close()
+        if progress is not None:
+            await _end(session, progress)
+    return answer
+
+
+async def _begin(session: Session, direction: Direction, path: str, offset: int) -> Progress:
+    progress = Progress(direction, path, offset, session.private)
+    hooks = session.service.hooks
+    if hooks.listens("on_transfer_start"):
+        try:
+            await hooks.on_transfer_start(_info(session, progress, ok=False))
+        except PermissionError as error:
+            logger.info("transfer of %s refused by a hook: %s", path, error)
+            raise
+        except Exception:
+            logger.exception("on_transfer_start failed")
+    session.progress = progress
+    session.runtime.count_transfer_started(progress)
+    return progress
+
+
+async def _end(session: Session, progress: Progress) -> None:
+    progress.settle()
+    session.progress = None
+    session.runtime.count_transfer_ended(progress)
+    service = session.service
+    if service.records_transfers:
+        info = _info(session, progress, ok=not progress.error)
+        service.transfer_ended(info)
+        if service.hooks.listens("on_transfer_end"):
+            await service.call("on_transfer_end", info.session, info)
+
+
+def _info(session: Session, progress: Progress, *, ok: bool) -> TransferInfo:
+    return TransferInfo(
+        session=session.info(),
+        direction=progress.direction,
+        path=progress.path,
+        offset=progress.offset,
+        moved=progress.bytes(),
+        duration=time.monotonic() - progress.started,
+        ok=ok,
+        error=progress.error,
+        ascii=session.type_ascii,
+        encrypted=progress.encrypted,
+    )
+
+
+def failed(session: Session, progress: Progress, error: BaseException) -> bytes:
+    """The reply for *error*; what is no failure of the transfer is raised again."""
+    if isinstance(error, asyncio.CancelledError):
+        progress.error = "aborted by the client" if progress.aborted else "the control connection was closed"
+        if not progress.aborted:
+            raise error
+        task = asyncio.current_task()
+        if task is not None and hasattr(task, "uncancel"):
+            task.uncancel()
+        session.aborted = True
+        return replies.TRANSFER_ABORTED
+    progress.error = str(error) or type(error).__name__
+    if isinstance(error, ReplyError):
+        return error.reply
+    if not isinstance(error, OSError):
+        raise error
+    logger.info("transfer of %s with %s failed: %s", progress.path, session.address, error)
+    if isinstance(error, _DataError) or error.errno is None or isinstance(error, (ConnectionError, TimeoutError)):
+        if error.errno == errno.ETIMEDOUT:
+            return reply(426, "The data connection stalled; transfer aborted.")
+        return replies.TRANSFER_ABORTED
+    return replies.from_os_error(error)
+
+
+class _DataError(OSError):
+    """The data connection failed, not the file."""
+
+
+def _raise_for(transfer: Transfer) -> None:
+    number = transfer.error
+    if number:
+        kind = OSError if transfer.error_side == "file" else _DataError
+        raise kind(number, os.strerror(number))
+
+
+async def _carry(session: Session, transfer: Transfer, *, sending: bool) -> None:
+    """Carry *transfer* to its end: small ones on the loop, large ones and slow ones by the engine's threads."""
+    loop = asyncio.get_running_loop()
+    wait = wait_writable if sending else wait_readable
+    for _ in range(ROUNDS_ON_LOOP):
+        if transfer.sent + transfer.received >= MOST_ON_LOOP or not await wait(loop, transfer.fd, LONGEST_ON_LOOP):
+            break
+        if transfer.advance():
+            return
+    await session.runtime.runner.run(transfer)
+
+
+async def _receive_plain(session: Session, progress: Progress, sock: socket.socket, writer: Writer) -> None:
+    transfer = Transfer(
+        sock.fileno(),
+        framing=FRAMING_RAW,
+        recv_fd=writer.fileno(),
+        recv_offset=writer.offset,
+        timeout=session.config.timeouts.transfer or None,
+        idle_timeout=session.config.timeouts.data_stall or None,
+        limits=session.upload_limits,
+    )
+    progress.counter = transfer
+    account = session.account
+    if not transfer.advance():
+        if account.limited:
+            await _carry_limited(session, transfer, account.room() - writer.offset)
+        else:
+            await _carry(session, transfer, sending=False)
+    if account.limited and transfer.received > account.room() - writer.offset:
+        raise OSError(errno.EDQUOT, "The upload is larger than allowed")
+    _raise_for(transfer)
+
+
+async def _carry_limited(session: Session, transfer: Transfer, room: int) -> None:
+    """As :func:`_carry`, but the transfer is cancelled soon after it has brought more than *room* bytes."""
+    carrying = asyncio.ensure_future(_carry(session, transfer, sending=False))
+    try:
+        while not (await asyncio.wait([carrying], timeout=WATCH_INTERVAL))[0]:
+            if transfer.received > room:
+                transfer.cancel()
+    except asyncio.CancelledError:
+        carrying.cancel()
+        await asyncio.wait([carrying])
+        raise
+    carrying.result()
+
+
+async def _send_changed(session: Session, progress: Progress, sock: socket.socket, reader: Reader, offset: int) -> None:
+    """Send through TLS or a transformation, or from a file that has no descriptor."""
+    transform = sending_transform(session)
+    if reader.fileno() >= 0:
+        from fastxfer.net.tls_pump import SendPump
+
+        os.lseek(reader.fileno(), offset, os.SEEK_SET)
+        pump = SendPump(
+            sock,
+            session.runtime.data_channel(session),
+            fd=reader.fileno(),
+            idle_timeout=session.config.timeouts.data_stall or None,
+            timeout=session.config.timeouts.transfer or None,
+            transform=transform,
+            pacers=session.download_limits,
+        )
+        progress.counter = pump
+        await session.runtime.run_pump(session, pump)
+        return
+    stream = DataStream.of(session, sock)
+    await stream.handshake()
+    while data := await reader.read(offset, CHUNK):
+        offset += len(data)
+        await stream.send(transform.update(data) if transform is not None else data)
+        progress.moved += len(data)
+        await pace(session.download_limits, len(data))
+    if transform is not None:
+        await stream.send(transform.finish())
+    await stream.finish()
+
+
+async def _receive_changed(session: Session, progress: Progress, sock: socket.socket, writer: Writer) -> None:
+    """Receive through TLS or a transformation, or into a file that has no descriptor."""
+    transform = receiving_transform(session)
+    account = session.account
+    room = account.room() - writer.offset if account.limited else None
+    if writer.fileno() >= 0:
+        from fastxfer.net.tls_pump import PumpLimitError, ReceivePump
+
+        os.lseek(writer.fileno(), writer.offset, os.SEEK_SET)
+        pump = ReceivePump(
+            sock,
+            session.runtime.data_channel(session),
+            fd=writer.fileno(),
+            limit=room,
+            idle_timeout=session.config.timeouts.data_stall or None,
+            timeout=session.config.timeouts.transfer or None,
+            transform=transform,
+            pacers=session.upload_limits,
+        )
+        progress.counter = pump
+        try:
+            await session.runtime.run_pump(session, pump)
+        except PumpLimitError as error:
+            raise OSError(errno.EDQUOT, "The upload is larger than allowed") from error
+        return
+    stream = DataStream.of(session, sock)
+    await stream.handshake()
+    written = 0
+    while True:
+        data = await stream.receive(CHUNK)
+        moved = len(data)
+        if transform is not None:
+            data = transform.update(data) if data else transform.finish()
+        written += len(data)
+        if room is not None and written > room:
+            raise OSError(errno.EDQUOT, "The upload is larger than allowed")
+        if data:
+            await writer.write(data)
+        if not moved:
+            return
+        progress.moved += moved
+        await pace(session.upload_limits, moved)
+
+
+async def pace(limits: Sequence[RateLimit], count: int) -> None:
+    """Wait until *count* bytes that were moved are within every limit."""
+    pause = max((limit.reserve(count) for limit in limits), default=0.0)
+    if pause > 0:
+        await asyncio.sleep(pause)
