@@ -1,0 +1,332 @@
+"""Bulk bytes between a TLS socket and a file or memory, in large blocks, in the calling thread.
+
+OpenSSL releases the GIL over each record, so a pump in a worker thread leaves the event loop free. Reading the socket
+256 KiB at a time and decrypting from memory costs a fifth less processor time than reading record by record. The pumps also
+carry plain connections whose bytes are transformed on the way (compression, line ends), which no system call can do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from fastxfer.net.pacing import Pacer
+from fastxfer.net.tls_channel import TLSChannel
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["PumpCancelledError", "PumpLimitError", "ReceivePump", "SendPump", "Transform"]
+
+BLOCK = 262144
+_LOOK = 0.5
+"""Seconds between two looks for a cancellation while nothing moves."""
+_LINGER = 5.0
+"""Seconds to wait for the peer's end after our own; past them the connection is simply closed."""
+
+
+class PumpCancelledError(ConnectionError):
+    """The pump was cancelled from another thread."""
+
+
+class PumpLimitError(OSError):
+    """More came than may be taken."""
+
+
+class Transform(Protocol):
+    """Changes bytes on their way: ``update`` for each block, ``finish`` for what is left at the end."""
+
+    def update(self, data: Buffer, /) -> bytes: ...
+    def finish(self) -> bytes: ...
+
+
+class _Pump:
+    """What both directions share: waiting, deadlines, the handshake, cancelling."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        channel: TLSChannel | None,
+        *,
+        idle_timeout: float | None,
+        timeout: float | None,
+        transform: Transform | None,
+        pacers: Sequence[Pacer],
+    ) -> None:
+        self.sent = 0
+        """Bytes taken from the source so far; may be read from any thread."""
+        self.received = 0
+        """Bytes given to the sink so far; may be read from any thread."""
+        self._socket = sock
+        self._channel = channel
+        self._idle_timeout = idle_timeout
+        self._due = None if timeout is None else time.monotonic() + timeout
+        self._transform = transform
+        self._pacers = pacers
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """End the pump with PumpCancelledError, from any thread."""
+        self._cancelled.set()
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # Not connected any more: the pump is about to notice.
+            return
+
+    def handshake(self) -> None:
+        """Shake hands, if this is TLS. Raises ssl.SSLError, OSError, TimeoutError."""
+        channel = self._channel
+        if channel is None:
+            return
+        done = False
+        while not done:
+            try:
+                done = channel.handshake()
+            finally:
+                # Also the alert that tells the peer why.
+                self._flush()
+            if not done:
+                data = self._receive_some()
+                if data:
+                    channel.feed(data)
+                else:
+                    channel.feed_eof()
+
+    def _receive_some(self) -> bytes:
+        while True:
+            try:
+                return self._socket.recv(65536)
+            except BlockingIOError:
+                self._wait(reading=True)
+
+    def _flush(self) -> None:
+        if self._channel is not None and (data := self._channel.outgoing()):
+            self._send_all(data)
+
+    def _send_all(self, data: Buffer) -> None:
+        view = memoryview(data)
+        done = 0
+        while done < len(view):
+            try:
+                done += self._socket.send(view[done:])
+            except BlockingIOError:
+                self._wait(reading=False)
+
+    def _wait(self, *, reading: bool) -> None:
+        """Sleep until the socket is ready. Raises TimeoutError, PumpCancelledError."""
+        now = time.monotonic()
+        end = now + self._idle_timeout if self._idle_timeout is not None else float("inf")
+        if self._due is not None:
+            end = min(end, self._due)
+        while not self._cancelled.is_set():
+            left = end - now
+            if left <= 0:
+                raise TimeoutError(errno.ETIMEDOUT, "no data moved on the data connection in time")
+            if wait_ready(self._socket.fileno(), reading=reading, seconds=min(left, _LOOK)):
+                return
+            now = time.monotonic()
+        raise PumpCancelledError(errno.ECANCELED, "cancelled")
+
+    def _pace(self, count: int) -> None:
+        if self._cancelled.is_set():
+            raise PumpCancelledError(errno.ECANCELED, "cancelled")
+        pause = max((pacer.reserve(count) for pacer in self._pacers), default=0.0)
+        if pause > 0 and self._cancelled.wait(pause):
+            raise PumpCancelledError(errno.ECANCELED, "cancelled")
+
+
+class ReceivePump(_Pump):
+    """Socket to file or memory, until the peer ends.
+
+    Args:
+        sock: connected, non-blocking.
+        channel: its TLS side, or None for a plain connection.
+        fd: file that takes the bytes; -1 to keep them in memory: see :attr:`body`.
+        limit: longest result taken, bytes; None for any.
+        idle_timeout: seconds without a byte.
+        timeout: seconds in all.
+        transform: changes the bytes on the way.
+        pacers: rates to be kept to.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        channel: TLSChannel | None,
+        *,
+        fd: int = -1,
+        limit: int | None = None,
+        idle_timeout: float | None = None,
+        timeout: float | None = None,
+        transform: Transform | None = None,
+        pacers: Sequence[Pacer] = (),
+    ) -> None:
+        super().__init__(
+            sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers
+        )
+        self._fd = fd
+        self._limit = limit
+        self._body = bytearray()
+
+    @property
+    def body(self) -> bytes:
+        """What came, where no file took it."""
+        return bytes(self._body)
+
+    def run(self) -> None:
+        """Carry on to the end. Raises OSError, ssl.SSLError, TLSTruncatedError, TimeoutError, PumpCancelledError."""
+        if self._channel is None:
+            self._run_plain()
+        else:
+            self.handshake()
+            self._run_tls(self._channel)
+        if self._transform is not None:
+            self._store(self._transform.finish())
+
+    def _run_plain(self) -> None:
+        block = memoryview(bytearray(BLOCK))
+        while count := self._receive_into(block):
+            self._take(block[:count])
+
+    def _run_tls(self, channel: TLSChannel) -> None:
+        cipher = memoryview(bytearray(BLOCK))
+        plain = memoryview(bytearray(BLOCK))
+        while not channel.ended:
+            while count := channel.read_into(plain):
+                self._take(plain[:count])
+            if channel.ended:
+                break
+            if count := self._receive_into(cipher):
+                channel.feed(cipher[:count])
+            else:
+                channel.feed_eof()
+        # Tell the peer that its end was understood; some wait for it. It may have gone already.
+        channel.close()
+        try:
+            self._socket.send(channel.outgoing())
+        except OSError:
+            return
+
+    def _receive_into(self, block: memoryview) -> int:
+        while True:
+            try:
+                return self._socket.recv_into(block)
+            except BlockingIOError:
+                self._wait(reading=True)
+
+    def _take(self, data: memoryview) -> None:
+        self._store(data if self._transform is None else self._transform.update(data))
+        self._pace(len(data))
+
+    def _store(self, data: Buffer) -> None:
+        view = memoryview(data)
+        if self._limit is not None and self.received + len(view) > self._limit:
+            raise PumpLimitError(errno.EMSGSIZE, f"more than {self._limit} bytes came")
+        if self._fd < 0:
+            self._body += view
+        else:
+            done = 0
+            while done < len(view):
+                done += os.write(self._fd, view[done:])
+        self.received += len(view)
+
+
+class SendPump(_Pump):
+    """File or memory to socket, then the end of the stream.
+
+    Args:
+        sock: connected, non-blocking.
+        channel: its TLS side, or None for a plain connection.
+        fd: file to be sent from its current position to its end; -1 for none.
+        data: what is sent where there is no file.
+        idle_timeout: seconds without a byte.
+        timeout: seconds in all.
+        transform: changes the bytes on the way.
+        pacers: rates to be kept to.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        channel: TLSChannel | None,
+        *,
+        fd: int = -1,
+        data: Buffer = b"",
+        idle_timeout: float | None = None,
+        timeout: float | None = None,
+        transform: Transform | None = None,
+        pacers: Sequence[Pacer] = (),
+    ) -> None:
+        super().__init__(
+            sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers
+        )
+        self._fd = fd
+        self._data = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
+
+    def run(self) -> None:
+        """Carry on to the end. Raises OSError, ssl.SSLError, TimeoutError, PumpCancelledError."""
+        self.handshake()
+        read = self._reader()
+        while block := read():
+            self._give(block if self._transform is None else self._transform.update(block))
+            self.sent += len(block)
+            self._pace(len(block))
+        if self._transform is not None:
+            self._give(self._transform.finish())
+        self._end()
+
+    def _reader(self) -> Callable[[], Buffer]:
+        if self._fd >= 0:
+            return lambda: os.read(self._fd, BLOCK)
+        blocks = (self._data[at : at + BLOCK] for at in range(0, len(self._data), BLOCK))
+        return lambda: next(blocks, b"")
+
+    def _give(self, data: Buffer) -> None:
+        if self._channel is None:
+            self._send_all(data)
+        else:
+            self._channel.write(data)
+            self._flush()
+
+    def _end(self) -> None:
+        """Say that this was all, and wait for the peer to have read it.
+
+        Closing while something of the peer's lies unread (TLS 1.3 session tickets) would reset the connection and throw
+        away what the peer has not read yet.
+        """
+        if self._channel is not None:
+            self._channel.close()
+            self._flush()
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
+        if self._channel is None:
+            return
+        end = time.monotonic() + _LINGER
+        while (left := end - time.monotonic()) > 0 and not self._cancelled.is_set():
+            try:
+                if not self._socket.recv(65536):
+                    return
+            except BlockingIOError:
+                wait_ready(self._socket.fileno(), reading=True, seconds=min(left, _LOOK))
+            except OSError:
+                return
+
+
+def wait_ready(fd: int, *, reading: bool, seconds: float | None) -> bool:
+    """Wait for one descriptor; True when it is ready (or in error, which the next call will tell)."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(fd, select.POLLIN if reading else select.POLLOUT)
+        return bool(poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
+    watched = [fd]
+    ready = select.select(watched if reading else [], [] if reading else watched, watched, seconds)
+    return any(ready)
