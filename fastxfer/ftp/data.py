@@ -1,0 +1,462 @@
+"""Data connections: who opens them and where, and in which order that and the transfer command are sent.
+
+The fewest round trips for one file are: ask for the address and for the transfer in one piece (``EPSV RETR x``), connect
+when the address comes, and read. Where a server is known to read no command while it transfers, the address for the *next*
+transfer is asked for in the same piece too (``RETR x EPSV``), so that the next file costs one round trip.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fastxfer.core.ftpwire import parse_epsv, parse_pasv
+from fastxfer.ftp.commands import shown
+from fastxfer.ftp.errors import (
+    ConnectionFailedError,
+    ConnectionLostError,
+    FTPError,
+    ProtocolError,
+    ReplyError,
+    TimedOutError,
+)
+from fastxfer.ftp.replies import Reply
+from fastxfer.ftp.session import Session
+from fastxfer.net.stream import Stream
+from fastxfer.net.tls_channel import TLSChannel
+
+__all__ = ["DataConnection", "DataPort"]
+
+_PREOPENED_LIFE = 5.0
+"""Seconds after which a connection opened in advance is not trusted any more: servers and firewalls drop them."""
+_BURST = 1.0
+"""Seconds between two transfers that make the second one probably not the last."""
+_SLICE = 1.0
+_GRACE = 3.0
+"""Seconds to wait for the server's reason when its data connection failed."""
+
+
+@dataclass
+class DataConnection:
+    """An open data connection whose transfer the server has agreed to.
+
+    Attributes:
+        stream: the connection; TLS is not begun yet.
+        channel: its TLS side, to be shaken hands with; None for a plain one.
+        preliminary: the 1xx reply, or the final one of a server that leaves the 1xx out.
+        before: replies to the commands sent ahead.
+        line: the transfer command.
+    """
+
+    stream: Stream
+    channel: TLSChannel | None
+    preliminary: Reply
+    before: list[Reply]
+    line: str
+    final: Reply | None = None
+    preopening: bool = False
+    opened: float = field(default_factory=time.monotonic)
+
+
+class DataPort:
+    """Opens the data connections of one session.
+
+    Args:
+        session: a logged-in one.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._preopened: Stream | None = None
+        self._preopened_at = 0.0
+        self._last_end = 0.0
+
+    def close(self) -> None:
+        """Close a connection opened in advance."""
+        if self._preopened is not None:
+            self._preopened.close()
+            self._preopened = None
+
+    # One transfer
+
+    async def open(
+        self, line: str, *, path: str = "", before: Sequence[str] = (), restart: int = 0, accept: Sequence[int] = ()
+    ) -> DataConnection:
+        """Send a transfer command and open its data connection.
+
+        Args:
+            line: RETR, STOR, MLSD …
+            path: for errors.
+            before: commands sent ahead in the same piece; their replies are returned, whatever they are.
+            restart: offset in bytes where the transfer is to begin (REST).
+            accept: final reply codes that, in place of a preliminary one, do not mean an error.
+
+        Raises ReplyError where the server refuses; the session is then as usable as before.
+        """
+        session = self._session
+        try:
+            if not session.config.passive:
+                return await self._open_active(line, path, before, restart)
+            return await self._open_passive(line, path, before, restart)
+        except ReplyError:
+            raise
+        except BaseException:
+            session.fail()
+            self.close()
+            raise
+
+    async def _open_passive(self, line: str, path: str, before: Sequence[str], restart: int) -> DataConnection:
+        session = self._session
+        ahead = self._take_preopened()
+        if ahead is not None:
+            preopening = self._wants_preopening()
+            replies = await self._begin([*before], restart, line, ["EPSV"] if preopening else [])
+            return await self._agreed(ahead, replies, line, path, preopening)
+        extended = self._extended()
+        ask = "EPSV" if extended else "PASV"
+        together = session.profile.passive_seen and session.pipelining and not restart
+        if not together:
+            replies = await session.ask_all([*before])if before else []
+            stream = await self._passive_stream(await self._passive_address(path))
+            try:
+                await self._restart(restart, path)
+                await session.send([line])
+            except BaseException:
+                stream.close()
+                raise
+            return await self._agreed(stream, replies, line, path, False)
+        preopening = self._wants_preopening()
+        await session.send([*before, ask, line, *(["EPSV"] if preopening else [])])
+        replies = [await session.reply(command) for command in before]
+        answer = await session.reply(ask)
+        if answer.code not in (227, 229):
+            return await self._passive_refused(answer, ask, line, path, preopening)
+        stream = await self._passive_stream(self._address_in(answer))
+        return await self._agreed(stream, replies, line, path, preopening)
+
+    async def _passive_refused(
+        self, answer: Reply, ask: str, line: str, path: str, preopening: bool
+    ) -> DataConnection:
+        """No address: read what became of the commands sent with the question, then say so."""
+        session = self._session
+        following = await session.reply(line)
+        if preopening:
+            await session.reply("EPSV")
+        if following.positive:
+            raise ProtocolError("a transfer without a data connection", server=session.server, command=line)
+        raise session.refusal(answer, ask, path)
+
+    async def _begin(
+        self, before: list[str], restart: int, line: str, after: list[str]
+    ) -> list[Reply]:
+        session = self._session
+        if restart:
+            replies = await session.ask_all(before) if before else []
+            await self._restart(restart, "")
+            await session.send([line, *after])
+            return replies
+        await session.send([*before, line, *after])
+        return [await session.reply(command) for command in before]
+
+    async def _restart(self, restart: int, path: str) -> None:
+        if not restart:
+            return
+        line = f"REST {restart}"
+        reply = await self._session.ask(line)
+        # Never go on without it: the server would send, or overwrite, from the beginning.
+        if reply.code != 350:
+            if reply.code < 400:
+                raise ProtocolError(f"an odd reply to REST: {reply.code}", server=self._session.server, command=line)
+            raise self._session.refusal(reply, line, path)
+
+    async def _agreed(
+        self, stream: Stream, replies: list[Reply], line: str, path: str, preopening: bool
+    ) -> DataConnection:
+        """The data connection is being opened: see that it opens, and whether the server takes the command."""
+        session = self._session
+        try:
+            await self._connected(stream, line)
+            reply = await session.any_reply(line)
+            if reply.code >= 400:
+                if preopening:
+                    await self._open_next()
+                raise session.refusal(reply, line, path)
+            if reply.code >= 300:
+                raise ProtocolError(
+                    f"an odd reply to a transfer: {reply.code} {reply.text}", server=session.server, command=line
+                )
+            session.profile.passive_seen = True
+            return self._connection(stream, reply, replies, line, preopening)
+        except BaseException:
+            stream.close()
+            raise
+
+    def _connection(
+        self, stream: Stream, reply: Reply, replies: list[Reply], line: str, preopening: bool
+    ) -> DataConnection:
+        session = self._session
+        channel = None
+        if session.protected and session.context is not None:
+            channel = TLSChannel(session.context, session.tls_hostname, session.tls_session)
+        final = reply if reply.code >= 200 else None
+        return DataConnection(stream, channel, reply, replies, line, final, preopening)
+
+    async def _connected(self, stream: Stream, line: str) -> None:
+        session = self._session
+        seconds = session.config.timeouts.connect
+        try:
+            await stream.finish_connect(seconds)
+        except TimeoutError as error:
+            raise TimedOutError(
+                f"the data connection did not open within {seconds} s", server=session.server, command=shown(line)
+            ) from error
+        except OSError as error:
+            # A server that refuses the command may close its port first: then the refusal is the reason.
+            reply = await session.any_reply(line, seconds=_GRACE)
+            if reply.code >= 400:
+                raise session.refusal(reply, line) from error
+            raise ConnectionFailedError(
+                f"no data connection: {error}", server=session.server, command=shown(line)
+            ) from error
+
+    async def finish(self, data: DataConnection, *, bytes_done: int = 0, path: str = "") -> Reply:
+        """The transfer has moved its bytes: close the connection and fetch the server's verdict.
+
+        Raises ReplyError where that is negative.
+        """
+        session = self._session
+        data.stream.close()
+        try:
+            reply = data.final
+            while reply is None:
+                # A second 1xx is a server's progress message.
+                reply = await session.reply(data.line)
+            if data.preopening:
+                await self._open_next()
+        except BaseException:
+            session.fail()
+            self.close()
+            raise
+        self._last_end = time.monotonic()
+        if reply.code >= 300:
+            raise session.refusal(reply, data.line, path, bytes_done)
+        return reply
+
+    async def verdict(self, data: DataConnection) -> ReplyError | None:
+        """The data connection broke: the server's reason, if it tells one soon. The session is given up."""
+        session = self._session
+        data.stream.close()
+        self.close()
+        try:
+            reply = await session.reply(data.line, seconds=_GRACE)
+        except ReplyError as error:
+            return error
+        except FTPError:
+            return None
+        finally:
+            session.fail()
+        return session.refusal(reply, data.line) if reply.code >= 400 else None
+
+    def abandon(self, data: DataConnection) -> None:
+        """Give the transfer, and with it the session, up."""
+        self._session.fail()
+        data.stream.close()
+        self.close()
+
+    # Passive
+
+    def _extended(self) -> bool:
+        session = self._session
+        if session.stream.socket.family == socket.AF_INET6 and not self._mapped():
+            return True
+        return session.config.extended and session.profile.extended
+
+    def _mapped(self) -> bool:
+        return str(self._session.stream.socket.getpeername()[0]).startswith("::ffff:")
+
+    async def _passive_address(self, path: str) -> tuple[str | None, int]:
+        session = self._session
+        if self._extended():
+            reply = await session.ask("EPSV")
+            if reply.code == 229:
+                return self._address_in(reply)
+            if reply.code not in (500, 501, 502, 504, 522):
+                raise session.refusal(reply, "EPSV", path)
+            session.profile.extended = False
+        reply = await session.ask("PASV")
+        if reply.code != 227:
+            if reply.code < 400:
+                raise ProtocolError(f"an odd reply to PASV: {reply.code}", server=session.server, command="PASV")
+            raise session.refusal(reply, "PASV", path)
+        return self._address_in(reply)
+
+    def _address_in(self, reply: Reply) -> tuple[str | None, int]:
+        """Host (None: the server's own) and port."""
+        session = self._session
+        try:
+            if reply.code == 229:
+                return None, parse_epsv(reply.text)
+            host, port = parse_pasv(reply.text)
+        except ValueError as error:
+            raise ProtocolError(str(error), server=session.server) from error
+        # An address other than the server's would make the client a tool against third parties.
+        return (host if session.config.trust_passive_address else None), port
+
+    async def _passive_stream(self, address: tuple[str | None, int]) -> Stream:
+        session = self._session
+        host, port = address
+        config = session.config
+        if config.proxy is not None:
+            return await self._proxied_stream(host, port)
+        control = session.stream.socket
+        peer = control.getpeername()
+        stream = session.driver.stream(socket.socket(control.family, socket.SOCK_STREAM))
+        try:
+            self._tune(stream.socket)
+            if config.local_address is not None:
+                stream.socket.bind((config.local_address, 0))
+            stream.begin_connect((host or peer[0], port, *peer[2:]))
+        except OSError as error:
+            stream.close()
+            raise ConnectionFailedError(f"no data connection: {error}", server=session.server) from error
+        return stream
+
+    async def _proxied_stream(self, host: str | None, port: int) -> Stream:
+        session = self._session
+        config = session.config
+        try:
+            sock = await session.driver.proxy_connect(
+                config.proxy or "", host or session.host, port, config.timeouts.connect
+            )
+        except TimeoutError as error:
+            raise TimedOutError("the proxy opened no data connection in time", server=session.server) from error
+        except OSError as error:
+            raise ConnectionFailedError(
+                f"no data connection through the proxy: {error}", server=session.server
+            ) from error
+        return session.driver.stream(sock)
+
+    def _tune(self, sock: socket.socket) -> None:
+        config = self._session.config
+        if config.socket_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, config.socket_buffer)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.socket_buffer)
+        if config.congestion_control is not None and hasattr(socket, "TCP_CONGESTION"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, config.congestion_control.encode())
+
+    # The next one
+
+    def _wants_preopening(self) -> bool:
+        session = self._session
+        wanted = session.config.preopen
+        if wanted is None:
+            wanted = session.profile.preopening
+        return (
+            wanted
+            and session.pipelining
+            and session.config.proxy is None
+            and self._extended()
+            and time.monotonic() - self._last_end < _BURST
+        )
+
+    async def _open_next(self) -> None:
+        """Read the answer to the EPSV sent along, and begin to connect."""
+        session = self._session
+        reply = await session.reply("EPSV")
+        if reply.code != 229:
+            return
+        try:
+            self._preopened = await self._passive_stream(self._address_in(reply))
+        except ConnectionFailedError:
+            return
+        self._preopened_at = time.monotonic()
+
+    def _take_preopened(self) -> Stream | None:
+        stream, self._preopened = self._preopened, None
+        if stream is not None and time.monotonic() - self._preopened_at > _PREOPENED_LIFE:
+            stream.close()
+            return None
+        return stream
+
+    # Active
+
+    async def _open_active(self, line: str, path: str, before: Sequence[str], restart: int) -> DataConnection:
+        session = self._session
+        listener = self._listen()
+        try:
+            replies = await session.ask_all(before) if before else []
+            await self._announce(listener, path)
+            await self._restart(restart, path)
+            await session.send([line])
+            reply = await session.any_reply(line)
+            if reply.code >= 400:
+                raise session.refusal(reply, line, path)
+            stream = await self._accept(listener, line)
+        finally:
+            listener.close()
+        return self._connection(stream, reply, replies, line, False)
+
+    def _listen(self) -> socket.socket:
+        session = self._session
+        control = session.stream.socket
+        host = control.getsockname()[0]
+        ports = [0]
+        if session.config.active_ports is not None:
+            first, last = session.config.active_ports
+            ports = list(range(first, last + 1))
+            random.shuffle(ports)
+        failure: OSError | None = None
+        for port in ports:
+            listener = socket.socket(control.family, socket.SOCK_STREAM)
+            try:
+                self._tune(listener)
+                listener.bind((host, port))
+                listener.listen(1)
+            except OSError as error:
+                listener.close()
+                failure = error
+                continue
+            listener.setblocking(False)
+            return listener
+        raise ConnectionFailedError(f"no port to listen on: {failure}", server=session.server) from failure
+
+    async def _announce(self, listener: socket.socket, path: str) -> None:
+        """Tell the server where to connect to: EPRT (RFC 2428), or PORT."""
+        session = self._session
+        host, port = listener.getsockname()[:2]
+        host = session.config.active_address or str(host).removeprefix("::ffff:").partition("%")[0]
+        if self._extended() or ":" in host:
+            kind = 2 if ":" in host else 1
+            line = f"EPRT |{kind}|{host}|{port}|"
+            reply = await session.ask(line)
+            if reply.positive:
+                return
+            if ":" in host or reply.code not in (500, 501, 502, 504, 522):
+                raise session.refusal(reply, line, path)
+            session.profile.extended = False
+        line = f"PORT {host.replace('.', ',')},{port >> 8},{port & 255}"
+        await session.command(line, path)
+
+    async def _accept(self, listener: socket.socket, line: str) -> Stream:
+        """The server's connection; those of others are closed and not counted."""
+        session = self._session
+        peer = session.stream.socket.getpeername()[0]
+        seconds = session.config.timeouts.connect
+        end = None if seconds is None else time.monotonic() + seconds
+        while end is None or time.monotonic() < end:
+            try:
+                await session.driver.wait_readable(listener, _SLICE)
+                sock, address = listener.accept()
+            except (TimeoutError, BlockingIOError):
+                session.check_refusal(line)
+                continue
+            if address[0] != peer:
+                sock.close()
+                continue
+            return session.driver.stream(sock)
+        raise TimedOutError(
+            f"the server opened no data connection within {seconds} s", server=session.server, command=shown(line)
+        )

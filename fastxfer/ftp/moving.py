@@ -1,0 +1,308 @@
+"""Moving the bytes of one transfer between an open data connection and the near end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastxfer.core.xfer import FRAMING_NONE, FRAMING_RAW, RateLimit, Transfer
+from fastxfer.ftp.config import Limits
+from fastxfer.ftp.data import DataConnection
+from fastxfer.ftp.driver import Mover
+from fastxfer.ftp.endpoints import ChunkSink, ChunkSource, FileSink, FileSource, MemorySink, MemorySource, Sink, Source
+from fastxfer.ftp.errors import (
+    ConnectionLostError,
+    FTPError,
+    LocalFileError,
+    TimedOutError,
+    TLSFailedError,
+    TransferError,
+    TruncatedError,
+)
+from fastxfer.ftp.session import Session
+from fastxfer.net.pacing import Pacer
+from fastxfer.net.progress import Progress
+from fastxfer.net.tls_channel import TLSTruncatedError
+from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump, Transform
+
+__all__ = ["Rates", "receive", "send"]
+
+_LINGER = 5.0
+
+
+@dataclass
+class Rates:
+    """The client's limits on bytes per second, for native loops and for those in Python."""
+
+    upload: Sequence[RateLimit] = ()
+    upload_pacers: Sequence[Pacer] = ()
+    download: Sequence[RateLimit] = ()
+    download_pacers: Sequence[Pacer] = ()
+
+    @classmethod
+    def of(cls, limits: Limits) -> Rates:
+        rates = cls()
+        if limits.upload_rate:
+            rates.upload, rates.upload_pacers = [RateLimit(limits.upload_rate)], [Pacer(limits.upload_rate)]
+        if limits.download_rate:
+            rates.download, rates.download_pacers = [RateLimit(limits.download_rate)], [Pacer(limits.download_rate)]
+        return rates
+
+
+async def receive(
+    session: Session,
+    data: DataConnection,
+    sink: Sink,
+    rates: Rates,
+    *,
+    progress: Progress | None = None,
+    transform: Transform | None = None,
+    limit: int | None = None,
+    strict: bool = True,
+) -> bool:
+    """Bytes from the data connection into *sink*, whose position moves, until the server ends.
+
+    *limit* ends it after so many bytes, which the caller must then treat as an aborted transfer. Returns whether the
+    end is beyond doubt: False only where *strict* is off and TLS ended without close_notify.
+
+    Raises FTPError; bytes received before stay counted.
+    """
+    if isinstance(sink, ChunkSink):
+        return await _receive_chunks(session, data, sink, rates, progress, transform, limit, strict)
+    timeouts = session.config.timeouts
+    sock = data.stream.socket
+    start = sink.position
+    mover: Mover
+    if data.channel is None and transform is None:
+        into: dict[str, Any] = (
+            {"recv_fd": sink.fd, "recv_offset": start}
+            if isinstance(sink, FileSink)
+            else {"recv_limit": max(0, sink.limit - start)}
+        )
+        if limit is not None:
+            into["recv_count"] = limit
+        mover = Transfer(
+            sock.fileno(), framing=FRAMING_RAW, idle_timeout=timeouts.data, limits=rates.download, **into
+        )
+    else:
+        if isinstance(sink, FileSink):
+            os.lseek(sink.fd, start, os.SEEK_SET)
+        mover = ReceivePump(
+            sock,
+            data.channel,
+            fd=sink.fd if isinstance(sink, FileSink) else -1,
+            limit=limit if isinstance(sink, FileSink) else min(sink.limit - start, limit or sink.limit),
+            idle_timeout=timeouts.data,
+            transform=transform,
+            pacers=rates.download_pacers,
+        )
+    if progress is not None:
+        progress.follow(mover, receiving=True)
+    sure = True
+    try:
+        await session.driver.carry(mover)
+        if isinstance(mover, Transfer) and mover.error:
+            raise _transfer_error(mover, start + mover.received)
+    except TLSTruncatedError as error:
+        if strict:
+            raise _truncated(session, start + mover.received) from error
+        sure = False
+    except FTPError:
+        raise
+    except OSError as error:
+        raise _socket_error(error, session, start + mover.received) from error
+    finally:
+        if isinstance(sink, FileSink):
+            sink.position = start + mover.received
+        elif not isinstance(mover, SendPump):
+            sink.add(mover.body)
+        if progress is not None:
+            progress.unfollow(keep=True)
+    return sure
+
+
+async def _receive_chunks(
+    session: Session,
+    data: DataConnection,
+    sink: ChunkSink,
+    rates: Rates,
+    progress: Progress | None,
+    transform: Transform | None,
+    limit: int | None,
+    strict: bool,
+) -> bool:
+    stream = data.stream
+    seconds = session.config.timeouts.data
+    left = limit
+    while left is None or left > 0:
+        try:
+            if data.channel is not None and stream.channel is None:
+                await stream.start_tls(data.channel, seconds)
+            piece = await stream.receive(seconds)
+        except TLSTruncatedError as error:
+            if strict:
+                raise _truncated(session, sink.position) from error
+            return False
+        except OSError as error:
+            raise _socket_error(error, session, sink.position) from error
+        raw = len(piece)
+        if not piece:
+            break
+        if transform is not None:
+            piece = transform.update(piece)
+        if left is not None:
+            piece = piece[:left]
+            left -= len(piece)
+        await sink.write(piece)
+        if progress is not None:
+            progress.advance(len(piece))
+        await _pace(session, rates.download_pacers, raw)
+    if transform is not None and (rest := transform.finish()):
+        await sink.write(rest)
+    return True
+
+
+async def send(
+    session: Session,
+    data: DataConnection,
+    source: Source,
+    offset: int,
+    rates: Rates,
+    *,
+    progress: Progress | None = None,
+    transform: Transform | None = None,
+) -> int:
+    """Bytes of *source* from *offset* on into the data connection, then its end: how many bytes of the source.
+
+    Raises FTPError with ``bytes_done`` where it stopped.
+    """
+    if isinstance(source, ChunkSource):
+        return await _send_chunks(session, data, source, rates, progress, transform)
+    timeouts = session.config.timeouts
+    sock = data.stream.socket
+    mover: Mover
+    if data.channel is None and transform is None:
+        what: dict[str, Any] = (
+            {"send": source.view[offset:]}
+            if isinstance(source, MemorySource)
+            else {
+                "send_fd": source.fd,
+                "send_offset": offset,
+                "send_count": -1 if source.size is None else source.size - offset,
+            }
+        )
+        mover = Transfer(
+            sock.fileno(), framing=FRAMING_NONE, idle_timeout=timeouts.data, limits=rates.upload, **what
+        )
+    else:
+        if isinstance(source, FileSource):
+            os.lseek(source.fd, offset, os.SEEK_SET)
+        mover = SendPump(
+            sock,
+            data.channel,
+            fd=source.fd if isinstance(source, FileSource) else -1,
+            data=source.view[offset:] if isinstance(source, MemorySource) else b"",
+            idle_timeout=timeouts.data,
+            transform=transform,
+            pacers=rates.upload_pacers,
+        )
+    if progress is not None:
+        progress.follow(mover, receiving=False)
+    try:
+        await session.driver.carry(mover)
+        if isinstance(mover, Transfer) and mover.error:
+            raise _transfer_error(mover, offset + mover.sent)
+    except FTPError:
+        raise
+    except OSError as error:
+        raise _socket_error(error, session, offset + mover.sent) from error
+    finally:
+        if progress is not None:
+            progress.unfollow(keep=True)
+    return mover.sent
+
+
+async def _send_chunks(
+    session: Session,
+    data: DataConnection,
+    source: ChunkSource,
+    rates: Rates,
+    progress: Progress | None,
+    transform: Transform | None,
+) -> int:
+    stream = data.stream
+    seconds = session.config.timeouts.data
+    sent = 0
+    try:
+        if data.channel is not None:
+            await stream.start_tls(data.channel, seconds)
+    except OSError as error:
+        raise _socket_error(error, session, 0) from error
+    while True:
+        # Errors of the source itself pass through as they are.
+        piece = await source.read()
+        count = len(memoryview(piece))
+        try:
+            if not count:
+                if transform is not None and (rest := transform.finish()):
+                    await stream.send(rest, seconds)
+                await stream.send_eof(seconds)
+                if stream.channel is not None:
+                    await stream.drain(_LINGER)
+                return sent
+            await stream.send(piece if transform is None else transform.update(piece), seconds)
+        except OSError as error:
+            raise _socket_error(error, session, sent) from error
+        sent += count
+        if progress is not None:
+            progress.advance(count)
+        await _pace(session, rates.upload_pacers, count)
+
+
+async def _pace(session: Session, pacers: Sequence[Pacer], count: int) -> None:
+    pause = max((pacer.reserve(count) for pacer in pacers), default=0.0)
+    if pause > 0:
+        await session.driver.sleep(pause)
+
+
+def _truncated(session: Session, done: int) -> TruncatedError:
+    return TruncatedError(
+        "the server ended TLS on the data connection without close_notify: the file may be cut short",
+        server=session.server,
+        bytes_done=done,
+    )
+
+
+def _transfer_error(transfer: Transfer, done: int) -> FTPError:
+    """What the errno of a native transfer means."""
+    code = transfer.error
+    message = os.strerror(code)
+    if transfer.error_side == "file":
+        if code == errno.EIO and transfer.sent:
+            message = "the file became shorter while it was being sent"
+        failure = LocalFileError(f"local file: {message}", bytes_done=done)
+        failure.errno = code
+        return failure
+    if code == errno.ETIMEDOUT:
+        return TimedOutError("no data moved on the data connection in time", bytes_done=done)
+    if code == errno.EMSGSIZE:
+        return TransferError("the file is longer than what may be read into memory", bytes_done=done)
+    return ConnectionLostError(f"the data connection broke: {message}", bytes_done=done)
+
+
+def _socket_error(error: OSError, session: Session, done: int) -> FTPError:
+    if isinstance(error, TimeoutError):
+        return TimedOutError("no data moved on the data connection in time", server=session.server, bytes_done=done)
+    if isinstance(error, PumpLimitError):
+        return TransferError(str(error), server=session.server, bytes_done=done)
+    if isinstance(error, ssl.SSLCertVerificationError) or (isinstance(error, ssl.SSLError) and not done):
+        return TLSFailedError(f"TLS on the data connection: {error}", server=session.server, bytes_done=done)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        failure = LocalFileError(f"local file: {error.strerror}", server=session.server, bytes_done=done)
+        failure.errno = error.errno
+        return failure
+    return ConnectionLostError(f"the data connection broke: {error}", server=session.server, bytes_done=done)
