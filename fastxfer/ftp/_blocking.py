@@ -96,7 +96,7 @@ class BlockingDriver(Driver):
             raise TimeoutError("timed out")
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - blocking is what this driver is for
 
     async def carry(self, mover: Mover) -> None:
         if isinstance(mover, Transfer) and mover.advance():

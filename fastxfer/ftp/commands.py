@@ -14,7 +14,7 @@ _BYTES = re.compile(r"\((\d{1,19}) bytes?\)")
 
 
 def check_path(path: str) -> str:
-    """*path*, if it may be sent. Raises InvalidArgumentError on CR, LF and NUL, which would end or split the command."""
+    """*path*, if it may be sent. Raises InvalidArgumentError on CR, LF and NUL, which would split the command."""
     if not path:
         raise InvalidArgumentError("an empty path")
     if "\r" in path or "\n" in path or "\0" in path:

@@ -1,8 +1,8 @@
 """Data connections: who opens them and where, and in which order that and the transfer command are sent.
 
-The fewest round trips for one file are: ask for the address and for the transfer in one piece (``EPSV RETR x``), connect
-when the address comes, and read. Where a server is known to read no command while it transfers, the address for the *next*
-transfer is asked for in the same piece too (``RETR x EPSV``), so that the next file costs one round trip.
+The fewest round trips for one file are: ask for the address and for the transfer in one piece (``EPSV RETR x``),
+connect when the address comes, and read. Where a server is known to read no command while it transfers, the address for
+the *next* transfer is asked for in the same piece too (``RETR x EPSV``), so that the next file costs one round trip.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from fastxfer.core.ftpwire import parse_epsv, parse_pasv
 from fastxfer.ftp.commands import shown
 from fastxfer.ftp.errors import (
     ConnectionFailedError,
-    ConnectionLostError,
     FTPError,
     ProtocolError,
     ReplyError,
@@ -119,7 +118,7 @@ class DataPort:
         ask = "EPSV" if extended else "PASV"
         together = session.profile.passive_seen and session.pipelining and not restart
         if not together:
-            replies = await session.ask_all([*before])if before else []
+            replies = await session.ask_all([*before]) if before else []
             stream = await self._passive_stream(await self._passive_address(path))
             try:
                 await self._restart(restart, path)
@@ -137,9 +136,7 @@ class DataPort:
         stream = await self._passive_stream(self._address_in(answer))
         return await self._agreed(stream, replies, line, path, preopening)
 
-    async def _passive_refused(
-        self, answer: Reply, ask: str, line: str, path: str, preopening: bool
-    ) -> DataConnection:
+    async def _passive_refused(self, answer: Reply, ask: str, line: str, path: str, preopening: bool) -> DataConnection:
         """No address: read what became of the commands sent with the question, then say so."""
         session = self._session
         following = await session.reply(line)
@@ -149,9 +146,7 @@ class DataPort:
             raise ProtocolError("a transfer without a data connection", server=session.server, command=line)
         raise session.refusal(answer, ask, path)
 
-    async def _begin(
-        self, before: list[str], restart: int, line: str, after: list[str]
-    ) -> list[Reply]:
+    async def _begin(self, before: list[str], restart: int, line: str, after: list[str]) -> list[Reply]:
         session = self._session
         if restart:
             replies = await session.ask_all(before) if before else []

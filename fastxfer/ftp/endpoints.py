@@ -17,18 +17,19 @@ _CHUNK = 262144
 
 
 class FileSink:
-    """A file that takes the bytes from ``position`` on."""
+    """A file that takes the bytes from ``position`` on; what lies before *base* was never ours."""
 
     restartable = True
 
-    def __init__(self, fd: int, position: int = 0) -> None:
+    def __init__(self, fd: int, position: int = 0, base: int = 0) -> None:
         self.fd = fd
         self.position = position
+        self._base = base
 
     def reset(self) -> None:
         """Forget what came."""
-        os.ftruncate(self.fd, 0)
-        self.position = 0
+        os.ftruncate(self.fd, self._base)
+        self.position = self._base
 
 
 class MemorySink:
@@ -81,13 +82,14 @@ class ChunkSink:
 
 
 class FileSource:
-    """A file, sent from an offset to its end."""
+    """A file, sent from *base* to its end: *size* bytes."""
 
     restartable = True
 
-    def __init__(self, fd: int, size: int | None) -> None:
+    def __init__(self, fd: int, size: int, base: int = 0) -> None:
         self.fd = fd
-        self.size = size
+        self.size: int | None = size
+        self.base = base
 
 
 class MemorySource:
@@ -142,7 +144,7 @@ def _puller(source: object) -> Callable[[], Awaitable[Buffer]]:
 
         async def from_async_iterator() -> Buffer:
             async for piece in pieces:
-                if len(memoryview(piece)):
+                if memoryview(piece):
                     return piece
             return b""
 
@@ -152,7 +154,7 @@ def _puller(source: object) -> Callable[[], Awaitable[Buffer]]:
 
         async def from_iterator() -> Buffer:
             for piece in rest:
-                if len(memoryview(piece)):
+                if memoryview(piece):
                     return piece
             return b""
 

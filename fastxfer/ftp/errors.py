@@ -61,7 +61,9 @@ class FTPError(Exception):
         bytes_done: bytes of the file moved before it went wrong, counted from the file's beginning.
     """
 
-    def __init__(self, message: str, *, server: str = "", command: str = "", path: str = "", bytes_done: int = 0) -> None:
+    def __init__(
+        self, message: str, *, server: str = "", command: str = "", path: str = "", bytes_done: int = 0
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.server = server
@@ -83,7 +85,7 @@ class FTPError(Exception):
 
 
 class InvalidArgumentError(FTPError, ValueError):
-    """An argument that can not be right: control characters in a path, a negative offset, options that exclude one another."""
+    """An argument that can not be right: control characters, a negative offset, options that exclude one another."""
 
 
 class ConnectionFailedError(FTPError, ConnectionError):

@@ -13,7 +13,7 @@ from fastxfer.core.xfer import FRAMING_NONE, FRAMING_RAW, RateLimit, Transfer
 from fastxfer.ftp.config import Limits
 from fastxfer.ftp.data import DataConnection
 from fastxfer.ftp.driver import Mover
-from fastxfer.ftp.endpoints import ChunkSink, ChunkSource, FileSink, FileSource, MemorySink, MemorySource, Sink, Source
+from fastxfer.ftp.endpoints import ChunkSink, ChunkSource, FileSink, FileSource, MemorySource, Sink, Source
 from fastxfer.ftp.errors import (
     ConnectionLostError,
     FTPError,
@@ -32,6 +32,8 @@ from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump, Transfo
 __all__ = ["Rates", "receive", "send"]
 
 _LINGER = 5.0
+_LOCAL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)})
+"""What a socket never says, so that it must have been the file."""
 
 
 @dataclass
@@ -63,16 +65,17 @@ async def receive(
     transform: Transform | None = None,
     limit: int | None = None,
     strict: bool = True,
-) -> bool:
+) -> None:
     """Bytes from the data connection into *sink*, whose position moves, until the server ends.
 
-    *limit* ends it after so many bytes, which the caller must then treat as an aborted transfer. Returns whether the
-    end is beyond doubt: False only where *strict* is off and TLS ended without close_notify.
+    *limit* ends it after so many bytes, which the caller must then treat as an aborted transfer. *strict* makes a TLS
+    stream that ends without close_notify an error; who knows the size can do without.
 
     Raises FTPError; bytes received before stay counted.
     """
     if isinstance(sink, ChunkSink):
-        return await _receive_chunks(session, data, sink, rates, progress, transform, limit, strict)
+        await _receive_chunks(session, data, sink, rates, progress, transform, limit, strict)
+        return
     timeouts = session.config.timeouts
     sock = data.stream.socket
     start = sink.position
@@ -85,9 +88,7 @@ async def receive(
         )
         if limit is not None:
             into["recv_count"] = limit
-        mover = Transfer(
-            sock.fileno(), framing=FRAMING_RAW, idle_timeout=timeouts.data, limits=rates.download, **into
-        )
+        mover = Transfer(sock.fileno(), framing=FRAMING_RAW, idle_timeout=timeouts.data, limits=rates.download, **into)
     else:
         if isinstance(sink, FileSink):
             os.lseek(sink.fd, start, os.SEEK_SET)
@@ -95,14 +96,14 @@ async def receive(
             sock,
             data.channel,
             fd=sink.fd if isinstance(sink, FileSink) else -1,
-            limit=limit if isinstance(sink, FileSink) else min(sink.limit - start, limit or sink.limit),
+            limit=None if isinstance(sink, FileSink) else sink.limit - start,
+            count=limit,
             idle_timeout=timeouts.data,
             transform=transform,
             pacers=rates.download_pacers,
         )
     if progress is not None:
         progress.follow(mover, receiving=True)
-    sure = True
     try:
         await session.driver.carry(mover)
         if isinstance(mover, Transfer) and mover.error:
@@ -110,7 +111,6 @@ async def receive(
     except TLSTruncatedError as error:
         if strict:
             raise _truncated(session, start + mover.received) from error
-        sure = False
     except FTPError:
         raise
     except OSError as error:
@@ -122,7 +122,6 @@ async def receive(
             sink.add(mover.body)
         if progress is not None:
             progress.unfollow(keep=True)
-    return sure
 
 
 async def _receive_chunks(
@@ -134,7 +133,7 @@ async def _receive_chunks(
     transform: Transform | None,
     limit: int | None,
     strict: bool,
-) -> bool:
+) -> None:
     stream = data.stream
     seconds = session.config.timeouts.data
     left = limit
@@ -146,7 +145,7 @@ async def _receive_chunks(
         except TLSTruncatedError as error:
             if strict:
                 raise _truncated(session, sink.position) from error
-            return False
+            return
         except OSError as error:
             raise _socket_error(error, session, sink.position) from error
         raw = len(piece)
@@ -163,7 +162,6 @@ async def _receive_chunks(
         await _pace(session, rates.download_pacers, raw)
     if transform is not None and (rest := transform.finish()):
         await sink.write(rest)
-    return True
 
 
 async def send(
@@ -192,12 +190,10 @@ async def send(
             else {
                 "send_fd": source.fd,
                 "send_offset": offset,
-                "send_count": -1 if source.size is None else source.size - offset,
+                "send_count": source.base + (source.size or 0) - offset,
             }
         )
-        mover = Transfer(
-            sock.fileno(), framing=FRAMING_NONE, idle_timeout=timeouts.data, limits=rates.upload, **what
-        )
+        mover = Transfer(sock.fileno(), framing=FRAMING_NONE, idle_timeout=timeouts.data, limits=rates.upload, **what)
     else:
         if isinstance(source, FileSource):
             os.lseek(source.fd, offset, os.SEEK_SET)
@@ -301,7 +297,7 @@ def _socket_error(error: OSError, session: Session, done: int) -> FTPError:
         return TransferError(str(error), server=session.server, bytes_done=done)
     if isinstance(error, ssl.SSLCertVerificationError) or (isinstance(error, ssl.SSLError) and not done):
         return TLSFailedError(f"TLS on the data connection: {error}", server=session.server, bytes_done=done)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+    if error.errno in _LOCAL:
         failure = LocalFileError(f"local file: {error.strerror}", server=session.server, bytes_done=done)
         failure.errno = error.errno
         return failure

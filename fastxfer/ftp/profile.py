@@ -49,6 +49,8 @@ class ServerProfile:
         extended: EPSV and EPRT were not refused so far.
         rename: temporary names with a rename were not refused so far.
         refused: commands that were answered with 500 or 502.
+        unsettable: commands that were seen not to set a file's time.
+        login_directory: the working directory after login, once it was asked for.
     """
 
     banner: str = ""
@@ -60,6 +62,8 @@ class ServerProfile:
     extended: bool = True
     rename: bool = True
     refused: set[str] = field(default_factory=set)
+    unsettable: set[str] = field(default_factory=set)
+    login_directory: str | None = None
 
     def greet(self, reply: Reply) -> None:
         """Take the greeting in."""
@@ -95,7 +99,7 @@ class ServerProfile:
 
     def hashes(self) -> dict[str, str]:
         """Checksum algorithms that the server computes: name (``crc32``, ``md5``, ``sha1`` …) to command."""
-        found = {}
+        found: dict[str, str] = {}
         for command, algorithm in _HASHES.items():
             if self.offers(command):
                 found.setdefault(algorithm, command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -89,6 +90,10 @@ class Session:
         return self._failed or self._outstanding != 0 or self._stream is None or self._stream.closed
 
     @property
+    def host(self) -> str:
+        return self._address.host
+
+    @property
     def stream(self) -> Stream:
         if self._stream is None:
             raise ConnectionLostError("not connected", server=self.server)
@@ -128,10 +133,8 @@ class Session:
     async def quit(self) -> None:
         """Say QUIT, where that makes sense, and close; does not wait for the answer."""
         if not self.broken:
-            try:
+            with contextlib.suppress(OSError):
                 await self.stream.send(b"QUIT\r\n", 1.0)
-            except OSError:
-                pass
         self.close()
 
     # Opening
@@ -192,7 +195,7 @@ class Session:
         message = "; ".join(dict.fromkeys(str(failure) for failure in failures)) or "no address"
         if failures and all(isinstance(failure, TimeoutError) for failure in failures):
             raise TimedOutError(f"no connection within {seconds} s", server=self.server)
-        raise ConnectionFailedError(f"no connection: {message}", server=self.server) from (failures or [None])[0]
+        raise ConnectionFailedError(f"no connection: {message}", server=self.server) from next(iter(failures), None)
 
     def _tune(self) -> None:
         sock = self.stream.socket
@@ -303,7 +306,9 @@ class Session:
         except TimeoutError as error:
             raise TimedOutError("no answer to the end of TLS", server=self.server, command="CCC") from error
         except OSError as error:
-            raise TLSFailedError(f"TLS did not end in good order: {error}", server=self.server, command="CCC") from error
+            raise TLSFailedError(
+                f"TLS did not end in good order: {error}", server=self.server, command="CCC"
+            ) from error
 
     # Commands
 
@@ -422,6 +427,19 @@ class Session:
             if reply.code == 421:
                 self._failed = True
                 raise reply_error(reply.code, reply.text, server=self.server)
+
+    def check_refusal(self, line: str) -> None:
+        """While the server's data connection is awaited: raise the refusal, if it has come instead."""
+        data = self.stream.receive_now()
+        if data:
+            self._reader.feed(data)
+        reply = self._reader.take()
+        if reply is None:
+            return
+        self._failed = True
+        if reply.code >= 400:
+            raise self.refusal(reply, line)
+        raise ProtocolError("the transfer ended before it began", server=self.server, command=shown(line))
 
     def check(self) -> None:
         """Look, without waiting, whether an idle connection is still there. Raises where it is not."""

@@ -1,4 +1,4 @@
-"""Holding bytes back to a rate, for loops in Python; the native loops have their own :class:`fastxfer.core.xfer.RateLimit`."""
+"""Holding bytes back to a rate, for loops in Python; native loops have :class:`fastxfer.core.xfer.RateLimit`."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ and is run by ``send(None)``; see :func:`run_blocking`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -212,8 +213,6 @@ class Stream(ABC):
         if self.channel is not None:
             # Without close_notify OpenSSL would hold the session, which other connections share, for broken.
             self.channel.close()
-            try:
+            with contextlib.suppress(OSError):
                 self.socket.send(self.channel.outgoing())
-            except OSError:
-                pass
         self.socket.close()

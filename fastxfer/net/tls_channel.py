@@ -119,7 +119,7 @@ class TLSChannel:
         return data
 
     def read_into(self, target: memoryview) -> int:
-        """As :meth:`read`, into *target*, as many records as there are: how many bytes; 0 at the end or for want of more.
+        """As :meth:`read`, into *target*, as many records as there are: how many bytes; 0 at the end or for want.
 
         :attr:`ended` tells the two apart.
         """
@@ -129,7 +129,7 @@ class TLSChannel:
         while filled < size and not self._ended:
             try:
                 # The object fills the buffer given; what it returns is then the count.
-                count: int = read(size - filled, target[filled:])  # type: ignore[assignment, arg-type]
+                count: int = read(size - filled, target[filled:])  # type: ignore[assignment]
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLZeroReturnError:

@@ -1,8 +1,8 @@
 """Bulk bytes between a TLS socket and a file or memory, in large blocks, in the calling thread.
 
 OpenSSL releases the GIL over each record, so a pump in a worker thread leaves the event loop free. Reading the socket
-256 KiB at a time and decrypting from memory costs a fifth less processor time than reading record by record. The pumps also
-carry plain connections whose bytes are transformed on the way (compression, line ends), which no system call can do.
+256 KiB at a time and decrypting from memory costs a fifth less processor time than reading record by record. The pumps
+also carry plain connections whose bytes are transformed on the way (compression, line ends).
 """
 
 from __future__ import annotations
@@ -150,6 +150,7 @@ class ReceivePump(_Pump):
         channel: its TLS side, or None for a plain connection.
         fd: file that takes the bytes; -1 to keep them in memory: see :attr:`body`.
         limit: longest result taken, bytes; None for any.
+        count: end after so many bytes, though more may come; None for all there are.
         idle_timeout: seconds without a byte.
         timeout: seconds in all.
         transform: changes the bytes on the way.
@@ -163,16 +164,16 @@ class ReceivePump(_Pump):
         *,
         fd: int = -1,
         limit: int | None = None,
+        count: int | None = None,
         idle_timeout: float | None = None,
         timeout: float | None = None,
         transform: Transform | None = None,
         pacers: Sequence[Pacer] = (),
     ) -> None:
-        super().__init__(
-            sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers
-        )
+        super().__init__(sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers)
         self._fd = fd
         self._limit = limit
+        self._left = count
         self._body = bytearray()
 
     @property
@@ -192,16 +193,16 @@ class ReceivePump(_Pump):
 
     def _run_plain(self) -> None:
         block = memoryview(bytearray(BLOCK))
-        while count := self._receive_into(block):
+        while self._left != 0 and (count := self._receive_into(block)):
             self._take(block[:count])
 
     def _run_tls(self, channel: TLSChannel) -> None:
         cipher = memoryview(bytearray(BLOCK))
         plain = memoryview(bytearray(BLOCK))
         while not channel.ended:
-            while count := channel.read_into(plain):
+            while self._left != 0 and (count := channel.read_into(plain)):
                 self._take(plain[:count])
-            if channel.ended:
+            if self._left == 0 or self._ended(channel):
                 break
             if count := self._receive_into(cipher):
                 channel.feed(cipher[:count])
@@ -213,6 +214,10 @@ class ReceivePump(_Pump):
             self._socket.send(channel.outgoing())
         except OSError:
             return
+
+    @staticmethod
+    def _ended(channel: TLSChannel) -> bool:
+        return channel.ended
 
     def _receive_into(self, block: memoryview) -> int:
         while True:
@@ -227,6 +232,9 @@ class ReceivePump(_Pump):
 
     def _store(self, data: Buffer) -> None:
         view = memoryview(data)
+        if self._left is not None:
+            view = view[: self._left]
+            self._left -= len(view)
         if self._limit is not None and self.received + len(view) > self._limit:
             raise PumpLimitError(errno.EMSGSIZE, f"more than {self._limit} bytes came")
         if self._fd < 0:
@@ -264,9 +272,7 @@ class SendPump(_Pump):
         transform: Transform | None = None,
         pacers: Sequence[Pacer] = (),
     ) -> None:
-        super().__init__(
-            sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers
-        )
+        super().__init__(sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers)
         self._fd = fd
         self._data = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
 
@@ -274,7 +280,7 @@ class SendPump(_Pump):
         """Carry on to the end. Raises OSError, ssl.SSLError, TimeoutError, PumpCancelledError."""
         self.handshake()
         read = self._reader()
-        while block := read():
+        while block := memoryview(read()):
             self._give(block if self._transform is None else self._transform.update(block))
             self.sent += len(block)
             self._pace(len(block))

@@ -1,0 +1,280 @@
+"""What all operations of a client share: the pool, retries, paths, hooks."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import posixpath
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+from fastxfer.ftp.commands import check_path
+from fastxfer.ftp.config import ClientConfig, Credentials, parse_url
+from fastxfer.ftp.driver import Driver
+from fastxfer.ftp.errors import (
+    ClosedError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    FTPError,
+    InvalidArgumentError,
+    LocalFileError,
+    LoginError,
+    ProtocolError,
+    ReplyError,
+    ServiceUnavailableError,
+    TimedOutError,
+    TLSFailedError,
+    TruncatedError,
+)
+from fastxfer.ftp.moving import Rates
+from fastxfer.ftp.pool import Link, SessionPool
+from fastxfer.ftp.profile import ServerProfile
+from fastxfer.ftp.session import Session
+
+__all__ = ["HOOKS", "ClientBase", "RemotePath"]
+
+T = TypeVar("T")
+RemotePath = str | PurePath
+
+log = logging.getLogger("fastxfer.ftp")
+
+HOOKS = frozenset({"connect", "upload", "download", "retry", "error"})
+
+
+class ClientBase:
+    """State and habits that the operations build on. Not used by itself.
+
+    Args:
+        url: ``ftp://[user[:password]@]host[:port][/directory]``; ``ftps`` is implicit, ``ftpes`` explicit TLS.
+        user: who logs in; overrules the URL. Nobody named: the anonymous account.
+        password: their password.
+        account: their account, for servers that ask for one.
+        config: settings.
+        hooks: functions, or coroutine functions for AsyncClient, called on events: ``connect(server, banner)``,
+            ``upload(source, path)`` and ``download(path, target)`` before a transfer, ``retry(error, attempt,
+            seconds)``, ``error(error)`` before an operation's error is raised. What they raise, the operation raises.
+        options: attributes of :class:`ClientConfig`, and of its timeouts and limits, to be set otherwise.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        account: str = "",
+        config: ClientConfig | None = None,
+        hooks: Mapping[str, Callable[..., object]] | None = None,
+        **options: Any,
+    ) -> None:
+        self._config = (config or ClientConfig()).with_options(options)
+        endpoint = parse_url(url, self._config.tls)
+        self._address = endpoint.address
+        self._tls = endpoint.tls
+        name = user if user is not None else endpoint.user
+        secret = password if password is not None else endpoint.password
+        for value in (name, secret, account):
+            if value is not None and any(character in value for character in "\r\n\0"):
+                raise InvalidArgumentError("CR, LF and NUL can not stand in a user name or password")
+        default = Credentials()
+        self._credentials = Credentials(
+            default.user if name is None else name,
+            secret if secret is not None else (default.password if name in (None, default.user) else ""),
+            account,
+        )
+        unknown = set(hooks or ()) - HOOKS
+        if unknown:
+            raise InvalidArgumentError(f"unknown hooks: {', '.join(sorted(unknown))}")
+        self._hooks = dict(hooks or {})
+        self._profile = ServerProfile()
+        self._rates = Rates.of(self._config.limits)
+        self._directory: str | None = endpoint.path if len(endpoint.path) > 1 else None
+        self._context: ssl.SSLContext | None = None
+        self._driver_in_use: Driver | None = None
+        self._pool_in_use: SessionPool | None = None
+        self._transfers = 0
+        self._retries = 0
+
+    # State
+
+    @property
+    def config(self) -> ClientConfig:
+        """The settings in force."""
+        return self._config
+
+    @property
+    def host(self) -> str:
+        return self._address.host
+
+    @property
+    def port(self) -> int:
+        return self._address.port
+
+    @property
+    def secure(self) -> bool:
+        """The control connection is encrypted."""
+        return self._tls != "none"
+
+    @property
+    def features(self) -> dict[str, str]:
+        """What the server said to FEAT: names in capitals to parameters. Empty before the first connection."""
+        return dict(self._profile.features)
+
+    @property
+    def server_kind(self) -> str:
+        """Which server it is, as far as its greeting tells: ``"vsftpd"``, ``"pure-ftpd"`` …, or ""."""
+        return self._profile.kind
+
+    def stats(self) -> dict[str, object]:
+        """Where the client is connected to, and what it has open and done."""
+        pool = self._pool_in_use
+        return {
+            "host": self.host,
+            "port": self.port,
+            "secure": self.secure,
+            "passive": self._config.passive,
+            "encoding": self._config.encoding,
+            "connected": pool is not None and pool.open > 0,
+            "connections": 0 if pool is None else pool.open,
+            "active": 0 if pool is None else pool.active,
+            "transfers": self._transfers,
+            "retries": self._retries,
+            "server": self._profile.kind,
+        }
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._credentials.user}@{self._address} tls={self._tls}>"
+
+    # Opening and closing
+
+    @property
+    def _driver(self) -> Driver:
+        if self._driver_in_use is None:
+            raise ClosedError("the client is not open: use it in a with block, or call connect()")
+        return self._driver_in_use
+
+    @property
+    def _pool(self) -> SessionPool:
+        if self._pool_in_use is None:
+            raise ClosedError("the client is not open: use it in a with block, or call connect()")
+        return self._pool_in_use
+
+    def _start(self, driver: Driver) -> None:
+        """Begin to work with *driver*."""
+        if self._tls != "none" and self._context is None:
+            try:
+                self._context = self._config.tls_settings.client_context()
+            except OSError as error:
+                raise TLSFailedError(f"the TLS settings can not be used: {error}") from error
+        self._driver_in_use = driver
+        self._pool_in_use = SessionPool(driver, self._config, self._new_session)
+
+    def _new_session(self) -> Session:
+        return Session(
+            self._driver,
+            self._config,
+            self._address,
+            self._credentials,
+            self._tls,
+            self._context,
+            self._profile,
+        )
+
+    async def _connect(self) -> None:
+        """Open the first connection now, so that wrong addresses and passwords show at once."""
+
+        async def nothing(link: Link) -> None:
+            """Having been opened is all."""
+
+        await self._run(nothing)
+        await self._hook("connect", str(self._address), self._profile.banner)
+
+    async def _disconnect(self) -> None:
+        pool, self._pool_in_use = self._pool_in_use, None
+        if pool is not None:
+            await pool.close()
+
+    # Operations
+
+    async def _run(self, operation: Callable[[Link], Awaitable[T]], *, repeatable: bool = True) -> T:
+        """Run *operation* on a session, again after failures that may pass.
+
+        Args:
+            operation: given a session of its own.
+            repeatable: doing it twice is as good as once. Else it is tried again only where it can not have begun.
+        """
+        failures = 0
+        end = self._deadline()
+        while True:
+            link: Link | None = None
+            try:
+                link = await self._pool.acquire()
+                result = await operation(link)
+            except FTPError as error:
+                stale = link is not None and not link.fresh and isinstance(error, ConnectionLostError)
+                if link is not None:
+                    self._pool.release(link)
+                # One that died while idle costs nothing but another one.
+                if stale and repeatable:
+                    continue
+                failures += 1
+                again = self._passing(error) and (repeatable or link is None)
+                if not again or not await self._pause(error, failures, end):
+                    await self._hook("error", error)
+                    raise
+            except BaseException:
+                if link is not None:
+                    # Whether the order of replies is whole is not known.
+                    self._pool.discard(link) if link.session.broken else self._pool.release(link)
+                raise
+            else:
+                self._pool.release(link)
+                return result
+
+    def _deadline(self) -> float | None:
+        total = self._config.timeouts.total
+        return None if total is None else time.monotonic() + total
+
+    def _passing(self, error: FTPError) -> bool:
+        """Whether *error* is of the kind that may be gone the next time."""
+        if isinstance(error, ReplyError):
+            return isinstance(error, ServiceUnavailableError) or error.code in self._config.retry_codes
+        if isinstance(error, (TLSFailedError, LoginError, LocalFileError, ClosedError)):
+            return False
+        return isinstance(error, (ConnectionFailedError, TimedOutError, ProtocolError, TruncatedError))
+
+    async def _pause(self, error: FTPError, failures: int, end: float | None) -> bool:
+        """Wait before the next attempt; False where there is none."""
+        policy = self._config.retry
+        if failures >= policy.attempts:
+            return False
+        delay = policy.delay(failures)
+        if end is not None and time.monotonic() + delay >= end:
+            return False
+        log.info("attempt %d failed, next in %.2f s: %s", failures, delay, error)
+        self._retries += 1
+        await self._hook("retry", error, failures, delay)
+        await self._driver.sleep(delay)
+        return True
+
+    async def _hook(self, event: str, *arguments: object) -> None:
+        hook = self._hooks.get(event)
+        if hook is not None:
+            outcome = hook(*arguments)
+            if inspect.isawaitable(outcome):
+                await outcome
+
+    # Paths
+
+    def _path(self, path: RemotePath) -> str:
+        """*path* as it is sent: from the client's working directory, and free of what may not be sent."""
+        text = str(path)
+        if isinstance(path, PurePath):
+            text = path.as_posix()
+        check_path(text)
+        if self._directory is None or text.startswith("/"):
+            return text
+        return posixpath.join(self._directory, text)

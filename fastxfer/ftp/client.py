@@ -1,0 +1,83 @@
+"""The asyncio client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import TracebackType
+
+from fastxfer.ftp._asyncio import AsyncDriver
+from fastxfer.ftp.base import ClientBase
+from fastxfer.ftp.directory import DirectoryOperations
+from fastxfer.ftp.download import DownloadOperations
+from fastxfer.ftp.errors import FTPError
+
+__all__ = ["AsyncClient", "FileOperations"]
+
+log = logging.getLogger("fastxfer.ftp")
+
+
+class FileOperations(DownloadOperations, DirectoryOperations):
+    """All operations that need nothing but one session at a time; blocking and asyncio clients share them."""
+
+
+class AsyncClient(FileOperations):
+    """FTP and FTPS for asyncio. Any number of tasks may use one client: each operation takes a connection of its own.
+
+    ::
+
+        async with AsyncClient("ftp://files.example.org", user="me", password="secret") as client:
+            await client.upload("report.pdf", "reports/2026.pdf", make_directories=True)
+            async for path, entry in client.walk("reports"):
+                print(path, entry.size)
+
+    Cancelling a task ends its transfer and closes the connection it used.
+    """
+
+    __init__ = ClientBase.__init__
+    _async_driver: AsyncDriver | None = None
+    _keeper: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> AsyncClient:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def connect(self) -> None:
+        """Open the client and its first connection, so that a wrong address or password shows at once."""
+        if self._async_driver is None:
+            driver = AsyncDriver()
+            self._start(driver)
+            self._async_driver = driver
+        try:
+            await self._connect()
+        except BaseException:
+            await self.aclose()
+            raise
+        if self._keeper is None and self._config.limits.keepalive is not None:
+            self._keeper = asyncio.create_task(self._keep_alive(self._config.limits.keepalive))
+
+    async def aclose(self) -> None:
+        """Close all connections. Idempotent."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait([keeper])
+        await self._disconnect()
+        driver, self._async_driver = self._async_driver, None
+        self._driver_in_use = None
+        if driver is not None:
+            await driver.aclose()
+
+    async def _keep_alive(self, seconds: float) -> None:
+        """Say NOOP on idle connections, and let go of those long unused."""
+        while True:
+            await asyncio.sleep(seconds / 2)
+            try:
+                await self._pool.keep_alive()
+            except FTPError as error:
+                log.info("keeping connections alive: %s", error)

@@ -1,0 +1,410 @@
+"""Downloads: to a file, to memory, to anything that takes pieces."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from fastxfer.core.ftpwire import parse_size, parse_time
+from fastxfer.ftp.base import ClientBase, RemotePath
+from fastxfer.ftp.commands import announced_size
+from fastxfer.ftp.data import DataConnection
+from fastxfer.ftp.endpoints import ChunkSink, FileSink, MemorySink, Sink, is_path, seekable_descriptor
+from fastxfer.ftp.errors import (
+    ConnectionLostError,
+    FTPError,
+    InvalidArgumentError,
+    TimedOutError,
+    TruncatedError,
+    UnsupportedError,
+    VerificationError,
+)
+from fastxfer.ftp.local import Landing
+from fastxfer.ftp.moving import receive
+from fastxfer.ftp.pool import Link
+from fastxfer.ftp.replies import Reply
+from fastxfer.ftp.textual import FromNetworkLines
+from fastxfer.ftp.types import ProgressLike, TransferResult, progress_of
+from fastxfer.ftp.verification import Verification
+from fastxfer.net.progress import Progress
+from fastxfer.net.tls_pump import Transform
+
+__all__ = ["DownloadOperations"]
+
+
+@dataclass
+class _Fetch:
+    """A download under way, over all its attempts."""
+
+    path: str
+    sink: Sink
+    origin: int
+    offset: int
+    want_time: bool
+    ascii: bool
+    progress: Progress | None
+    size: int | None = None
+    sized: bool = False
+    mtime: float | None = None
+    transferred: int = 0
+    attempts: int = 0
+
+    @property
+    def position(self) -> int:
+        """Where in the remote file the next byte comes from."""
+        return self.offset + self.sink.position - self.origin
+
+    @property
+    def transform(self) -> Transform | None:
+        return FromNetworkLines() if self.ascii else None
+
+
+class DownloadOperations(Verification, ClientBase):
+    """Downloading."""
+
+    async def download(
+        self,
+        path: RemotePath,
+        target: object,
+        *,
+        offset: int = 0,
+        resume: bool = False,
+        atomic: bool | None = None,
+        overwrite: bool = True,
+        make_directories: bool = False,
+        preserve_time: bool = False,
+        verify: str | bool = False,
+        ascii: bool = False,
+        progress: ProgressLike | None = None,
+    ) -> TransferResult:
+        """Download one file. A broken connection is taken up again where it broke.
+
+        The size is compared with what the server says wherever it says it; a short file is never taken for whole.
+
+        Args:
+            path: the remote file.
+            target: a local path, a binary file object, an object with ``write`` (a coroutine method, for AsyncClient),
+                or a function called with each piece.
+            offset: begin at this byte of the remote file.
+            resume: go on with what an earlier failed call with ``resume`` left of this download (local path only); keep
+                it for the next one on failure. Begun anew where the remote file has changed since.
+            atomic: write beside the target and rename when whole (local path only); None takes the client's setting.
+            overwrite: replace a local file; else LocalFileError where there is one.
+            make_directories: make missing local directories.
+            preserve_time: give the local file the remote one's time (MDTM).
+            verify: True for the best the server offers; ``"size"``; or a checksum: ``"crc32"``, ``"md5"``, ``"sha1"``,
+                ``"sha256"``, ``"sha512"``. The file must come whole (no offset).
+            ascii: TYPE A: line ends become this system's.
+            progress: a :class:`~fastxfer.net.progress.Progress`, or a function called with one while bytes move.
+
+        Raises FTPError.
+        """
+        remote = self._path(path)
+        if offset < 0:
+            raise InvalidArgumentError(f"a negative offset: {offset}", path=remote)
+        if ascii and (offset or resume):
+            raise InvalidArgumentError("offsets mean nothing under TYPE A", path=remote)
+        if verify and (ascii or (offset and verify != "size")):
+            raise InvalidArgumentError("only a whole binary file can be verified", path=remote)
+        if not is_path(target):
+            if resume:
+                raise InvalidArgumentError("only a download to a path can be resumed by a later call", path=remote)
+            sink = _sink_for(target)
+            result = await self._download_to(sink, remote, offset, preserve_time, verify, ascii, progress)
+            if isinstance(sink, FileSink):
+                target.seek(sink.position)  # type: ignore[attr-defined]
+            return result
+        landing = Landing(
+            target,  # type: ignore[arg-type]
+            atomic=self._config.atomic if atomic is None else atomic,
+            resume=resume,
+            overwrite=overwrite,
+            make_directories=make_directories,
+        )
+        file = landing.open()
+        left = file.position
+        try:
+            if left:
+                await self._check_partial(remote, file, offset)
+                left = file.position
+            result = await self._download_to(file, remote, offset, preserve_time, verify, ascii, progress, resumed=left)
+            landing.commit(result.mtime if preserve_time else None)
+        except BaseException:
+            landing.discard(keep=resume)
+            raise
+        return result
+
+    async def read(self, path: RemotePath, *, offset: int = 0, length: int | None = None) -> bytes:
+        """The content of a file, or *length* bytes of it from *offset* on. No longer than the limit ``body``."""
+        remote = self._path(path)
+        if offset < 0 or (length is not None and length < 0):
+            raise InvalidArgumentError("a negative offset or length", path=remote)
+        sink = MemorySink(self._config.limits.body)
+        if length is None:
+            await self._download_to(sink, remote, offset, False, False, False, None)
+            return sink.data
+
+        async def piece(link: Link) -> None:
+            sink.reset()
+            await self._receive_part(link, remote, sink, offset, length)
+
+        if length:
+            await self._run(piece)
+        return sink.data
+
+    async def _download_to(
+        self,
+        sink: Sink,
+        remote: str,
+        offset: int,
+        want_time: bool,
+        verify: str | bool,
+        ascii: bool,
+        progress: ProgressLike | None,
+        *,
+        resumed: int = 0,
+    ) -> TransferResult:
+        """Fill *sink*, which stands where the first byte belongs; *resumed* bytes before that are there already."""
+        began = time.monotonic()
+        follow = progress_of(progress, None)
+        fetch = _Fetch(remote, sink, sink.position - resumed, offset, want_time or bool(resumed), ascii, follow)
+        await self._hook("download", remote, getattr(sink, "fd", None))
+        try:
+            await self._fetch(fetch)
+            checked = "size" if fetch.sized else ""
+            if verify:
+                checked = await self._verify_local(remote, sink, verify, fetch.size)
+        except BaseException:
+            if follow is not None:
+                follow.abandon()
+            raise
+        if follow is not None:
+            follow.finish()
+        self._transfers += 1
+        return TransferResult(
+            remote,
+            fetch.position,
+            fetch.transferred,
+            time.monotonic() - began,
+            fetch.attempts,
+            resumed,
+            checked,
+            fetch.mtime,
+        )
+
+    async def _fetch(self, fetch: _Fetch) -> None:
+        """Attempts until the sink is full."""
+        failures = 0
+        end = self._deadline()
+        while True:
+            link: Link | None = None
+            before = fetch.sink.position
+            try:
+                link = await self._pool.acquire()
+                fetch.attempts += 1
+                await self._receive_once(link, fetch)
+            except FTPError as error:
+                moved = fetch.sink.position - before
+                fetch.transferred += max(0, moved)
+                error.path = error.path or fetch.path
+                if link is not None:
+                    self._pool.release(link)
+                    if not link.fresh and not moved and isinstance(error, ConnectionLostError):
+                        continue
+                # Whoever gets further each time is not failing.
+                failures = 1 if moved > 0 else failures + 1
+                if not self._passing(error) or not await self._pause(error, failures, end):
+                    await self._hook("error", error)
+                    raise
+                if not self._can_go_on(fetch):
+                    raise
+            except BaseException:
+                if link is not None:
+                    self._pool.discard(link)
+                raise
+            else:
+                fetch.transferred += max(0, fetch.sink.position - before)
+                self._pool.release(link)
+                return
+
+    def _can_go_on(self, fetch: _Fetch) -> bool:
+        """Whether another attempt can complete the sink; empties it where it has to begin again."""
+        if fetch.position == fetch.offset:
+            return True
+        if self._profile.restart and not fetch.ascii:
+            return True
+        if not fetch.sink.restartable:
+            return False
+        self._begin_again(fetch)
+        return True
+
+    def _begin_again(self, fetch: _Fetch) -> None:
+        if not fetch.sink.restartable:
+            raise TruncatedError(
+                "the remote file changed while it was being read", path=fetch.path, bytes_done=fetch.position
+            )
+        if fetch.progress is not None:
+            fetch.progress.advance(fetch.origin - fetch.sink.position)
+        fetch.sink.reset()
+        fetch.origin = fetch.sink.position
+
+    async def _receive_once(self, link: Link, fetch: _Fetch) -> None:
+        session = link.session
+        going_on = fetch.position > fetch.offset
+        before = self._questions(link, fetch)
+        if going_on and before:
+            # The answers decide whether there is anything to go on with.
+            self._note(fetch, before, await session.ask_all(before), going_on)
+            before = []
+            if fetch.size is not None and fetch.position == fetch.size:
+                return
+        line = f"RETR {fetch.path}"
+        try:
+            data = await link.port.open(line, path=fetch.path, before=before, restart=fetch.position)
+        except UnsupportedError as error:
+            if not error.command.startswith("REST") or fetch.position == fetch.offset:
+                raise
+            self._begin_again(fetch)
+            data = await link.port.open(line, path=fetch.path)
+        self._settle_type(link, before, data)
+        try:
+            self._note(fetch, before, data.before, going_on)
+            start = fetch.position
+            self._note_announced(fetch, data.preliminary, start)
+            await receive(
+                session,
+                data,
+                fetch.sink,
+                self._rates,
+                progress=fetch.progress,
+                transform=fetch.transform,
+                strict=self._config.require_close_notify and fetch.size is None,
+            )
+        except (ConnectionLostError, TimedOutError) as error:
+            reason = await link.port.verdict(data)
+            if reason is not None and reason.code != 421:
+                reason.bytes_done = fetch.position
+                reason.path = fetch.path
+                raise reason from error
+            raise
+        except BaseException:
+            link.port.abandon(data)
+            raise
+        await link.port.finish(data, bytes_done=fetch.position, path=fetch.path)
+        self._check_size(fetch)
+
+    def _questions(self, link: Link, fetch: _Fetch) -> list[str]:
+        """Commands that go ahead of the transfer in the same piece, and cost no round trip of their own."""
+        wanted = "A" if fetch.ascii else "I"
+        questions = [] if link.session.type == wanted else [f"TYPE {wanted}"]
+        if not fetch.ascii and self._profile.may_try("SIZE"):
+            questions.append(f"SIZE {fetch.path}")
+        if fetch.want_time and self._profile.may_try("MDTM"):
+            questions.append(f"MDTM {fetch.path}")
+        return questions
+
+    def _settle_type(self, link: Link, before: list[str], data: DataConnection) -> None:
+        for line, reply in zip(before, data.before, strict=True):
+            if line.startswith("TYPE "):
+                if not reply.positive:
+                    link.port.abandon(data)
+                    raise link.session.refusal(reply, line)
+                link.session.type = line[5:]
+
+    def _note(self, fetch: _Fetch, lines: list[str], replies: list[Reply], going_on: bool) -> None:
+        """Take in what the server says of the file; begin again where it is not the file begun with."""
+        changed = False
+        for line, reply in zip(lines, replies, strict=True):
+            verb = line[:4]
+            if reply.code in (500, 502):
+                self._profile.refused.add(verb)
+            if reply.code != 213:
+                continue
+            try:
+                if verb == "SIZE":
+                    size = parse_size(reply.text)
+                    changed |= going_on and fetch.size is not None and size != fetch.size
+                    fetch.size, fetch.sized = size, True
+                else:
+                    mtime = parse_time(reply.text)
+                    changed |= going_on and fetch.mtime is not None and mtime != fetch.mtime
+                    fetch.mtime = mtime
+            except ValueError:
+                continue
+        if going_on and (changed or (fetch.size is not None and fetch.position > fetch.size)):
+            self._begin_again(fetch)
+        if fetch.progress is not None and fetch.progress.total is None and fetch.size is not None:
+            fetch.progress.total = max(0, fetch.size - fetch.position)
+
+    def _note_announced(self, fetch: _Fetch, reply: Reply, start: int) -> None:
+        """Where SIZE is not to be had, the 150 reply may tell how much comes."""
+        if fetch.size is None and not fetch.ascii and not start and (announced := announced_size(reply)) is not None:
+            fetch.size = announced
+
+    def _check_size(self, fetch: _Fetch) -> None:
+        if fetch.size is None:
+            return
+        if fetch.position < fetch.size:
+            raise TruncatedError(
+                f"the server sent {fetch.position} of {fetch.size} bytes and called it complete",
+                path=fetch.path,
+                bytes_done=fetch.position,
+            )
+        if fetch.position > max(fetch.size, fetch.offset):
+            raise VerificationError(
+                f"the server sent {fetch.position} bytes of a file of {fetch.size}",
+                path=fetch.path,
+                bytes_done=fetch.position,
+            )
+
+    async def _check_partial(self, remote: str, sink: FileSink, offset: int) -> None:
+        """Whether what is left of an earlier download can be the beginning of the remote file; else forget it."""
+        left = os.fstat(sink.fd)
+
+        async def compare(link: Link) -> bool:
+            size, modified = await link.session.ask_all([f"SIZE {remote}", f"MDTM {remote}"])
+            try:
+                if size.code != 213 or parse_size(size.text) < offset + left.st_size:
+                    return False
+                return modified.code != 213 or parse_time(modified.text) <= left.st_mtime
+            except ValueError:
+                return False
+
+        if not await self._run(compare):
+            sink.reset()
+
+    async def _receive_part(self, link: Link, remote: str, sink: Sink, offset: int, length: int) -> None:
+        """*length* bytes from *offset* on (fewer at the end of the file); the transfer is broken off after them."""
+        session = link.session
+        if session.type != "I":
+            await session.command("TYPE I")
+            session.type = "I"
+        data = await link.port.open(f"RETR {remote}", path=remote, restart=offset)
+        start = sink.position
+        try:
+            await receive(session, data, sink, self._rates, limit=length, strict=False)
+        except ConnectionLostError as error:
+            # The file may end before *length* bytes: then the server's word decides.
+            reason = await link.port.verdict(data)
+            if reason is not None or sink.position - start >= length:
+                raise reason or error from error
+            return
+        except BaseException:
+            link.port.abandon(data)
+            raise
+        if sink.position - start >= length:
+            # Breaking a transfer off is not answered alike by all servers: another session is cheaper than finding out.
+            link.port.abandon(data)
+        else:
+            await link.port.finish(data, path=remote)
+
+
+def _sink_for(target: Any) -> Sink:
+    fd = seekable_descriptor(target) if hasattr(target, "fileno") else None
+    if fd is None:
+        return ChunkSink(target)
+    target.flush()
+    position = os.lseek(fd, 0, os.SEEK_CUR)
+    return FileSink(fd, position, position)

@@ -1,0 +1,108 @@
+"""The local file that a download becomes: written beside its place and moved there when it is whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from fastxfer.ftp.endpoints import FileSink, local_error
+
+__all__ = ["Landing"]
+
+_LONGEST = 180
+"""Bytes of a file's name kept in that of its temporary file; most filesystems take 255 in all."""
+
+
+class Landing:
+    """Where a download lands.
+
+    Args:
+        path: the final path.
+        atomic: write to a temporary file in the same directory and rename it at the end.
+        resume: go on with what an earlier, failed download left.
+        overwrite: replace what is there; else FileExistsError.
+        make_directories: make the directories that are missing.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        atomic: bool = True,
+        resume: bool = False,
+        overwrite: bool = True,
+        make_directories: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._resume = resume
+        self._overwrite = overwrite
+        self._make_directories = make_directories
+        self._temporary = self._beside() if atomic else None
+        self._fd = -1
+
+    def _beside(self) -> Path:
+        name = os.fsdecode(os.fsencode(self.path.name)[:_LONGEST])
+        mark = "" if self._resume else f".{secrets.token_hex(4)}"
+        return self.path.with_name(f".{name}{mark}.part")
+
+    def open(self) -> FileSink:
+        """Open the file; the sink stands where the download is to begin. Raises LocalFileError."""
+        target = self._temporary or self.path
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        if not self._resume:
+            flags |= os.O_TRUNC if self._temporary is None and self._overwrite else os.O_EXCL
+        try:
+            if self.path.is_dir():
+                raise IsADirectoryError(21, "Is a directory", str(self.path))
+            if not self._overwrite and os.path.lexists(self.path):
+                raise FileExistsError(17, "File exists", str(self.path))
+            if self._make_directories:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(target, flags, 0o666)
+            return FileSink(self._fd, os.fstat(self._fd).st_size if self._resume else 0)
+        except OSError as error:
+            raise local_error(error, "cannot write the local file") from error
+
+    def commit(self, mtime: float | None = None) -> None:
+        """The file is whole: give it its time and its name. Raises LocalFileError."""
+        try:
+            if mtime is not None:
+                os.utime(self._fd if os.utime in os.supports_fd else self._temporary or self.path, (mtime, mtime))
+            self._close()
+            if self._temporary is not None:
+                self._move(self._temporary)
+        except OSError as error:
+            self.discard(keep=self._resume)
+            raise local_error(error, "cannot put the local file in its place") from error
+
+    def _move(self, temporary: Path) -> None:
+        if self._overwrite:
+            os.replace(temporary, self.path)
+            return
+        try:
+            # Unlike a rename, a link never replaces what somebody else has put there meanwhile.
+            os.link(temporary, self.path)
+        except (AttributeError, PermissionError, NotImplementedError):
+            if os.path.lexists(self.path):
+                raise FileExistsError(17, "File exists", str(self.path)) from None
+            os.rename(temporary, self.path)
+            return
+        os.unlink(temporary)
+
+    def discard(self, *, keep: bool) -> None:
+        """The download failed: remove what is there of it, unless it is to be gone on with."""
+        self._close()
+        half = self._temporary or self.path
+        # Without a temporary name the target may be a device or a pipe.
+        if keep or not half.is_file():
+            return
+        try:
+            half.unlink(missing_ok=True)
+        except OSError:
+            return
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,254 @@
+"""Logged-in control connections to one server, opened when wanted, bounded, kept alive, and thrown away when broken."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from fastxfer.ftp.config import ClientConfig
+from fastxfer.ftp.data import DataPort
+from fastxfer.ftp.driver import Driver, Gate
+from fastxfer.ftp.errors import ClosedError, FTPError, ServiceUnavailableError, TimedOutError
+from fastxfer.ftp.session import Session
+
+__all__ = ["Link", "SessionPool"]
+
+log = logging.getLogger("fastxfer.ftp")
+
+_CROWDED_FOR = 60.0
+"""Seconds for which a server's "too many connections" is remembered."""
+
+
+class Link:
+    """A session with its data port.
+
+    Attributes:
+        session: the control connection.
+        port: opens its data connections.
+        fresh: it was opened for the operation that has it now, so it can not have died while idle.
+        idle_since: when an operation last gave it back, on the monotonic clock.
+    """
+
+    __slots__ = ("fresh", "idle_since", "port", "session")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.port = DataPort(session)
+        self.fresh = True
+        self.idle_since = time.monotonic()
+
+    def close(self) -> None:
+        self.port.close()
+        self.session.close()
+
+
+class SessionPool:
+    """Hands sessions out to one operation at a time each. Safe to use from several threads.
+
+    Args:
+        driver: the outside world.
+        config: its limits and timeouts are kept to.
+        make: makes a session, not yet open.
+        connected: called with each session once it is logged in.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        config: ClientConfig,
+        make: Callable[[], Session],
+        connected: Callable[[Session], None] | None = None,
+    ) -> None:
+        self._driver = driver
+        self._limits = config.limits
+        self._timeouts = config.timeouts
+        self._make = make
+        self._connected = connected
+        self._lock = threading.Lock()
+        self._idle: list[Link] = []
+        self._open = 0
+        self._ceiling = config.limits.connections
+        self._crowded_until = 0.0
+        self._waiting: list[Gate] = []
+        self._closed = False
+
+    @property
+    def open(self) -> int:
+        """Connections that are open or being opened."""
+        return self._open
+
+    @property
+    def active(self) -> int:
+        """Those of them that are in use."""
+        return self._open - len(self._idle)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def acquire(self) -> Link:
+        """A session for one operation; give it back with :meth:`release`.
+
+        Raises TimedOutError where none is free in time, ClosedError, and what opening one raises.
+        """
+        wait = self._timeouts.lease
+        end = None if wait is None else time.monotonic() + wait
+        while True:
+            link, may_open = self._take()
+            if link is not None:
+                if await self._healthy(link):
+                    return link
+                self.discard(link)
+                continue
+            if may_open:
+                opened = await self._open_one()
+                if opened is not None:
+                    return opened
+                continue
+            await self._queue(end, wait)
+
+    def _take(self) -> tuple[Link | None, bool]:
+        """An idle session, or leave to open one (which is then counted)."""
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the client is closed")
+            if self._idle:
+                return self._idle.pop(), False
+            if self._ceiling < self._limits.connections and time.monotonic() > self._crowded_until:
+                self._ceiling = self._limits.connections
+            if self._open < self._ceiling:
+                self._open += 1
+                return None, True
+            return None, False
+
+    async def _healthy(self, link: Link) -> bool:
+        """Whether an idle session can be used: it is looked at, and asked (NOOP) after a long rest."""
+        session = link.session
+        link.fresh = False
+        try:
+            session.check()
+            keepalive = self._limits.keepalive
+            if keepalive is not None and time.monotonic() - session.last_used > keepalive:
+                await session.command("NOOP")
+        except FTPError as error:
+            log.debug("an idle connection is gone: %s", error)
+            return False
+        except BaseException:
+            self.discard(link)
+            raise
+        return True
+
+    async def _open_one(self) -> Link | None:
+        """Open a session; None where the server has no room for more than are open, which are then waited for."""
+        session = self._make()
+        try:
+            await session.open()
+        except ServiceUnavailableError as error:
+            with self._lock:
+                self._open -= 1
+                others = self._open
+                if others:
+                    self._ceiling = others
+                    self._crowded_until = time.monotonic() + _CROWDED_FOR
+            if not others:
+                self._wake()
+                raise
+            log.info("the server has no room for more than %d connections: %s", others, error)
+            return None
+        except BaseException:
+            with self._lock:
+                self._open -= 1
+            self._wake()
+            raise
+        if self._connected is not None:
+            self._connected(session)
+        return Link(session)
+
+    async def _queue(self, end: float | None, wait: float | None) -> None:
+        gate = self._driver.gate()
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the client is closed")
+            if self._idle or self._open < self._ceiling:
+                return
+            self._waiting.append(gate)
+        left = None if end is None else max(0.0, end - time.monotonic())
+        woken = False
+        try:
+            woken = await gate.wait(left)
+        finally:
+            with self._lock:
+                if gate in self._waiting:
+                    self._waiting.remove(gate)
+                elif not woken:
+                    # Woken just when it gave up: the turn is somebody else's.
+                    self._wake_locked()
+        if not woken:
+            raise TimedOutError(f"no connection became free within {wait} s")
+
+    def release(self, link: Link) -> None:
+        """Take a session back; closes it if it is broken or one too many."""
+        link.idle_since = time.monotonic()
+        self._put_back(link)
+
+    def _put_back(self, link: Link) -> None:
+        if link.session.broken or self._closed:
+            self.discard(link)
+            return
+        with self._lock:
+            if not self._closed and len(self._idle) < self._limits.idle and self._open <= self._ceiling:
+                self._idle.append(link)
+                self._wake_locked()
+                return
+        self.discard(link)
+
+    def discard(self, link: Link) -> None:
+        """Close a session that was handed out."""
+        link.close()
+        with self._lock:
+            self._open -= 1
+            self._wake_locked()
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._wake_locked()
+
+    def _wake_locked(self) -> None:
+        if self._waiting:
+            self._waiting.pop(0).wake()
+
+    def take_resting(self, rest: float) -> list[Link]:
+        """Idle sessions unused for *rest* seconds, to be kept alive and released, or discarded."""
+        now = time.monotonic()
+        with self._lock:
+            resting = [link for link in self._idle if now - link.session.last_used >= rest]
+            self._idle = [link for link in self._idle if now - link.session.last_used < rest]
+        return resting
+
+    async def keep_alive(self) -> None:
+        """Say NOOP on the sessions that have rested long; close those that are gone or have been unused too long."""
+        keepalive = self._limits.keepalive
+        lifetime = self._limits.idle_lifetime
+        for link in self.take_resting(keepalive if keepalive is not None else float("inf")):
+            idle_for = time.monotonic() - link.idle_since
+            if lifetime is not None and idle_for >= lifetime:
+                await link.session.quit()
+                self.discard(link)
+            elif await self._healthy(link):
+                self._put_back(link)
+            else:
+                self.discard(link)
+
+    async def close(self) -> None:
+        """Close all sessions, those in use when they come back. Idempotent."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            waiting, self._waiting = self._waiting, []
+        for gate in waiting:
+            gate.wake()
+        for link in idle:
+            await link.session.quit()
+            self.discard(link)

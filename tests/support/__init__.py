@@ -1,0 +1,1 @@
+"""Peers that several areas' tests share."""
