@@ -27,7 +27,8 @@ class Progress:
 
     Args:
         callback: called with this object about ten times a second while bytes move (from another thread), and once
-            when the operation has succeeded (from the operation's own). An exception in it is logged and ends the calls.
+            when the operation has succeeded (from the operation's own). An exception in it is logged and ends
+            the calls.
         total: bytes expected, where known beforehand.
     """
 

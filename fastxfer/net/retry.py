@@ -34,4 +34,4 @@ class RetryPolicy:
         The jitter keeps many clients that failed together from returning together.
         """
         longest = min(self.max_delay, self.first_delay * 2.0 ** min(failures - 1, 60))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+        return longest * random.uniform(0.5, 1.0)

@@ -1,0 +1,132 @@
+"""Connected, non-blocking TCP sockets."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import sys
+import time
+from dataclasses import dataclass
+
+from fastxfer.net.address import Address
+
+__all__ = ["Connection", "SocketOptions", "connect"]
+
+_MSG_DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
+
+
+@dataclass(frozen=True)
+class SocketOptions:
+    """What is set on each new socket.
+
+    Attributes:
+        no_delay: TCP_NODELAY, so that small requests leave at once.
+        congestion: TCP_CONGESTION (Linux), e.g. ``"cubic"``; None for the system's choice.
+        send_buffer: SO_SNDBUF, bytes; None for the system's (self-tuning) choice.
+        receive_buffer: SO_RCVBUF, bytes; None likewise.
+        keep_alive: SO_KEEPALIVE.
+    """
+
+    no_delay: bool = True
+    congestion: str | None = None
+    send_buffer: int | None = None
+    receive_buffer: int | None = None
+    keep_alive: bool = True
+
+    def apply(self, sock: socket.socket) -> None:
+        """Set them. Before connecting, since buffer sizes decide the window scale."""
+        if self.no_delay:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.keep_alive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self.send_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
+        if self.receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+        if self.congestion is not None and sys.platform == "linux":
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
+
+
+class Connection:
+    """One connected, non-blocking socket and what a pool must know of it.
+
+    Attributes:
+        sock: the socket.
+        fd: its descriptor.
+        address: the peer.
+        used: whether it has carried at least one exchange.
+        idle_since: monotonic time at which it was last given back.
+    """
+
+    __slots__ = ("address", "fd", "idle_since", "sock", "used")
+
+    def __init__(self, sock: socket.socket, address: Address) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.address = address
+        self.used = False
+        self.idle_since = time.monotonic()
+
+    def alive(self) -> bool:
+        """Whether it may carry a request: nothing has arrived unasked and the peer has not closed it."""
+        try:
+            self.sock.recv(1, socket.MSG_PEEK | _MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def connect(address: Address, timeout: float | None, options: SocketOptions) -> Connection:
+    """Connect to *address*, trying each address that a host name has.
+
+    Raises TimeoutError when *timeout* seconds have passed, else the OSError of the last address tried.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    failure: OSError = OSError(errno.EADDRNOTAVAIL, f"no address for {address.host}")
+    for family, kind, protocol, _, target in socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            options.apply(sock)
+            _finish_connecting(sock, sock.connect_ex(target), end)
+            return Connection(sock, address)
+        except TimeoutError:
+            sock.close()
+            raise
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+    raise failure
+
+
+def _finish_connecting(sock: socket.socket, code: int, end: float | None) -> None:
+    if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
+        _wait_writable(sock, end)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code == errno.ETIMEDOUT:
+        raise TimeoutError(code, os.strerror(code))
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _wait_writable(sock: socket.socket, end: float | None) -> None:
+    left = None if end is None else max(0.0, end - time.monotonic())
+    if hasattr(select, "poll"):
+        poller = select.poll()
+        poller.register(sock, select.POLLOUT)
+        ready = bool(poller.poll(None if left is None else left * 1000))
+    else:
+        _, writable, failed = select.select([], [sock], [sock], left)
+        ready = bool(writable or failed)
+    if not ready:
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))

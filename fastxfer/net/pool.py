@@ -1,0 +1,283 @@
+"""Which connections are open to whom, busy or idle: the bookkeeping that the sync and the asyncio pool share.
+
+Nothing here opens, waits or performs I/O, apart from closing what is thrown away and one look at an idle socket.
+A place is asked for with :meth:`PoolBook.take`; the answer is an idle connection, or leave to open a new one, or a
+ticket to wait on. Whoever took a place gives it back with :meth:`PoolBook.give` or :meth:`PoolBook.drop`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from fastxfer.net.address import Address
+
+__all__ = ["PoolBook", "PoolClosed", "PoolStats", "Ticket"]
+
+
+class _Pooled(Protocol):
+    address: Address
+    used: bool
+    idle_since: float
+
+    def alive(self) -> bool: ...
+    def close(self) -> None: ...
+
+
+class PoolClosed(RuntimeError):
+    """The pool has been closed."""
+
+    def __init__(self) -> None:
+        super().__init__("the pool is closed")
+
+
+C = TypeVar("C", bound=_Pooled)
+
+_REAP_INTERVAL = 1.0
+"""Seconds between two looks for connections that have been idle too long."""
+
+_TRUSTED_IDLE = 0.05
+"""A connection given back less than so many seconds ago is taken without looking whether it still lives."""
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """The connections to one server.
+
+    Attributes:
+        busy: in use now (or being opened).
+        idle: open and waiting for use.
+        waiting: callers that wait for a place.
+        opened: opened since the beginning.
+        reused: how often an idle one was taken.
+        dropped: closed after an error.
+        found_dead: idle ones that the peer had closed.
+        reaped: closed since they were idle too long.
+        timeouts: callers that waited in vain.
+    """
+
+    busy: int
+    idle: int
+    waiting: int
+    opened: int
+    reused: int
+    dropped: int
+    found_dead: int
+    reaped: int
+    timeouts: int
+
+
+class Ticket(ABC, Generic[C]):
+    """A caller's turn to wait, with :meth:`wake` to be filled in by the way of waiting.
+
+    Attributes:
+        connection: once granted: the connection, or None for leave to open one.
+        granted: a place is the caller's.
+        refused: the pool was closed.
+    """
+
+    __slots__ = ("connection", "granted", "refused")
+
+    def __init__(self) -> None:
+        self.connection: C | None = None
+        self.granted = False
+        self.refused = False
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Called once, from any thread and under the pool's lock, when the ticket is settled."""
+
+    def settle(self, connection: C | None, *, refused: bool = False) -> None:
+        self.connection, self.refused, self.granted = connection, refused, not refused
+        self.wake()
+
+
+class _Places(Generic[C]):
+    """The places at one server."""
+
+    __slots__ = ("busy", "dropped", "found_dead", "idle", "opened", "reaped", "reused", "timeouts", "waiting")
+
+    def __init__(self) -> None:
+        self.idle: deque[C] = deque()
+        self.waiting: deque[Ticket[C]] = deque()
+        self.busy = self.opened = self.reused = self.dropped = self.found_dead = self.reaped = self.timeouts = 0
+
+
+class PoolBook(Generic[C]):
+    """Keeps the count. Safe to use from several threads; a forked child begins with an empty one.
+
+    Args:
+        limit: connections to one server at most.
+        idle_timeout: seconds after which an idle connection is closed.
+    """
+
+    def __init__(self, limit: int, idle_timeout: float) -> None:
+        if limit < 1:
+            raise ValueError(f"a pool needs room for at least one connection, not {limit}")
+        self.limit = limit
+        self.idle_timeout = idle_timeout
+        self.closed = False
+        self.busy = 0
+        self._lock = threading.Lock()
+        self._places: dict[Address, _Places[C]] = {}
+        self._next_reap = 0.0
+        _books.add(self)  # type: ignore[arg-type]  # only what no kind of connection matters to is called
+
+    def take(
+        self, address: Address, ticket: Callable[[], Ticket[C]], *, fresh: bool = False, certain: bool = False
+    ) -> C | Ticket[C] | None:
+        """A place at *address*: an idle connection, or None (open one yourself), or a ticket made by *ticket*.
+
+        Args:
+            fresh: take no idle connection; those there are, are closed, since one of them was found dead.
+            certain: look whether the idle connection still lives even if it was used a moment ago.
+
+        Raises :class:`PoolClosed`.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if self.closed:
+                raise PoolClosed
+            places = self._places.get(address)
+            if places is None:
+                places = self._places[address] = _Places()
+            if now >= self._next_reap:
+                self._reap(now)
+            if fresh:
+                places.found_dead += len(places.idle)
+                self._close_all(places.idle)
+            while places.idle:
+                connection = places.idle.pop()
+                if (not certain and now - connection.idle_since < _TRUSTED_IDLE) or connection.alive():
+                    places.reused += 1
+                    places.busy += 1
+                    self.busy += 1
+                    return connection
+                places.found_dead += 1
+                connection.close()
+            if places.busy < self.limit:
+                places.busy += 1
+                places.opened += 1
+                self.busy += 1
+                return None
+            turn = ticket()
+            places.waiting.append(turn)
+            return turn
+
+    def give(self, connection: C) -> None:
+        """Give back a connection that is in order."""
+        connection.used = True
+        with self._lock:
+            places = self._places.get(connection.address)
+            if places is None or self.closed:
+                connection.close()
+                return
+            if places.waiting:
+                places.reused += 1
+                places.waiting.popleft().settle(connection)
+                return
+            connection.idle_since = time.monotonic()
+            places.idle.append(connection)
+            places.busy -= 1
+            self.busy -= 1
+
+    def drop(self, address: Address, connection: C | None) -> None:
+        """Give back a place whose *connection* is closed here (an error on it), or could not be opened (None)."""
+        with self._lock:
+            if connection is not None:
+                connection.close()
+            places = self._places.get(address)
+            if places is None or self.closed:
+                return
+            if connection is not None:
+                places.dropped += 1
+            else:
+                places.opened -= 1
+            if places.waiting:
+                places.opened += 1
+                places.waiting.popleft().settle(None)
+                return
+            places.busy -= 1
+            self.busy -= 1
+
+    def give_up(self, address: Address, ticket: Ticket[C]) -> bool:
+        """Stop waiting: False where the place was granted in the meantime, and so is the caller's."""
+        with self._lock:
+            if ticket.granted or ticket.refused:
+                return False
+            places = self._places[address]
+            places.waiting.remove(ticket)
+            places.timeouts += 1
+            return True
+
+    def reap(self) -> None:
+        """Close what has been idle too long. Done on the way by :meth:`take` too."""
+        with self._lock:
+            self._reap(time.monotonic())
+
+    def close(self) -> None:
+        """Close idle connections, refuse who waits; busy ones are closed as they are given back. Idempotent."""
+        with self._lock:
+            self.closed = True
+            for places in self._places.values():
+                self._close_all(places.idle)
+                while places.waiting:
+                    places.waiting.popleft().settle(None, refused=True)
+
+    def stats(self) -> dict[Address, PoolStats]:
+        """A snapshot, by server."""
+        with self._lock:
+            return {
+                address: PoolStats(
+                    busy=places.busy,
+                    idle=len(places.idle),
+                    waiting=len(places.waiting),
+                    opened=places.opened,
+                    reused=places.reused,
+                    dropped=places.dropped,
+                    found_dead=places.found_dead,
+                    reaped=places.reaped,
+                    timeouts=places.timeouts,
+                )
+                for address, places in self._places.items()
+            }
+
+    def _reap(self, now: float) -> None:
+        self._next_reap = now + min(_REAP_INTERVAL, self.idle_timeout)
+        for places in self._places.values():
+            # Oldest first: places are taken from the other end.
+            while places.idle and now - places.idle[0].idle_since >= self.idle_timeout:
+                places.idle.popleft().close()
+                places.reaped += 1
+
+    @staticmethod
+    def _close_all(idle: deque[C]) -> None:
+        while idle:
+            idle.pop().close()
+
+    def _after_fork(self) -> None:
+        # The parent goes on using these sockets: the child only closes its own descriptors.
+        self._lock = threading.Lock()
+        for places in self._places.values():
+            self._close_all(places.idle)
+        self._places = {}
+        self.busy = 0
+
+
+_books: weakref.WeakSet[PoolBook[_Pooled]] = weakref.WeakSet()
+
+
+def _forget_inherited() -> None:
+    for book in list(_books):
+        book._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_inherited)
