@@ -1,0 +1,112 @@
+"""What a client is told once, when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fastxfer.fdfs.errors import InvalidArgumentError
+from fastxfer.fdfs.types import TRACKER_DEFAULT_PORT
+from fastxfer.net.address import Address, parse_address
+from fastxfer.net.connection import SocketOptions
+from fastxfer.net.retry import RetryPolicy
+
+__all__ = ["ClientConfig", "Settings"]
+
+
+@dataclass
+class ClientConfig:
+    """Configuration of a FastDFS client. All times are seconds.
+
+    Attributes:
+        tracker_addrs: trackers, ``host:port`` or ``[ipv6]:port``; the first that answers is used.
+        max_conns: connections to one server at most.
+        connect_timeout: for opening a connection.
+        network_timeout: for a small exchange; for a large transfer, the longest time without a byte moving.
+        idle_timeout: after so long in the pool a connection is closed.
+        retry_count: how often an operation is tried in all, where trying again is safe.
+        pool_timeout: how long a caller waits for a connection when all are busy; None for ever.
+        retry_delay: longest pause before the second try; doubled before each further one.
+        retry_max_delay: longest pause at all.
+        reads: where files are read from: ``"source"``, the server that the file ID names, without asking a tracker;
+            ``"replicas"``, all servers of its group in turn; ``"tracker"``, wherever the tracker says, each time.
+        topology_age: how long what a tracker said of a group's servers is used before it is asked again.
+        upload_target_age: how long a group's upload servers are used before a tracker is asked again (beside the
+            uploads, not before them); 0 asks a tracker before each upload and uses the store path it names.
+        verify: check size and CRC-32 of whole files moved.
+        at_least_once: repeat uploads and appends even where the server may have acted on them (and may store twice).
+        spin: microseconds to poll busily for a reply before sleeping; None adapts it, 0 never does.
+        tcp_no_delay: send small requests at once.
+        tcp_congestion: congestion control, e.g. ``"cubic"`` (Linux); None for the system's.
+        send_buffer, receive_buffer: socket buffers, bytes; None lets the system tune them.
+        max_buffered: longest body taken into memory where its size is not known beforehand, bytes.
+        engine_threads: native threads of an :class:`AsyncClient`.
+    """
+
+    tracker_addrs: list[str]
+    max_conns: int = 10
+    connect_timeout: float = 5.0
+    network_timeout: float = 30.0
+    idle_timeout: float = 60.0
+    retry_count: int = 3
+    pool_timeout: float | None = field(default=30.0, kw_only=True)
+    retry_delay: float = field(default=0.1, kw_only=True)
+    retry_max_delay: float = field(default=5.0, kw_only=True)
+    reads: Literal["source", "replicas", "tracker"] = field(default="source", kw_only=True)
+    topology_age: float = field(default=30.0, kw_only=True)
+    upload_target_age: float = field(default=10.0, kw_only=True)
+    verify: bool = field(default=True, kw_only=True)
+    at_least_once: bool = field(default=False, kw_only=True)
+    spin: int | None = field(default=None, kw_only=True)
+    tcp_no_delay: bool = field(default=True, kw_only=True)
+    tcp_congestion: str | None = field(default=None, kw_only=True)
+    send_buffer: int | None = field(default=None, kw_only=True)
+    receive_buffer: int | None = field(default=None, kw_only=True)
+    max_buffered: int = field(default=1 << 30, kw_only=True)
+    engine_threads: int = field(default=2, kw_only=True)
+
+
+class Settings:
+    """A checked :class:`ClientConfig`, in the form that the client uses.
+
+    Raises :class:`InvalidArgumentError`, naming the setting, where one is wrong.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        if not config:
+            raise InvalidArgumentError("Config is required")
+        if not config.tracker_addrs:
+            raise InvalidArgumentError("Tracker addresses are required")
+        addresses: object = config.tracker_addrs
+        if isinstance(addresses, str):
+            raise InvalidArgumentError("tracker_addrs is a list of addresses, not one text")
+        self.trackers = [_tracker(text) for text in config.tracker_addrs]
+        for name in ("connect_timeout", "network_timeout", "idle_timeout"):
+            _check(name, getattr(config, name), getattr(config, name) > 0, "greater than 0")
+        for name in ("max_conns", "retry_count", "engine_threads"):
+            _check(name, getattr(config, name), getattr(config, name) >= 1, "at least 1")
+        for name in ("retry_delay", "retry_max_delay", "topology_age", "upload_target_age"):
+            _check(name, getattr(config, name), getattr(config, name) >= 0, "not negative")
+        _check("reads", config.reads, config.reads in ("source", "replicas", "tracker"), "source, replicas or tracker")
+        self.config = config
+        self.retry = RetryPolicy(config.retry_count, config.retry_delay, config.retry_max_delay)
+        self.options = SocketOptions(
+            no_delay=config.tcp_no_delay,
+            congestion=config.tcp_congestion,
+            send_buffer=config.send_buffer,
+            receive_buffer=config.receive_buffer,
+        )
+
+
+def _tracker(text: str) -> Address:
+    if not text or ":" not in text:
+        raise InvalidArgumentError(f"Invalid tracker address: {text}")
+    try:
+        return parse_address(text, TRACKER_DEFAULT_PORT if text.endswith("]") else None)
+    except ValueError as error:
+        raise InvalidArgumentError(f"Invalid tracker address: {error}") from None
+
+
+def _check(name: str, value: object, holds: bool, rule: str) -> None:
+    if not holds:
+        raise InvalidArgumentError(f"{name} must be {rule}, not {value!r}")

@@ -1,0 +1,189 @@
+"""Carries out plans by blocking."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fastxfer.core.xfer import Transfer, exchange
+from fastxfer.fdfs.config import Settings
+from fastxfer.fdfs.errors import ClientClosedError, FastDFSError, PoolTimeoutError, TransferCancelledError
+from fastxfer.fdfs.outcome import (
+    begin_pipeline,
+    call_error,
+    connect_error,
+    finish,
+    keep_after_call,
+    keep_after_move,
+    move_error,
+    pipeline_error,
+    start,
+)
+from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Pipeline, Plan, Sleep
+from fastxfer.net.address import Address
+from fastxfer.net.connection import Connection
+from fastxfer.net.pool import PoolClosed
+from fastxfer.net.sync_pool import PoolTimeout, SyncPool
+
+__all__ = ["SyncDriver"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("fastxfer.fdfs")
+
+_SPIN = 50
+"""Microseconds to poll busily where that is worth it."""
+
+
+class SyncDriver:
+    """Runs plans in the calling thread, any number of threads at once, over one pool of connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        config = settings.config
+        self.pool = SyncPool(
+            config.max_conns, config.idle_timeout, config.connect_timeout, config.pool_timeout, settings.options
+        )
+        self._timeout = config.network_timeout
+        self._fixed_spin = config.spin
+        self._cores = _cores()
+        self._perform: dict[type, Callable[[Any], Any]] = {
+            Call: self._call,
+            Move: self._move,
+            Pipeline: self._pipeline,
+            Sleep: self._sleep,
+            Blocking: self._blocking,
+            Background: self._background,
+        }
+
+    def run(self, plan: Plan[T], control: Control | None = None) -> T:
+        """Carry out *plan* and return its result."""
+        if control is not None:
+            return self._run_controlled(plan, control)
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    outcome = self._perform[step.__class__](step)
+                except (FastDFSError, OSError) as error:
+                    failure: Exception | None = error
+                else:
+                    failure = None
+                step = plan.send(outcome) if failure is None else plan.throw(failure)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            plan.close()
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def _run_controlled(self, plan: Plan[T], control: Control) -> T:
+        if control.cancel is not None and control.cancel.cancelled:
+            plan.close()
+            raise TransferCancelledError
+        try:
+            result = self.run(plan)
+        except BaseException:
+            if control.progress is not None:
+                control.progress.abandon()
+            raise
+        if control.progress is not None:
+            control.progress.finish()
+        return result
+
+    def _take(self, address: Address, fresh: bool, certain: bool) -> Connection:
+        try:
+            return self.pool.take(address, fresh=fresh, certain=certain)
+        except PoolTimeout as error:
+            raise PoolTimeoutError(str(address), error) from None
+        except PoolClosed:
+            raise ClientClosedError from None
+        except OSError as error:
+            raise connect_error(address, error) from error
+
+    def _call(self, step: Call) -> tuple[int, bytes]:
+        address, request, limit, certain, fresh = step
+        connection = self._take(address, fresh, certain)
+        try:
+            code, status, body = exchange(connection.fd, request, self._timeout, self._spin(), limit)
+        except BaseException:
+            self.pool.drop(connection)
+            raise
+        if code:
+            self.pool.drop(connection)
+            raise call_error(code, address, request, connection.used)
+        if status == 0 or keep_after_call(status, request):
+            self.pool.give(connection)
+        else:
+            self.pool.drop(connection)
+        return status, body
+
+    def _move(self, step: Move) -> Transfer:
+        connection = self._take(step.address, step.fresh, step.certain)
+        try:
+            transfer = start(step, connection.fd, self._timeout, self._spin())
+            try:
+                transfer.run()
+            finally:
+                finish(step, transfer)
+        except BaseException:
+            self.pool.drop(connection)
+            raise
+        if keep_after_move(transfer, step):
+            self.pool.give(connection)
+        else:
+            self.pool.drop(connection)
+        if transfer.error:
+            raise move_error(transfer, step, connection.used)
+        return transfer
+
+    def _pipeline(self, step: Pipeline) -> bytes:
+        connection = self._take(step.address, False, False)
+        try:
+            transfer = begin_pipeline(step, connection.fd, self._timeout)
+            transfer.run()
+        finally:
+            self.pool.drop(connection)
+        if transfer.error:
+            raise pipeline_error(transfer, step)
+        return transfer.body
+
+    def _sleep(self, step: Sleep) -> None:
+        control = step.control
+        seconds = step.seconds if control is None else control.deadline.at_most(step.seconds) or 0.0
+        if control is None or control.cancel is None:
+            time.sleep(seconds)
+        elif control.cancel.wait(seconds):
+            raise TransferCancelledError
+
+    def _blocking(self, step: Blocking) -> object:
+        return step.function()
+
+    def _background(self, step: Background) -> None:
+        threading.Thread(target=self._run_quietly, args=(step.plan(),), name="fastxfer-refresh", daemon=True).start()
+
+    def _run_quietly(self, plan: Plan[object]) -> None:
+        try:
+            self.run(plan)
+        except ClientClosedError:
+            pass
+        except FastDFSError as error:
+            _log.warning("refreshing what is known of the cluster failed: %s", error)
+
+    def _spin(self) -> int:
+        # Where there are as many exchanges under way as cores, spinning takes the core from a peer or another thread.
+        if self._fixed_spin is not None:
+            return self._fixed_spin
+        return _SPIN if self.pool.book.busy < self._cores else 0
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return os.cpu_count() or 1

@@ -1,0 +1,155 @@
+"""What a driver makes of a connection's end: which exception it is, and whether the connection may be used again."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from fastxfer.core.xfer import FRAMING_FASTDFS, FRAMING_RAW, Transfer
+from fastxfer.fdfs.errors import (
+    ConnectionTimeoutError,
+    FastDFSError,
+    InvalidResponseError,
+    NetworkError,
+    NetworkTimeoutError,
+    TransferCancelledError,
+    command_name,
+)
+from fastxfer.fdfs.steps import Move, Pipeline, parts
+from fastxfer.net.address import Address
+
+__all__ = [
+    "begin_pipeline",
+    "call_error",
+    "connect_error",
+    "finish",
+    "keep_after_call",
+    "keep_after_move",
+    "move_error",
+    "pipeline_error",
+    "start",
+]
+
+_EINVAL = 22
+"""After this status a storage server closes the connection (whatever the client's platform calls 22)."""
+
+_SAFE_BODY = 8192
+"""After an error to a longer request the server may take the rest of it for requests."""
+
+_PIPELINE_LIMIT = 1 << 24
+"""Bytes of replies to one pipeline at most."""
+
+_MALFORMED = (errno.EPROTO, errno.EMSGSIZE)
+
+
+def connect_error(address: Address, error: OSError) -> NetworkError:
+    """The exception for a connection that could not be opened."""
+    server = str(address)
+    if isinstance(error, TimeoutError):
+        return ConnectionTimeoutError(server)
+    return NetworkError("connect", server, error)
+
+
+def call_error(code: int, address: Address, request: bytes, reused: bool) -> FastDFSError:
+    """The exception for an exchange that ended with errno *code*."""
+    error = _plain_error(code, str(address), "exchange")
+    error.command = command_name(request[8])
+    if isinstance(error, NetworkError):
+        error.reused = reused
+        # EPIPE: the one send failed, so the request never left.
+        error.maybe_done = code != errno.EPIPE
+    return error
+
+
+def move_error(transfer: Transfer, step: Move, reused: bool) -> Exception:
+    """The exception for a *transfer* that ended with an error."""
+    code = transfer.error
+    if transfer.error_side == "file":
+        # The local file's fault: what it lacks or the disk lacks. The plan knows its path.
+        return OSError(code, os.strerror(code))
+    total = len(step.head) + step.body_size
+    sending = transfer.sent < total
+    error = _plain_error(code, str(step.address), "write" if sending else "read")
+    error.command = command_name(step.head[8])
+    error.bytes_done = transfer.received if step.receiving else max(0, transfer.sent - len(step.head))
+    if isinstance(error, NetworkError):
+        error.reused = reused
+        error.maybe_done = not sending
+        error.transfer = transfer
+    return error
+
+
+def start(step: Move, fd: int, idle_timeout: float, spin: int = 0) -> Transfer:
+    """The transfer for *step* over the socket *fd*, watched by its control."""
+    control = step.control
+    timeout = None if control is None else control.deadline.remaining()
+    transfer = Transfer(
+        fd,
+        send=parts(step),
+        send_fd=step.send_fd,
+        send_offset=step.send_offset,
+        send_count=step.send_count,
+        framing=FRAMING_FASTDFS,
+        recv_into=step.recv_into,
+        recv_fd=step.recv_fd,
+        recv_offset=step.recv_offset,
+        recv_count=step.recv_count,
+        recv_limit=step.recv_limit,
+        crc=step.crc,
+        timeout=timeout,
+        idle_timeout=idle_timeout,
+        spin=spin,
+    )
+    if control is not None:
+        if control.progress is not None:
+            control.progress.follow(transfer, receiving=step.receiving, overhead=len(step.head))
+        if control.cancel is not None:
+            control.cancel.watch(transfer)
+    return transfer
+
+
+def finish(step: Move, transfer: Transfer) -> None:
+    """*transfer* is over, however it ended."""
+    control = step.control
+    if control is not None:
+        if control.progress is not None:
+            control.progress.unfollow(keep=not transfer.error and transfer.status == 0)
+        if control.cancel is not None:
+            control.cancel.release(transfer)
+
+
+def begin_pipeline(step: Pipeline, fd: int, timeout: float) -> Transfer:
+    """The transfer that sends all requests of *step* and receives until the tracker closes the connection."""
+    return Transfer(fd, send=step.requests, framing=FRAMING_RAW, recv_limit=_PIPELINE_LIMIT, timeout=timeout)
+
+
+def keep_after_call(status: int, request: bytes) -> bool:
+    """Whether the connection may be used again after a whole reply with *status*."""
+    return status == 0 or (status != _EINVAL and len(request) <= _SAFE_BODY)
+
+
+def keep_after_move(transfer: Transfer, step: Move) -> bool:
+    """Whether the connection may be used again after *transfer*."""
+    if transfer.error or transfer.early:
+        return False
+    return transfer.status == 0 or (transfer.status != _EINVAL and step.body_size <= _SAFE_BODY)
+
+
+def _plain_error(code: int, server: str, operation: str) -> FastDFSError:
+    error: FastDFSError
+    if code == errno.ETIMEDOUT:
+        return NetworkTimeoutError(operation, server)
+    if code == errno.ECANCELED:
+        error = TransferCancelledError()
+    elif code in _MALFORMED:
+        what = "not a reply, or of a length it cannot have" if code == errno.EPROTO else "longer than it can be"
+        error = InvalidResponseError(what)
+    else:
+        return NetworkError(operation, server, OSError(code, os.strerror(code)))
+    error.server = server
+    return error
+
+
+def pipeline_error(transfer: Transfer, step: Pipeline) -> FastDFSError:
+    """The exception for a pipeline that ended with an error."""
+    return _plain_error(transfer.error, str(step.address), "read")

@@ -1,0 +1,280 @@
+"""Downloads: into memory, into the caller's buffer, into a file that appears only when it is whole, by chunks."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from fastxfer.core.crc32 import crc32, crc32_combine
+from fastxfer.core.wire import FileId, download_request
+from fastxfer.core.xfer import Transfer
+from fastxfer.fdfs.cluster import Cluster
+from fastxfer.fdfs.commands import Command
+from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT
+from fastxfer.fdfs.errors import (
+    FastDFSError,
+    IntegrityError,
+    InvalidArgumentError,
+    InvalidResponseError,
+    NetworkError,
+)
+from fastxfer.fdfs.local_file import ArrivingFile
+from fastxfer.fdfs.plans.seek import Search, parsed, perform, seek
+from fastxfer.fdfs.plans.small import get_file_info
+from fastxfer.fdfs.steps import Blocking, Control, Move, Plan
+from fastxfer.net.address import Address
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["SMALL", "download_buffer", "download_bytes", "download_file"]
+
+SMALL = 256 * 1024
+"""Files of this size at most are fetched by one call, their CRC-32 computed afterwards, in cache."""
+
+_DOWNLOAD_FILE = 14
+_EINVAL = 22
+
+
+def download_bytes(
+    cluster: Cluster, file_id: str, offset: int = 0, length: int = 0, control: Control | None = None
+) -> Plan[bytes]:
+    """*length* bytes from *offset* (0: to the end), in memory."""
+    file = parsed(file_id)
+    wanted = _wanted(file_id, file, offset, length)
+    if wanted == 0:
+        return (yield from _nothing(cluster, file_id, offset))
+    try:
+        if wanted is not None and wanted <= SMALL and control is None:
+            whole = cluster.config.verify and wanted == file.size
+            command = Command(
+                _DOWNLOAD_FILE,
+                download_request(file_id, offset, length),
+                lambda body: _verified(file_id, body, wanted, file.crc32 if whole else None),
+            )
+            return (yield from perform(cluster, file_id, file, command, limit=wanted))
+        fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control)
+        transfer = yield from fetch.run()
+        return transfer.body
+    except (IntegrityError, InvalidResponseError) as error:
+        yield from _check_size(cluster, file_id, file, error)
+    fetch = _Fetch(cluster, file_id, file, offset, length, None, control)
+    transfer = yield from fetch.run()
+    return transfer.body
+
+
+def download_buffer(
+    cluster: Cluster, file_id: str, buffer: Buffer, offset: int = 0, length: int = 0, control: Control | None = None
+) -> Plan[int]:
+    """Into *buffer*; the number of bytes."""
+    view = memoryview(buffer)
+    if view.readonly:
+        raise InvalidArgumentError("the buffer is read-only")
+    if not view.c_contiguous:
+        raise InvalidArgumentError("the buffer is not contiguous")
+    room = view.nbytes
+    file = parsed(file_id)
+    wanted = _wanted(file_id, file, offset, length)
+    if wanted == 0:
+        yield from _nothing(cluster, file_id, offset)
+        return 0
+    if wanted is not None and wanted > room:
+        raise InvalidArgumentError(f"{wanted} bytes do not fit into a buffer of {room}")
+    target = view.cast("B")
+    try:
+        fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control)
+        fetch.into = target if wanted is None else target[:wanted]
+        transfer = yield from fetch.run()
+        return transfer.received
+    except (IntegrityError, InvalidResponseError) as error:
+        yield from _check_size(cluster, file_id, file, error)
+    fetch = _Fetch(cluster, file_id, file, offset, length, None, control)
+    fetch.into = target
+    transfer = yield from fetch.run()
+    return transfer.received
+
+
+def download_file(
+    cluster: Cluster,
+    file_id: str,
+    local_filename: str | PathLike[str],
+    offset: int = 0,
+    length: int = 0,
+    *,
+    fsync: bool = False,
+    control: Control | None = None,
+) -> Plan[int]:
+    """Into a local file, written beside its place and moved there when whole; the number of bytes."""
+    file = parsed(file_id)
+    wanted = _wanted(file_id, file, offset, length)
+    with ArrivingFile(local_filename) as arriving:
+        if wanted == 0:
+            yield from _nothing(cluster, file_id, offset)
+            size = 0
+        else:
+            size = yield from _fetch_into_file(cluster, file_id, file, offset, length, wanted, arriving, control)
+        if fsync:
+            yield Blocking(arriving.sync)
+        arriving.keep()
+        return size
+
+
+def _fetch_into_file(
+    cluster: Cluster,
+    file_id: str,
+    file: FileId,
+    offset: int,
+    length: int,
+    wanted: int | None,
+    arriving: ArrivingFile,
+    control: Control | None,
+) -> Plan[int]:
+    try:
+        fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control, arriving)
+        yield from fetch.run()
+        return fetch.total
+    except (IntegrityError, InvalidResponseError) as error:
+        yield from _check_size(cluster, file_id, file, error)
+    fetch = _Fetch(cluster, file_id, file, offset, length, None, control, arriving)
+    yield from fetch.run()
+    return fetch.total
+
+
+class _Fetch:
+    """One download by transfers: begun again, or gone on with, on another server where a connection fails.
+
+    A file never changes under its ID unless it is an appender, so what has come stays good where it can be gone on
+    with: in a local file, of a file whose size is known.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        file_id: str,
+        file: FileId,
+        offset: int,
+        length: int,
+        wanted: int | None,
+        control: Control | None,
+        arriving: ArrivingFile | None = None,
+    ) -> None:
+        self.cluster = cluster
+        self.file_id = file_id
+        self.file = file
+        self.offset = offset
+        self.length = length
+        self.wanted = wanted
+        self.control = control
+        self.arriving = arriving
+        self.into: memoryview | None = None
+        self.verify = cluster.config.verify and wanted is not None and wanted == file.size
+        self.total = 0
+        self._crc = 0
+        if control is not None and control.progress is not None and control.progress.total is None:
+            control.progress.total = wanted
+
+    def run(self) -> Plan[Transfer]:
+        search = Search(self.cluster, self.file_id, self.file, _DOWNLOAD_FILE, control=self.control)
+        transfer: Transfer = yield from seek(search, self._attempt)
+        return transfer
+
+    def _attempt(self, address: Address, fresh: bool) -> Plan[tuple[int, Transfer]]:
+        length = self.length if self.wanted is None else self.wanted - self.total
+        step = Move(
+            address,
+            download_request(self.file_id, self.offset + self.total, length),
+            recv_count=-1 if self.wanted is None else length,
+            recv_limit=self.cluster.config.max_buffered if self.wanted is None else self.wanted,
+            crc=self.verify,
+            control=self.control,
+            fresh=fresh,
+        )
+        if self.arriving is not None:
+            if self.wanted is None:
+                self.arriving.clear()
+            step.recv_fd, step.recv_offset = self.arriving.fd, self.arriving.offset(self.total)
+        else:
+            step.recv_into = self.into
+        try:
+            transfer = yield step
+        except NetworkError as error:
+            if self.arriving is not None and self.arriving.seekable and self.wanted is not None:
+                self._go_on_after(error)
+            raise
+        if transfer.status:
+            return transfer.status, transfer
+        self.total += transfer.received
+        if self.verify:
+            self._check(crc32_combine(self._crc, transfer.crc32, transfer.received))
+        return 0, transfer
+
+    def _go_on_after(self, error: NetworkError) -> None:
+        broken = error.transfer
+        if broken is None or not broken.received:
+            return
+        if self.verify:
+            self._crc = crc32_combine(self._crc, broken.crc32, broken.received)
+        self.total += broken.received
+        error.bytes_done = self.total
+        if self.control is not None and self.control.progress is not None:
+            self.control.progress.advance(broken.received)
+
+    def _check(self, crc: int) -> None:
+        if self.total == self.wanted and crc == self.file.crc32:
+            return
+        total, self.total, self._crc = self.total, 0, 0
+        raise _mismatch(self.file_id, total, self.file.size, crc, self.file.crc32)
+
+
+def _wanted(file_id: str, file: FileId, offset: int, length: int) -> int | None:
+    """How many bytes there are to come; None where the file ID does not tell its size."""
+    if offset < 0 or length < 0:
+        raise InvalidArgumentError(f"offset and length must not be negative, not {offset} and {length}")
+    if file.size is None:
+        return None
+    if offset > file.size:
+        error = InvalidArgumentError(f"offset {offset} is past the end of {file_id}, which has {file.size} bytes")
+        error.file_id = file_id
+        raise error
+    left = file.size - offset
+    return min(length, left) if length else left
+
+
+def _nothing(cluster: Cluster, file_id: str, offset: int) -> Plan[bytes]:
+    """No bytes of a file: the server would refuse to send none, so it is only asked whether there is such a file."""
+    yield from get_file_info(cluster, file_id, FLAG_NO_CRC32 | FLAG_SILENT)
+    return b""
+
+
+def _verified(file_id: str, body: bytes, size: int, crc: int | None) -> bytes:
+    if len(body) != size:
+        raise _mismatch(file_id, len(body), size, None, None)
+    if crc is not None:
+        actual = crc32(body)
+        if actual != crc:
+            raise _mismatch(file_id, len(body), size, actual, crc)
+    return body
+
+
+def _mismatch(file_id: str, size: int, wanted: int | None, crc: int | None, wanted_crc: int | None) -> IntegrityError:
+    if size != wanted:
+        error = IntegrityError(f"{size} bytes came of {file_id} where its ID says {wanted}")
+    else:
+        error = IntegrityError(f"the CRC-32 of {file_id} is {crc:08x} where its ID says {wanted_crc:08x}")
+    error.file_id, error.bytes_done = file_id, size
+    return error
+
+
+def _check_size(cluster: Cluster, file_id: str, file: FileId, error: FastDFSError) -> Plan[None]:
+    """Return where the size in the ID is not the file's, so that *error* may mean nothing; else raise *error*.
+
+    A slave's name may be as long as a normal one's; what its ID then tells is about its master.
+    """
+    if file.size is None:
+        raise error
+    try:
+        info = yield from get_file_info(cluster, file_id, FLAG_NO_CRC32 | FLAG_SILENT)
+    except FastDFSError:
+        raise error from None
+    if info.file_size == file.size:
+        raise error

@@ -1,0 +1,256 @@
+"""Uploads of new files: normal, appender, slave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastxfer.core.crc32 import crc32
+from fastxfer.core.wire import decode_file_id, unpack_file_id, upload_request, upload_slave_request
+from fastxfer.fdfs.body import Body
+from fastxfer.fdfs.cluster import Cluster
+from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT, query_file_info
+from fastxfer.fdfs.commands.storage import delete_file as delete_command
+from fastxfer.fdfs.errors import (
+    FastDFSError,
+    InsufficientSpaceError,
+    IntegrityError,
+    InvalidArgumentError,
+    InvalidResponseError,
+    MetadataNotSetError,
+    NetworkError,
+    NetworkTimeoutError,
+    NoStorageServerError,
+    command_name,
+    status_error,
+)
+from fastxfer.fdfs.plans.seek import Search, parsed, seek
+from fastxfer.fdfs.plans.small import checked_metadata, get_file_info, set_metadata
+from fastxfer.fdfs.plans.tracking import ask_one, is_stale, store_target
+from fastxfer.fdfs.steps import Call, Control, Move, Plan, Sleep
+from fastxfer.fdfs.types import STORE_PATH_ANY, FileInfo
+from fastxfer.net.address import Address
+
+__all__ = ["UNSEEN_LIMIT", "send_body", "upload", "upload_slave"]
+
+_UPLOAD_FILE = 11
+_UPLOAD_SLAVE_FILE = 21
+_UPLOAD_APPENDER_FILE = 23
+_ENOSPC = 28
+
+UNSEEN_LIMIT = 64 * 1024
+"""Bodies up to this fit into the server's buffer with their head; longer ones are sent only to a file known to exist,
+since a server that refuses one early takes the rest of it for requests."""
+
+
+def upload(
+    cluster: Cluster,
+    body: Body,
+    extension: str,
+    metadata: Mapping[str, str] | None,
+    *,
+    appender: bool = False,
+    group: str | None = None,
+    store_path: int | None = None,
+    control: Control | None = None,
+) -> Plan[str]:
+    """Store a new file and return its ID."""
+    if metadata:
+        metadata = checked_metadata(metadata)
+    code = _UPLOAD_APPENDER_FILE if appender else _UPLOAD_FILE
+    try:
+        upload_request(code, STORE_PATH_ANY if store_path is None else store_path, body.size, extension)
+    except (ValueError, TypeError) as reason:
+        raise InvalidArgumentError(str(reason)) from None
+    file_id = yield from _store(cluster, body, extension, code, group, store_path, control)
+    if metadata:
+        try:
+            yield from set_metadata(cluster, file_id, metadata)
+        except FastDFSError as error:
+            raise MetadataNotSetError(file_id, error) from error
+    return file_id
+
+
+def _store(
+    cluster: Cluster,
+    body: Body,
+    extension: str,
+    code: int,
+    group: str | None,
+    store_path: int | None,
+    control: Control | None,
+) -> Plan[str]:
+    retry = cluster.settings.retry
+    failures = 0
+    failed: set[Address] = set()
+    last: FastDFSError | None = None
+    while True:
+        try:
+            address, path = yield from store_target(cluster, group, failed)
+        except NoStorageServerError as error:
+            # Those named have all been tried in this round.
+            failure: FastDFSError = last or error
+        except NetworkError as error:
+            failure = last or error
+        else:
+            index = store_path if store_path is not None else STORE_PATH_ANY if path is None else path
+            head = upload_request(code, index, body.size, extension)
+            try:
+                status, reply, crc = yield from send_body(
+                    cluster, address, head, body, repeatable=False, control=control
+                )
+            except NetworkError as error:
+                if error.maybe_done and not cluster.config.at_least_once:
+                    raise
+                cluster.health.failed(address)
+                failed.add(address)
+                last = error
+                continue
+            if status == 0:
+                cluster.health.worked(address)
+                file_id = _new_id(reply, address, code)
+                if cluster.config.verify:
+                    yield from _compare(file_id, body, crc, address)
+                return file_id
+            last = status_error(status, str(address), code)
+            if status != _ENOSPC:
+                raise last
+            cluster.forget_target(address)
+            failed.add(address)
+            continue
+        failures += 1
+        hopeless = isinstance(failure, (InsufficientSpaceError, NetworkTimeoutError))
+        if failures >= retry.attempts or hopeless or (control is not None and control.deadline.expired):
+            raise failure
+        yield Sleep(retry.delay(failures), control)
+        failed.clear()
+
+
+def send_body(
+    cluster: Cluster, address: Address, head: bytes, body: Body, *, repeatable: bool, control: Control | None
+) -> Plan[tuple[int, bytes, int | None]]:
+    """*head* and *body* to *address*: status, body of the reply, CRC-32 of what was sent (None: not asked for)."""
+    verify = cluster.config.verify
+    step: Call | Move
+    if control is None and body.small is not None:
+        request = head + body.small
+        step = Call(address, request, certain=not repeatable)
+    else:
+        step = Move(address, head, crc=verify, control=control, certain=not repeatable)
+        if body.data is not None:
+            step.data = body.data
+        else:
+            step.send_fd, step.send_offset, step.send_count = body.fd, body.offset, body.size
+        if control is not None and control.progress is not None and control.progress.total is None:
+            control.progress.total = body.size
+    try:
+        outcome = yield step
+    except NetworkError as error:
+        if not is_stale(error, repeatable):
+            raise
+        outcome = yield _afresh(step)
+    if isinstance(outcome, tuple):
+        status, reply = outcome
+        return status, reply, crc32(body.small) if verify and status == 0 and body.small is not None else None
+    return outcome.status, outcome.body, outcome.crc32 if verify else None
+
+
+def _afresh(step: Call | Move) -> Call | Move:
+    if isinstance(step, Call):
+        return step._replace(fresh=True)
+    step.fresh = True
+    return step
+
+
+def _new_id(reply: bytes, address: Address, code: int) -> str:
+    try:
+        return unpack_file_id(reply)
+    except ValueError as reason:
+        error = InvalidResponseError(str(reason))
+        error.server, error.command = str(address), command_name(code)
+        raise error from None
+
+
+def _compare(file_id: str, body: Body, crc: int | None, address: Address) -> Plan[None]:
+    """Hold size and CRC-32 that the server put into the ID against those of what was sent."""
+    stored = decode_file_id(file_id)
+    if stored.size is None or crc is None or (stored.size == body.size and stored.crc32 == crc):
+        return
+    yield from _discard(file_id, address)
+    error = IntegrityError(
+        f"{body.size} bytes with CRC-32 {crc:08x} were sent, {stored.size} with {stored.crc32:08x} stored as {file_id}"
+    )
+    error.file_id, error.server, error.bytes_done = file_id, str(address), body.size
+    raise error
+
+
+def _discard(file_id: str, address: Address) -> Plan[None]:
+    """Delete what was just stored wrongly; the error that follows matters more than one from here."""
+    try:
+        yield from ask_one(address, delete_command(file_id))
+    except FastDFSError:
+        return
+
+
+def upload_slave(
+    cluster: Cluster,
+    body: Body,
+    master_id: str,
+    prefix: str,
+    extension: str,
+    metadata: Mapping[str, str] | None,
+    *,
+    control: Control | None = None,
+) -> Plan[str]:
+    """Store a file whose ID is derived from another's, and return that ID."""
+    if metadata:
+        metadata = checked_metadata(metadata)
+    master = parsed(master_id)
+    try:
+        head = upload_slave_request(master_id, body.size, prefix, extension)
+    except (ValueError, TypeError) as reason:
+        raise InvalidArgumentError(str(reason)) from None
+    if body.size > UNSEEN_LIMIT:
+        yield from get_file_info(cluster, master_id, FLAG_NO_CRC32 | FLAG_SILENT)
+
+    def attempt(address: Address, fresh: bool) -> Plan[tuple[int, tuple[bytes, int | None, Address]]]:
+        status, reply, crc = yield from send_body(cluster, address, head, body, repeatable=False, control=control)
+        return status, (reply, crc, address)
+
+    search = Search(
+        cluster,
+        master_id,
+        master,
+        _UPLOAD_SLAVE_FILE,
+        update=True,
+        repeatable=cluster.config.at_least_once,
+        control=control,
+    )
+    reply, crc, address = yield from seek(search, attempt)
+    file_id = _new_id(reply, address, _UPLOAD_SLAVE_FILE)
+    if cluster.config.verify:
+        yield from _compare_slave(file_id, body, crc, address)
+    if metadata:
+        try:
+            yield from set_metadata(cluster, file_id, metadata)
+        except FastDFSError as error:
+            raise MetadataNotSetError(file_id, error) from error
+    return file_id
+
+
+def _compare_slave(file_id: str, body: Body, crc: int | None, address: Address) -> Plan[None]:
+    """Ask for size and CRC-32: a slave's ID has its master's."""
+    info: FileInfo = yield from ask_one(address, query_file_info(file_id, FLAG_SILENT))
+    # The server gives the master's CRC-32 where the slave's name is as short as a normal one's.
+    known = len(file_id.partition("/")[2]) > _SHORT_NAME and crc is not None
+    if info.file_size == body.size and (not known or info.crc32 == crc):
+        return
+    yield from _discard(file_id, address)
+    error = IntegrityError(
+        f"{body.size} bytes with CRC-32 {crc:08x} were sent, {info.file_size} with {info.crc32:08x} stored as {file_id}"
+    )
+    error.file_id, error.server, error.bytes_done = file_id, str(address), body.size
+    raise error
+
+
+_SHORT_NAME = 60
+"""Length of a file name, as long as a normal or a trunk file's at most, at which a server may not know a slave."""

@@ -1,0 +1,164 @@
+"""The vocabulary between plans and drivers.
+
+A plan is a generator that knows what to do next and does no network I/O. It yields one of the steps below; the driver
+carries it out, blocking or on an event loop, and sends its outcome back in, or throws the error it ended with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from fastxfer.fdfs.commands import REPLY_LIMIT
+from fastxfer.net.address import Address
+from fastxfer.net.cancel import CancelToken
+from fastxfer.net.deadline import Deadline
+from fastxfer.net.progress import Progress
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = [
+    "Background",
+    "Blocking",
+    "Call",
+    "Control",
+    "Move",
+    "Pipeline",
+    "Plan",
+    "Sleep",
+    "Step",
+    "control_of",
+    "parts",
+]
+
+T = TypeVar("T")
+
+
+class Call(NamedTuple):
+    """A small request and its reply. Outcome: ``(status, body)``.
+
+    Attributes:
+        address: whom to ask.
+        request: header and body.
+        limit: longest body accepted, bytes.
+        certain: look whether a pooled connection still lives first: the request must not be sent twice.
+        fresh: open a new connection: a pooled one was found dead.
+    """
+
+    address: Address
+    request: bytes
+    limit: int = REPLY_LIMIT
+    certain: bool = False
+    fresh: bool = False
+
+
+class Control:
+    """What the caller of one operation wants of it: an end, progress, a way to stop it."""
+
+    __slots__ = ("cancel", "deadline", "progress")
+
+    def __init__(self, timeout: float | None, progress: Progress | None, cancel: CancelToken | None) -> None:
+        self.deadline = Deadline(timeout)
+        self.progress = progress
+        self.cancel = cancel
+
+    def without_progress(self) -> Control:
+        """The same end and cancellation, progress left aside."""
+        other = Control(None, None, self.cancel)
+        other.deadline = self.deadline
+        return other
+
+
+def control_of(
+    progress: Progress | Callable[[Progress], object] | None, cancel: CancelToken | None, timeout: float | None
+) -> Control | None:
+    """The :class:`Control` for what the caller gave; None where that is nothing."""
+    if progress is None and cancel is None and timeout is None:
+        return None
+    if progress is not None and not isinstance(progress, Progress):
+        progress = Progress(progress)
+    return Control(timeout, progress, cancel)
+
+
+@dataclass
+class Move:
+    """A request or reply with a body worth a transfer of its own. Outcome: the finished transfer.
+
+    Attributes:
+        address: whom to talk to.
+        head: the request up to the file's bytes.
+        data: the file's bytes, from memory.
+        send_fd, send_offset, send_count: the file's bytes, from a file.
+        recv_into, recv_fd, recv_offset: where the reply's body goes; nowhere: into the transfer's ``body``.
+        recv_count: its exact length, where known; -1 otherwise.
+        recv_limit: longest accepted where it goes nowhere.
+        crc: fold a CRC-32 over the file's bytes.
+        control: end, progress and cancellation of the operation.
+        certain, fresh: as in :class:`Call`.
+    """
+
+    address: Address
+    head: bytes
+    data: Buffer | None = None
+    send_fd: int = -1
+    send_offset: int = 0
+    send_count: int = 0
+    recv_into: Buffer | None = None
+    recv_fd: int = -1
+    recv_offset: int = -1
+    recv_count: int = -1
+    recv_limit: int = REPLY_LIMIT
+    crc: bool = False
+    control: Control | None = None
+    certain: bool = False
+    fresh: bool = False
+
+    @property
+    def body_size(self) -> int:
+        """Bytes of file that are sent."""
+        return self.send_count if self.data is None else memoryview(self.data).nbytes
+
+    @property
+    def receiving(self) -> bool:
+        """Whether the file's bytes come from the server."""
+        return self.data is None and self.send_fd < 0
+
+
+class Pipeline(NamedTuple):
+    """Several requests at once to a tracker. Outcome: the bytes of all replies.
+
+    The last request must be QUIT: the replies end where the tracker closes the connection.
+    """
+
+    address: Address
+    requests: bytes
+
+
+class Sleep(NamedTuple):
+    """Wait. Outcome: None."""
+
+    seconds: float
+    control: Control | None = None
+
+
+class Blocking(NamedTuple):
+    """Call something that may take its time on this machine. Outcome: what it returns."""
+
+    function: Callable[[], Any]
+
+
+class Background(NamedTuple):
+    """Run a plan beside this one, its errors logged. Outcome: None, at once."""
+
+    plan: Callable[[], Generator[Any, Any, object]]
+
+
+Step = Call | Move | Pipeline | Sleep | Blocking | Background
+Plan = Generator[Step, Any, T]
+
+
+def parts(step: Move) -> Sequence[Buffer]:
+    """The buffers that *step* sends first."""
+    return (step.head,) if step.data is None else (step.head, step.data)
