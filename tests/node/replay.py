@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,12 @@ from pathlib import Path
 from fastxfer.core.wire import HEADER_SIZE, unpack_header
 from fastxfer.fdfs.node import Node
 from tests.node.compare import compare
+from tests.node.raw import Raw, split_address
+from tests.node.raw import split_address
 
 RECORDINGS = Path(__file__).parent.parent / "data" / "fastdfs" / "wire"
 RECORDED_PORT = 23000
 RECORDED_TRACKER_PORT = 22122
-PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,6 @@ def load(variant: str) -> list[Exchange]:
     return exchanges
 
 
-def receive_exactly(sock: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        part = sock.recv(count - len(data))
-        if not part:
-            raise EOFError(f"closed after {len(data)} of {count} bytes")
-        data += part
-    return data
-
-
 def _bracketed(address: str) -> str:
     """``host:port`` as recorded, with brackets around an IPv6 host."""
     host, _, port = address.rpartition(":")
@@ -83,11 +73,11 @@ class Replay:
     addresses: dict[str, str]
     """Recorded ``host:port`` to the node's."""
     names: dict[bytes, bytes] = field(default_factory=dict)
-    connections: dict[str, socket.socket] = field(default_factory=dict)
+    connections: dict[str, Raw] = field(default_factory=dict)
 
     def close(self) -> None:
-        for sock in self.connections.values():
-            sock.close()
+        for connection in self.connections.values():
+            connection.socket.close()
 
     # Substitution
 
@@ -95,10 +85,7 @@ class Replay:
         """Recorded text with the node's addresses and file names."""
         for recorded, actual in self.addresses.items():
             data = data.replace(recorded.encode(), actual.encode())
-            old, new = split_address(recorded), split_address(actual)
-            data = data.replace(
-                old[0].encode() + struct.pack(">i", old[1]), new[0].encode() + struct.pack(">i", new[1])
-            )
+            data = data.replace(_host_and_port(recorded), _host_and_port(actual))
         for recorded_name, name in self.names.items():
             data = data.replace(recorded_name, name)
         return data
@@ -129,59 +116,33 @@ class Replay:
     def run(self, exchange: Exchange) -> None:
         """Send the request and compare. AssertionError where the node does something else."""
         address = self.addresses[exchange.address]
-        sock = self.connections.pop(address, None) or _connect(address)
+        connection = self.connections.pop(address, None) or Raw(address)
         try:
-            sock.sendall(self.request(exchange))
+            connection.send(self.request(exchange))
             if exchange.reply is not None:
-                length, command, status = unpack_header(receive_exactly(sock, HEADER_SIZE))
-                body = receive_exactly(sock, length)
-                assert (command, status) == (100, exchange.reply[9]), f"{exchange}: status {status}"
+                status, body = connection.reply()
+                assert status == exchange.reply[9], f"{exchange}: status {status}"
                 compare(self, exchange, body)
-            if exchange.closed:
-                assert _at_end(sock), f"{exchange}: the connection was kept"
-            else:
-                assert not _closed_already(sock), f"{exchange}: the connection was closed"
-                self.connections[address] = sock
+            if not exchange.closed:
+                assert not connection.closed_already(), f"{exchange}: the connection was closed"
+                self.connections[address] = connection
                 return
+            assert connection.closed(), f"{exchange}: the connection was kept"
         except BaseException:
-            sock.close()
+            connection.socket.close()
             raise
-        sock.close()
+        connection.socket.close()
 
     def check_kept(self) -> None:
         """Every connection that should have been kept still answers."""
-        for sock in self.connections.values():
-            sock.sendall(struct.pack(">qBB", 0, 111, 0))
-            assert unpack_header(receive_exactly(sock, HEADER_SIZE)) == (0, 100, 0)
+        assert all(connection.alive() for connection in self.connections.values())
 
 
-def split_address(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def _connect(address: str) -> socket.socket:
-    return socket.create_connection(split_address(address), timeout=PATIENCE)
+def _host_and_port(address: str) -> bytes:
+    """As GET_GROUP_NAME has them."""
+    host, port = split_address(address)
+    return host.encode() + struct.pack(">i", port)
 
 
 def _stem(body: bytes) -> bytes:
     return body[16 + 10 :].partition(b".")[0]
-
-
-def _at_end(sock: socket.socket) -> bool:
-    try:
-        return sock.recv(1) == b""
-    except ConnectionResetError:
-        return True
-
-
-def _closed_already(sock: socket.socket) -> bool:
-    sock.setblocking(False)
-    try:
-        return sock.recv(1, socket.MSG_PEEK) == b""
-    except BlockingIOError:
-        return False
-    except ConnectionResetError:
-        return True
-    finally:
-        sock.settimeout(PATIENCE)

@@ -77,17 +77,17 @@ class Connection:
         if reset:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self._socket.close()
         if self._sending is not None:
             os.close(self._sending.fd)
         if self._receiving is not None:
             self._receiving.abort()
         self._sending = self._receiving = self._transfer = None
+        self._socket.close()
         self.service.closed()
 
     def stalled(self) -> None:
         logger.info("%s: %s stalled in the middle of a request", self.service.name, self._peer)
-        self.close()
+        self.close(reset=self._sending is not None)
 
     def _on_event(self, mask: int) -> None:
         try:
