@@ -11,7 +11,6 @@ from fastxfer.core.wire import HEADER_SIZE, unpack_header
 from fastxfer.fdfs.node import Node
 from tests.node.compare import compare
 from tests.node.raw import Raw, split_address
-from tests.node.raw import split_address
 
 RECORDINGS = Path(__file__).parent.parent / "data" / "fastdfs" / "wire"
 RECORDED_PORT = 23000

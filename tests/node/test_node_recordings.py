@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fastxfer.fdfs.node import Node, NodeConfig, StorageSpec
-from fastxfer.fdfs.node.types import StorageStatus
+from fastxfer.fdfs.types import StorageStatus
 from tests.node.replay import RECORDINGS, Exchange, Replay, load
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs all of 127.0.0.0/8 on the loopback interface")

@@ -14,7 +14,7 @@ from fastxfer.fdfs.node.replication import Replicator
 from fastxfer.fdfs.node.statuses import EALREADY, EBUSY, ENOENT, ENOSPC, Refused
 from fastxfer.fdfs.node.store import Store
 from fastxfer.fdfs.node.trunk import TrunkSpace
-from fastxfer.fdfs.node.types import StorageStatus
+from fastxfer.fdfs.types import StorageStatus
 
 VERSION = "6.16.1"
 """The release whose answers the node gives."""

@@ -21,8 +21,8 @@ from fastxfer.fdfs.node.storage import StorageService
 from fastxfer.fdfs.node.store import Store
 from fastxfer.fdfs.node.tracker import TrackerService, TrackerState, TrackerTeam
 from fastxfer.fdfs.node.trunk import TrunkSpace
-from fastxfer.fdfs.node.types import StorageStatus
 from fastxfer.fdfs.node.worker import Worker
+from fastxfer.fdfs.types import StorageStatus
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -10,9 +10,9 @@ from fastxfer.fdfs.node.context import StorageContext
 from fastxfer.fdfs.node.metadata_commands import get_metadata, set_metadata
 from fastxfer.fdfs.node.read_commands import delete, download, query_file_info
 from fastxfer.fdfs.node.statuses import EINVAL, Refused
-from fastxfer.fdfs.node.types import StorageCommand
 from fastxfer.fdfs.node.update_commands import append, modify, regenerate, truncate
 from fastxfer.fdfs.node.upload_commands import create_link, upload, upload_slave
+from fastxfer.fdfs.types import StorageCommand
 
 
 def active_test(server: StorageContext, request: Request) -> Action:

@@ -13,7 +13,7 @@ from fastxfer.fdfs.node.actions import Action, Close, Reply, Request
 from fastxfer.fdfs.node.cluster import Cluster, Group, StorageState, address_text
 from fastxfer.fdfs.node.names import MAX_FILENAME, MIN_TRACKER_FILENAME, decode_as_server, is_slave
 from fastxfer.fdfs.node.statuses import EEXIST, EINVAL, ENOENT, EOPNOTSUPP, Refused
-from fastxfer.fdfs.node.types import TrackerCommand
+from fastxfer.fdfs.types import TrackerCommand
 
 GROUP_WIDTH = 16
 MAX_ID = 15

@@ -7,7 +7,7 @@ import struct
 import time
 
 from fastxfer.fdfs.node.cluster import VERSION, Cluster, Group, StorageState
-from fastxfer.fdfs.node.types import StorageCounters, StorageStatus
+from fastxfer.fdfs.types import StorageCounters, StorageStatus
 
 READ_AND_WRITE = 6
 UPLOAD_PRIORITY = 10

@@ -15,7 +15,7 @@ from fastxfer.fdfs.node.names import TAIL, Location, check_field, new_filename
 from fastxfer.fdfs.node.statuses import EEXIST, EINVAL, ENOENT, EOPNOTSUPP, Refused
 from fastxfer.fdfs.node.store import META_SUFFIX
 from fastxfer.fdfs.node.trunk import open_slot, slot_of, write_slot
-from fastxfer.fdfs.node.types import STORE_PATH_ANY, StorageCommand
+from fastxfer.fdfs.types import STORE_PATH_ANY, StorageCommand
 
 UPLOAD_HEAD = struct.Struct(">Bq6s")
 SLAVE_HEAD = struct.Struct(">qq16s6s")
