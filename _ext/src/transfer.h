@@ -1,0 +1,161 @@
+/* One movement of bytes over one socket, as a state machine.
+ *
+ * First everything that is to be sent (gathered buffers, then part of a file), then everything that is to be received.
+ * fx_transfer_step() never waits for the socket; it says what the transfer waits for. A blocking loop
+ * (fx_transfer_run) and the engine are the two that call it. One thread at a time may step a transfer; the fields
+ * marked atomic may be read, and `cancelled` set, by any thread meanwhile.
+ */
+#ifndef FX_TRANSFER_H
+#define FX_TRANSFER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "ratelimit.h"
+#include "worker.h"
+
+enum fx_framing { FX_FRAMING_NONE, FX_FRAMING_RAW, FX_FRAMING_FASTDFS };
+
+enum fx_phase { FX_BEGIN, FX_SEND, FX_HEADER, FX_BODY, FX_RELAY, FX_DONE };
+
+enum fx_side { FX_SIDE_NONE, FX_SIDE_SOCKET, FX_SIDE_FILE, FX_SIDE_RELAY };
+
+/* Who takes the body. */
+enum fx_sink { FX_SINK_MEMORY, FX_SINK_INTO, FX_SINK_FILE, FX_SINK_RELAY, FX_SINK_DRAIN };
+
+/* What a step says. READ and WRITE may come together; they concern wait_fd. */
+enum fx_want {
+    FX_WANT_NOTHING = 0, /* done */
+    FX_WANT_READ = 1,
+    FX_WANT_WRITE = 2,
+    FX_WANT_TIME = 4,   /* nothing moves before wake_at */
+    FX_WANT_MEMORY = 8, /* fx_transfer_give_memory() first: memory_size bytes */
+    FX_WANT_TURN = 16,  /* the budget is used up; there is more to do */
+};
+
+/* Bodies up to this size are kept in memory that the transfer allocates by itself. */
+#define FX_OWN_MEMORY ((int64_t)64 * 1024)
+/* From here on a file's blocks are reserved and splice is worth its pipe. */
+#define FX_BIG_BODY ((int64_t)256 * 1024)
+#define FX_HEADER_SIZE 10
+
+typedef struct fx_transfer fx_transfer;
+
+struct fx_transfer {
+    /* Set by the owner before the first step. */
+    int fd;
+    int send_fd;
+    int recv_fd;
+    int relay_fd;
+    enum fx_framing framing;
+    bool crc;
+    bool use_sendfile;
+    bool use_splice;
+    struct iovec *iov; /* consumed as it is sent */
+    size_t iov_count;
+    int64_t send_offset;
+    int64_t send_left; /* -1: to the end of the file */
+    uint8_t *into;
+    int64_t into_size;
+    int64_t recv_offset; /* -1: at the file position */
+    int64_t recv_count;  /* -1: not known */
+    int64_t recv_limit;
+    int64_t timeout; /* ns; -1: none */
+    int64_t idle;    /* ns; -1: none */
+    fx_rate **limits;
+    size_t limit_count;
+
+    /* Progress. */
+    _Atomic int64_t sent;
+    _Atomic int64_t received;
+    _Atomic int64_t length;
+    _Atomic uint32_t crc32;
+    _Atomic int status;
+    _Atomic int phase;
+    _Atomic bool cancelled;
+    bool early;
+    int error;
+    enum fx_side side;
+
+    /* What the last step waits for. */
+    int want;
+    int wait_fd;
+    int64_t wake_at;
+    int64_t memory_size;
+
+    /* The machine's own. */
+    enum fx_sink sink;
+    int64_t deadline;
+    int64_t moved_at;
+    int64_t left; /* of the body; -1: until the peer closes */
+    int broken;   /* the errno that a send met, kept while a reply is looked for */
+    int head_size;
+    uint8_t head[FX_HEADER_SIZE];
+    int64_t reserved; /* tokens taken from the buckets and not yet spent */
+    int64_t reserved_at;
+    uint8_t *memory; /* the body, FX_SINK_MEMORY */
+    int64_t memory_room;
+    bool memory_own; /* allocated here */
+    int relay_pipe[2];
+    uint8_t *stash; /* a relay's buffer, or the beginning of a body that waits for its memory */
+    int64_t stash_start;
+    int64_t stash_held; /* bytes in the stash, or in the relay's pipe */
+
+    /* Whoever schedules the transfer keeps its books here; wake is called by fx_transfer_cancel(). */
+    void (*wake)(void *scheduler, fx_transfer *t);
+    void *scheduler;
+    fx_transfer *next;
+    fx_transfer *older;
+    fx_transfer *newer;
+    int64_t due;
+    size_t heap_at; /* 1-based place in the timer heap; 0: not there */
+    uint32_t slot;
+    int armed_fd; /* -1: not armed */
+    int place;
+    void *owner;
+};
+
+/* Zeroes t and sets every default; the owner then fills in what it wants. */
+void fx_transfer_init(fx_transfer *t, int fd);
+/* Frees what the transfer allocated. Not while a step runs. */
+void fx_transfer_destroy(fx_transfer *t);
+
+/* Moves about budget bytes at most; returns and keeps in t->want what is waited for (enum fx_want). */
+int fx_transfer_step(fx_transfer *t, fx_worker *w, int64_t budget);
+
+/* Starts the clocks, if they do not run yet. */
+void fx_transfer_start(fx_transfer *t, int64_t now);
+
+/* Answers FX_WANT_MEMORY: memory_size bytes that stay until the transfer is destroyed. Not while a step runs. */
+void fx_transfer_give_memory(fx_transfer *t, uint8_t *memory);
+/* Touches freshly allocated memory in the way that costs least. */
+void fx_populate(void *memory, size_t size);
+
+/* When the transfer times out by deadline or idleness; FX_NEVER. */
+int64_t fx_transfer_due(const fx_transfer *t);
+
+/* Ends it with ECANCELED at its next step, and wakes its scheduler. */
+void fx_transfer_cancel(fx_transfer *t);
+
+/* Ends it here and now. Not while a step runs. */
+void fx_transfer_finish(fx_transfer *t, int error, enum fx_side side);
+
+/* Steps and sleeps until the transfer is done (0), wants memory (FX_WANT_MEMORY), or signals should be looked at
+ * (FX_WANT_TIME). spin: ns to poll busily before each sleep. */
+int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin);
+
+static inline bool fx_transfer_done(const fx_transfer *t) {
+    return atomic_load_explicit(&t->phase, memory_order_acquire) == FX_DONE;
+}
+
+static inline bool fx_transfer_cancelled(const fx_transfer *t) {
+    return atomic_load_explicit(&t->cancelled, memory_order_relaxed);
+}
+
+/* Whether its steps may have to wait for a disk. */
+static inline bool fx_transfer_uses_file(const fx_transfer *t) { return t->send_fd >= 0 || t->recv_fd >= 0; }
+
+#endif

@@ -1,0 +1,48 @@
+/* The blocking loop: steps until the socket would block, spins a little if asked to, then sleeps in poll. */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+
+#include "clock.h"
+#include "transfer.h"
+
+#define BUDGET ((int64_t)4 * 1024 * 1024)
+/* Signals are looked at after so long at the latest, should one come just before the sleep. */
+#define SIGNAL_SLICE (FX_SECOND / 4)
+
+/* A peer that hung up while the rate limit is waited for is only looked at so often. */
+#define HUNG_UP_MS 5
+
+/* Polls busily until the socket has something or the time is up. The processor is offered to others at every turn, so
+ * that spinning takes it from nobody: not even from the peer whose answer is awaited. */
+static bool spin_until_ready(fx_transfer *t, fx_worker *w, int64_t spin) {
+    int64_t end = fx_now() + spin;
+    do {
+        sched_yield();
+        if (fx_transfer_step(t, w, BUDGET) != FX_WANT_READ) return true;
+    } while (fx_now() < end);
+    return false;
+}
+
+int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin) {
+    int64_t slice_end = FX_NEVER;
+    for (;;) {
+        int want = fx_transfer_step(t, w, BUDGET);
+        if (want == FX_WANT_READ && spin > 0 && spin_until_ready(t, w, spin)) want = t->want;
+        if (want == FX_WANT_NOTHING || want == FX_WANT_MEMORY) return want;
+        int64_t now = fx_now();
+        if (slice_end == FX_NEVER) slice_end = now + SIGNAL_SLICE;
+        if (now >= slice_end) return FX_WANT_TIME;
+        if (want == FX_WANT_TURN) continue;
+        int64_t until = fx_transfer_due(t);
+        if (until > slice_end) until = slice_end;
+        if (want == FX_WANT_TIME && t->wake_at < until) until = t->wake_at;
+        struct pollfd waited = {.fd = t->wait_fd, .events = 0};
+        if (want & FX_WANT_READ) waited.events |= POLLIN;
+        if (want & FX_WANT_WRITE) waited.events |= POLLOUT;
+        if (want == FX_WANT_TIME) waited.fd = t->fd; /* only for the hang-up that a cancellation makes */
+        int ready = poll(&waited, 1, fx_poll_timeout(until, now));
+        if (ready < 0 && errno != EAGAIN) return FX_WANT_TIME;
+        if (ready > 0 && want == FX_WANT_TIME && !fx_transfer_cancelled(t)) (void)poll(NULL, 0, HUNG_UP_MS);
+    }
+}

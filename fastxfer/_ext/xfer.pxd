@@ -1,0 +1,99 @@
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+cdef extern from "sys/uio.h" nogil:
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+
+cdef extern from "ratelimit.h" nogil:
+    ctypedef struct fx_rate:
+        pass
+
+cdef extern from "worker.h" nogil:
+    ctypedef struct fx_worker:
+        pass
+    fx_worker* fx_worker_take()
+    void fx_worker_give_back(fx_worker* worker)
+
+cdef extern from "transfer.h" nogil:
+    enum:
+        FX_FRAMING_NONE
+        FX_FRAMING_RAW
+        FX_FRAMING_FASTDFS
+        FX_WANT_NOTHING
+        FX_WANT_READ
+        FX_WANT_WRITE
+        FX_WANT_TIME
+        FX_WANT_MEMORY
+        FX_WANT_TURN
+        FX_SIDE_NONE
+        FX_SIDE_SOCKET
+        FX_SIDE_FILE
+        FX_SIDE_RELAY
+    ctypedef struct fx_transfer:
+        int fd
+        int send_fd
+        int recv_fd
+        int relay_fd
+        int framing
+        bint crc
+        bint use_sendfile
+        bint use_splice
+        iovec* iov
+        size_t iov_count
+        int64_t send_offset
+        int64_t send_left
+        uint8_t* into
+        int64_t into_size
+        int64_t recv_offset
+        int64_t recv_count
+        int64_t recv_limit
+        int64_t timeout
+        int64_t idle
+        fx_rate** limits
+        size_t limit_count
+        int64_t sent
+        int64_t received
+        int64_t length
+        uint32_t crc32
+        int status
+        bint early
+        int error
+        int side
+        int want
+        int64_t memory_size
+        uint8_t* memory
+        void* owner
+    void fx_transfer_init(fx_transfer* t, int fd)
+    void fx_transfer_destroy(fx_transfer* t)
+    int fx_transfer_step(fx_transfer* t, fx_worker* w, int64_t budget)
+    void fx_transfer_give_memory(fx_transfer* t, uint8_t* memory)
+    void fx_populate(void* memory, size_t size)
+    void fx_transfer_cancel(fx_transfer* t)
+    void fx_transfer_finish(fx_transfer* t, int error, int side)
+    int fx_transfer_run(fx_transfer* t, fx_worker* w, int64_t spin)
+    bint fx_transfer_done(const fx_transfer* t)
+
+
+cdef class RateLimit:
+    cdef fx_rate rate
+    cdef bint ready
+
+
+cdef class Transfer:
+    cdef fx_transfer t
+    cdef public object tag
+    cdef object _held
+    cdef object _keeper
+    cdef bytes _memory
+    cdef object _engine
+    cdef iovec* _iov
+    cdef fx_rate** _limits
+    cdef int _busy
+    cdef bint _shut
+    cdef int64_t _spin
+
+    cdef int claim(self, int how) except -1
+    cdef void unclaim(self) noexcept
+    cdef int give_memory(self) except -1
