@@ -15,14 +15,23 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-POSIX_MODULES = {"xfer", "engine"}
+PLATFORMS = {"xfer": os.name == "posix", "engine": sys.platform == "linux"}
+TRANSFER = [
+    "transfer.c",
+    "transfer_send.c",
+    "transfer_recv.c",
+    "transfer_relay.c",
+    "ratelimit.c",
+    "worker.c",
+    "crc32.c",
+]
 SOURCES = {
     "crc32": ["crc32.c"],
     "wire": [],
     "buffers": [],
     "ftpwire": [],
-    "xfer": ["transfer.c", "crc32.c"],
-    "engine": ["engine.c", "transfer.c", "crc32.c"],
+    "xfer": [*TRANSFER, "transfer_run.c"],
+    "engine": [*TRANSFER, "engine.c", "engine_thread.c", "timers.c"],
 }
 DIRECTIVES = {"language_level": 3, "freethreading_compatible": True}
 
@@ -66,7 +75,7 @@ def extensions() -> list[Extension]:
             optional=not switch("FASTXFER_REQUIRE_NATIVE"),
         )
         for name, sources in SOURCES.items()
-        if (os.name == "posix" or name not in POSIX_MODULES) and Path(f"_ext/{name}.pyx").exists()
+        if PLATFORMS.get(name, True) and Path(f"_ext/{name}.pyx").exists()
     ]
     return cythonize(modules, compiler_directives=directives, include_path=["."])
 

@@ -77,7 +77,8 @@ int64_t fx_transfer_due(const fx_transfer *t) {
 void fx_transfer_cancel(fx_transfer *t) {
     if (fx_transfer_done(t)) return;
     atomic_store_explicit(&t->cancelled, true, memory_order_release);
-    if (t->wake) t->wake(t->scheduler, t);
+    void (*wake)(void *, fx_transfer *) = t->wake;
+    if (wake) wake(t->scheduler, t);
 }
 
 /* sendfile and splice know no MSG_DONTWAIT: the socket itself must not block. */
@@ -111,7 +112,7 @@ static int begin(fx_transfer *t) {
         t->sink = FX_SINK_RELAY;
     else if (t->recv_fd >= 0)
         t->sink = FX_SINK_FILE;
-    else if (t->into)
+    else if (t->has_into)
         t->sink = FX_SINK_INTO;
     fx_set_phase(t, FX_SEND);
     return FX_MOVED;
@@ -233,6 +234,7 @@ void fx_populate(void *memory, size_t size) {
 void fx_transfer_give_memory(fx_transfer *t, uint8_t *memory) {
     t->memory = memory;
     t->memory_room = t->memory_size;
+    t->want = FX_WANT_TURN;
     if (t->stash_held) fx_body_take(t, t->stash, t->stash_held);
     release(t);
 }

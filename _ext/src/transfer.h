@@ -54,6 +54,7 @@ struct fx_transfer {
     bool crc;
     bool use_sendfile;
     bool use_splice;
+    bool has_into; /* even if it holds no byte */
     struct iovec *iov; /* consumed as it is sent */
     size_t iov_count;
     int64_t send_offset;
@@ -105,7 +106,7 @@ struct fx_transfer {
     int64_t stash_held; /* bytes in the stash, or in the relay's pipe */
 
     /* Whoever schedules the transfer keeps its books here; wake is called by fx_transfer_cancel(). */
-    void (*wake)(void *scheduler, fx_transfer *t);
+    void (*_Atomic wake)(void *scheduler, fx_transfer *t);
     void *scheduler;
     fx_transfer *next;
     fx_transfer *older;
@@ -150,6 +151,9 @@ int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin);
 static inline bool fx_transfer_done(const fx_transfer *t) {
     return atomic_load_explicit(&t->phase, memory_order_acquire) == FX_DONE;
 }
+
+/* Whether the CRC is that of the received body. */
+static inline bool fx_folds_received(const fx_transfer *t) { return t->crc && t->send_fd < 0; }
 
 static inline bool fx_transfer_cancelled(const fx_transfer *t) {
     return atomic_load_explicit(&t->cancelled, memory_order_relaxed);

@@ -169,7 +169,7 @@ static int write_file(fx_transfer *t, const uint8_t *p, int64_t n) {
 static void account(fx_transfer *t, const uint8_t *p, int64_t n) {
     if (t->left > 0) t->left -= n;
     if (t->sink == FX_SINK_DRAIN) return;
-    if (t->crc && t->send_fd < 0)
+    if (fx_folds_received(t))
         atomic_store_explicit(&t->crc32, fx_crc32(atomic_load_explicit(&t->crc32, memory_order_relaxed), p, (size_t)n),
                               memory_order_relaxed);
     fx_add(&t->received, n);
@@ -204,7 +204,7 @@ static int stream_ended(fx_transfer *t) {
 static int receive_in_place(fx_transfer *t, fx_worker *w, uint8_t *base, int64_t room) {
     int64_t at = t->received;
     int64_t count = t->left >= 0 ? t->left : room - at;
-    int64_t chunk = t->crc && t->send_fd < 0 ? FOLD_CHUNK : RECEIVE_CHUNK;
+    int64_t chunk = fx_folds_received(t) ? FOLD_CHUNK : RECEIVE_CHUNK;
     if (count > chunk) count = chunk;
     if (count > w->budget) count = w->budget;
     int64_t got = 0;
@@ -236,7 +236,7 @@ static int receive_to_memory(fx_transfer *t, fx_worker *w) {
 
 static int receive_by_copy(fx_transfer *t, fx_worker *w) {
     int64_t count = t->left >= 0 && t->left < RECEIVE_CHUNK ? t->left : RECEIVE_CHUNK;
-    if (t->crc && count > FOLD_CHUNK) count = FOLD_CHUNK;
+    if (fx_folds_received(t) && count > FOLD_CHUNK) count = FOLD_CHUNK;
     if (count > w->budget) count = w->budget;
     int64_t got = 0;
     int result = receive(t, w, w->scratch, count, &got);
@@ -323,7 +323,7 @@ int fx_body_part(fx_transfer *t, fx_worker *w) {
         case FX_SINK_INTO:
             return receive_in_place(t, w, t->into, t->into_size);
         case FX_SINK_FILE:
-            if (t->use_splice && !t->crc) return receive_by_splice(t, w);
+            if (t->use_splice && !fx_folds_received(t)) return receive_by_splice(t, w);
             return receive_by_copy(t, w);
         default:
             return receive_by_copy(t, w);

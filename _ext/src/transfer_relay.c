@@ -18,7 +18,7 @@
 #define BUFFER_SIZE ((int64_t)256 * 1024)
 
 static int begin_relay(fx_transfer *t) {
-    if (t->use_splice && !t->crc && fx_pipe_open(t->relay_pipe) == 0) return FX_MOVED;
+    if (t->use_splice && !fx_folds_received(t) && fx_pipe_open(t->relay_pipe) == 0) return FX_MOVED;
     t->use_splice = false;
     t->stash = malloc((size_t)BUFFER_SIZE);
     return t->stash ? FX_MOVED : fx_fail(t, ENOMEM, FX_SIDE_NONE);
@@ -75,7 +75,7 @@ static int empty(fx_transfer *t) {
             return fx_wait_for(t, t->relay_fd, FX_WANT_WRITE);
         return fx_fail(t, errno, FX_SIDE_RELAY);
     }
-    if (t->stash && t->crc) t->crc32 = fx_crc32(t->crc32, t->stash + t->stash_start, (size_t)n);
+    if (fx_folds_received(t)) t->crc32 = fx_crc32(t->crc32, t->stash + t->stash_start, (size_t)n);
     t->stash_start += n;
     t->stash_held -= n;
     fx_add(&t->received, n);

@@ -9,7 +9,8 @@ class Engine:
     may hand back transfers that are not done because they turned out to be big: submit those to an engine with threads.
     That suits many small exchanges beside an event loop.
 
-    A descriptor serves one transfer at a time. Safe to use from several threads. In a forked child an engine is closed; make a new one.
+    A descriptor serves one transfer at a time (duplicate it for the other direction). Safe to use from several threads.
+    In a forked child an engine is closed; make a new one. Close an engine that has work: it does not end by itself.
     """
 
     def __init__(self, threads: int = 2) -> None:

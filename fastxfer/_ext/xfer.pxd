@@ -8,7 +8,7 @@ cdef extern from "sys/uio.h" nogil:
 
 cdef extern from "ratelimit.h" nogil:
     ctypedef struct fx_rate:
-        pass
+        double burst
 
 cdef extern from "worker.h" nogil:
     ctypedef struct fx_worker:
@@ -40,6 +40,7 @@ cdef extern from "transfer.h" nogil:
         bint crc
         bint use_sendfile
         bint use_splice
+        bint has_into
         iovec* iov
         size_t iov_count
         int64_t send_offset
@@ -62,9 +63,12 @@ cdef extern from "transfer.h" nogil:
         int error
         int side
         int want
+        int wait_fd
+        int64_t wake_at
         int64_t memory_size
         uint8_t* memory
         void* owner
+        fx_transfer* next
     void fx_transfer_init(fx_transfer* t, int fd)
     void fx_transfer_destroy(fx_transfer* t)
     int fx_transfer_step(fx_transfer* t, fx_worker* w, int64_t budget)
@@ -73,7 +77,17 @@ cdef extern from "transfer.h" nogil:
     void fx_transfer_cancel(fx_transfer* t)
     void fx_transfer_finish(fx_transfer* t, int error, int side)
     int fx_transfer_run(fx_transfer* t, fx_worker* w, int64_t spin)
+    int64_t fx_transfer_due(const fx_transfer* t)
     bint fx_transfer_done(const fx_transfer* t)
+    bint fx_transfer_cancelled(const fx_transfer* t)
+
+
+# What a transfer is busy with.
+cdef enum:
+    IDLE
+    ADVANCED
+    RUN
+    DRIVEN
 
 
 cdef class RateLimit:
@@ -84,16 +98,22 @@ cdef class RateLimit:
 cdef class Transfer:
     cdef fx_transfer t
     cdef public object tag
-    cdef object _held
-    cdef object _keeper
+    cdef object _send_held  # what keeps the buffers in place until all is done
+    cdef object _into_held
+    cdef object _limits_held
+    cdef object _engine  # the engine that drives it
+    cdef object _ring  # called by cancel(), for a scheduler in Python
     cdef bytes _memory
-    cdef object _engine
-    cdef iovec* _iov
+    cdef iovec _one
     cdef fx_rate** _limits
     cdef int _busy
     cdef bint _shut
     cdef int64_t _spin
 
+    cdef int lay_out(self, object send) except -1
+    cdef int take_target(self, object recv_into) except -1
+    cdef int take_limits(self, object limits) except -1
     cdef int claim(self, int how) except -1
     cdef void unclaim(self) noexcept
+    cdef int step(self, int64_t budget) except -1
     cdef int give_memory(self) except -1

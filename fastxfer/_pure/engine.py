@@ -17,6 +17,7 @@ from fastxfer._pure.xfer import WANT_READ, WANT_TIME, WANT_WRITE, Transfer
 __all__ = ["Engine"]
 
 _BUDGET: Final = 1 << 18
+_NEVER: Final = float("inf")
 _MOST_THREADS: Final = 8
 _EVENTS: Final = {
     WANT_READ: selectors.EVENT_READ,
@@ -38,8 +39,7 @@ class _Outbox:
 
     def put(self, transfer: Transfer) -> None:
         with self.lock:
-            transfer._wake = None
-            transfer._busy = ""
+            transfer._let_go()
             if not self._finished and not self._closed:
                 self.bell.send(b"\0")
             self._finished.append(transfer)
@@ -71,8 +71,8 @@ class _Worker:
         self._selector.register(self._ear, selectors.EVENT_READ)
         self._inbox: deque[Transfer] = deque()
         self._ready: deque[Transfer] = deque()
-        self._waiting: dict[int, deque[Transfer]] = {}
-        self._held: set[Transfer] = set()
+        self._watched: dict[Transfer, int] = {}
+        self._held: dict[Transfer, float] = {}  # and when each is due
         self._stopping = False
         self.thread = threading.Thread(target=self._work, name="fastxfer-engine", daemon=True)
 
@@ -98,63 +98,60 @@ class _Worker:
             self._poll()
             for _ in range(len(self._ready)):
                 self._carry(self._ready.popleft())
-        self._held.update(self._inbox)
+        self._held.update(dict.fromkeys(self._inbox, _NEVER))
         for transfer in self._held:
-            transfer._finish(errno.ECANCELED, "")
+            transfer._abandon(errno.ECANCELED)
             self._outbox.put(transfer)
 
     def _carry(self, transfer: Transfer) -> None:
-        if transfer in self._held:
-            transfer._step(_BUDGET)
-            if transfer._done:
-                self._held.discard(transfer)
-                self._outbox.put(transfer)
-            elif transfer._want == 0:
-                self._ready.append(transfer)
-            elif transfer._want != WANT_TIME:
-                self._watch(transfer)
+        want, fd, due = transfer._step(_BUDGET)
+        if transfer.done:
+            del self._held[transfer]
+            self._outbox.put(transfer)
+            return
+        self._held[transfer] = due
+        if want == 0:
+            self._ready.append(transfer)
+        elif want != WANT_TIME:
+            self._watch(transfer, fd, want)
 
-    def _watch(self, transfer: Transfer) -> None:
-        fd = transfer._want_fd
+    def _watch(self, transfer: Transfer, fd: int, want: int) -> None:
         try:
-            self._selector.register(fd, _EVENTS[transfer._want], transfer)
+            self._selector.register(fd, _EVENTS[want], transfer)
+            self._watched[transfer] = fd
         except (OSError, ValueError, KeyError) as error:
-            transfer._finish(getattr(error, "errno", None) or errno.EBADF, "socket")
+            transfer._abandon(getattr(error, "errno", None) or errno.EBADF)
             self._ready.append(transfer)
 
     def _unwatch(self, transfer: Transfer) -> None:
-        with contextlib.suppress(KeyError, ValueError, OSError):  # it may wait for time, not for a descriptor
-            self._selector.unregister(transfer._want_fd)
+        fd = self._watched.pop(transfer, None)
+        if fd is not None:
+            self._selector.unregister(fd)
 
     def _poll(self) -> None:
         """Wait for something to do, and put those that can go on into ``_ready``."""
-        now = time.monotonic()
-        due = min((self._hour(transfer) for transfer in self._held), default=float("inf"))
-        wait = 0.0 if self._ready or self._inbox else due - now
-        for key, _ in self._selector.select(None if wait == float("inf") else max(0.0, wait)):
+        wait: float | None = 0.0
+        if not self._ready and not self._inbox:
+            due = min(self._held.values(), default=_NEVER)
+            wait = None if due == _NEVER else max(0.0, due - time.monotonic())
+        for key, _ in self._selector.select(wait):
             if key.data is None:
-                try:
+                with contextlib.suppress(BlockingIOError):
                     while self._ear.recv(4096):
                         pass
-                except BlockingIOError:
-                    pass
             else:
-                self._selector.unregister(key.fd)
+                self._unwatch(key.data)
                 self._ready.append(key.data)
         queued = set(self._ready)
         now = time.monotonic()
-        for transfer in self._held:
-            if transfer not in queued and (transfer._cancelled or now >= self._hour(transfer)):
+        for transfer, due in self._held.items():
+            if transfer not in queued and (now >= due or transfer._cancelled):
                 self._unwatch(transfer)
                 self._ready.append(transfer)
         while self._inbox:
             transfer = self._inbox.popleft()
-            self._held.add(transfer)
+            self._held[transfer] = _NEVER
             self._ready.append(transfer)
-
-    @staticmethod
-    def _hour(transfer: Transfer) -> float:
-        return min(transfer._due(), transfer._want_at) if transfer._want == WANT_TIME else transfer._due()
 
 
 class Engine:
@@ -198,11 +195,8 @@ class Engine:
         with self._outbox.lock:
             if self.closed:
                 raise RuntimeError("the engine is closed")
-            transfer._claim("driven by an engine")
-            transfer._started = transfer._started or time.monotonic()
-            transfer._moved = transfer._moved or transfer._started
             worker = self._workers[self._given % len(self._workers)]
-            transfer._wake = worker.ring
+            transfer._drive(worker.ring)
             self._given += 1
             self._active += 1
             worker.give(transfer)

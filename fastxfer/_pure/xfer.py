@@ -153,7 +153,7 @@ class Transfer:
         self._guard = threading.Lock()
         self._busy = ""
         self._cancelled = False
-        self._wake: Callable[[], None] | None = None
+        self._ring: Callable[[], None] | None = None
         self._started = 0.0
         self._moved = 0.0
         self._socket: socket.socket | None = None
@@ -232,7 +232,7 @@ class Transfer:
         self._claim("advanced")
         try:
             if not self._done:
-                self._step(max_bytes)
+                self._move(max_bytes)
         finally:
             self._busy = ""
         return self._done
@@ -242,7 +242,7 @@ class Transfer:
         self._claim("run")
         try:
             while not self._done:
-                self._step(_BUDGET)
+                self._move(_BUDGET)
                 if not self._done and self._want:
                     self._wait()
         except BaseException:
@@ -264,9 +264,8 @@ class Transfer:
                     if held is not None:
                         with contextlib.suppress(OSError):
                             held.shutdown(socket.SHUT_RDWR)
-            wake = self._wake
-        if wake is not None:
-            wake()
+            if self._ring is not None:
+                self._ring()
 
     def _claim(self, busy: str) -> None:
         with self._guard:
@@ -274,7 +273,7 @@ class Transfer:
                 raise RuntimeError(f"the transfer is already being {self._busy}")
             self._busy = busy
 
-    def _step(self, budget: int) -> None:
+    def _move(self, budget: int) -> None:
         """Move about *budget* bytes at most; leaves what is waited for in ``_want``, 0 for nothing."""
         now = time.monotonic()
         self._want = 0
@@ -294,6 +293,25 @@ class Transfer:
             self._want = blocked.want
         except _Failed as failed:
             self._finish(failed.error, failed.side)
+
+    # How an engine in Python drives a transfer; the compiled one has the same methods.
+
+    def _drive(self, ring: Callable[[], None]) -> None:
+        self._claim("driven by an engine")
+        self._ring = ring
+
+    def _let_go(self) -> None:
+        self._ring = None
+        self._busy = ""
+
+    def _abandon(self, error: int) -> None:
+        self._finish(error, "")
+
+    def _step(self, budget: int) -> tuple[int, int, float]:
+        if not self._done:
+            self._move(budget)
+        due = self._due()
+        return self._want, self._want_fd, min(due, self._want_at) if self._want == WANT_TIME else due
 
     def _begin(self, now: float) -> None:
         self._started = self._moved = now
@@ -330,9 +348,9 @@ class Transfer:
             self._refund(0)
             self._error = error
             self._side = side
-            if self._chunks:
+            if not error:
                 self._body = b"".join(self._chunks)
-                self._chunks = []
+            self._chunks = []
             self._queue.clear()
             self._into = None
             self._detach()

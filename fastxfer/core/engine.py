@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from fastxfer.core._choose import select
+from fastxfer.core.xfer import Transfer
 
 __all__ = ["Engine"]
 
 if TYPE_CHECKING:
     from fastxfer._ext.engine import Engine
-else:
+elif sys.platform == "linux" and Transfer.__module__ == "fastxfer._ext.xfer":
     globals().update(select("engine"))
+else:  # the compiled engine needs epoll and compiled transfers; the twin drives transfers of either kind
+    from fastxfer._pure.engine import Engine
