@@ -8,14 +8,14 @@ from fastxfer.server.config import ServerConfig
 from fastxfer.server.permissions import Permissions
 from fastxfer.server.users import Anonymous, Authenticator, User, UserTable
 
-__all__ = ["authenticator_of"]
+__all__ = ["configured_authenticators"]
 
 
-def authenticator_of(config: ServerConfig) -> list[Authenticator]:
+def configured_authenticators(config: ServerConfig) -> list[Authenticator]:
     """The authenticators in the order in which they are asked.
 
     Raises:
-        ValueError: a user without a password, or a password without a user.
+        ValueError: a user without a password, a password without a user, a wrong line in the users file.
         OSError: a file cannot be read.
     """
     found: list[Authenticator] = []
@@ -28,14 +28,17 @@ def authenticator_of(config: ServerConfig) -> list[Authenticator]:
         found.append(UserTable([(User(name=config.user), password)]))
     elif config.password or config.password_file:
         raise ValueError("a password is given without a user")
+    if config.users_file:
+        from fastxfer.server.usersfile import UsersFile
+
+        found.append(UsersFile(config.users_file))
+    if config.pam:
+        from fastxfer.server.pam import PamAuthenticator
+
+        found.append(PamAuthenticator(config.pam_service))
     if config.anonymous:
-        found.append(
-            Anonymous(
-                User(
-                    name="anonymous",
-                    root=config.anonymous_root,
-                    permissions=Permissions(config.anonymous_permissions),
-                )
-            )
+        guest = User(
+            name="anonymous", root=config.anonymous_root, permissions=Permissions(config.anonymous_permissions)
         )
+        found.append(Anonymous(guest))
     return found

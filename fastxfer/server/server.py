@@ -197,9 +197,9 @@ class FtpServer:
     def _open_authenticator(self) -> Authenticator:
         if self._authenticator is not None:
             return self._authenticator
-        from fastxfer.server.logins import authenticator_of
+        from fastxfer.server.logins import configured_authenticators
 
-        configured = authenticator_of(self.config)
+        configured = configured_authenticators(self.config)
         if self._users:
             return Chain([UserTable(self._users), *configured])
         return configured[0] if len(configured) == 1 else Chain(configured)

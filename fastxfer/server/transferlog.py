@@ -1,0 +1,108 @@
+"""Transfer logs in files: one line of wu-ftpd's xferlog, or one JSON object, per transfer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TextIO
+
+from fastxfer.server.hooks import Direction, TransferInfo
+
+__all__ = ["TransferLog", "json_line", "xferlog_line"]
+
+logger = logging.getLogger("fastxfer.server")
+
+
+class TransferLog:
+    """Appends a line to each file for every transfer. A file that was moved away is opened anew.
+
+    Raises:
+        OSError: a file cannot be opened.
+    """
+
+    def __init__(self, xferlog: str = "", json_file: str = "") -> None:
+        self._files = [
+            (open(name, "a", encoding="utf-8", errors="surrogateescape", buffering=1), line)
+            for name, line in ((xferlog, xferlog_line), (json_file, json_line))
+            if name
+        ]
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a file."""
+        return bool(self._files)
+
+    def write(self, transfer: TransferInfo) -> None:
+        """Enter *transfer*. A full disk does not stop the server: it is reported and the line lost."""
+        now = time.time()
+        for file, line in self._files:
+            try:
+                file.write(line(transfer, now))
+            except OSError as error:
+                logger.error("the transfer log cannot be written: %s", error)
+
+    def reopen(self) -> None:
+        """Open the files again by their names, after they were rotated."""
+        reopened: list[tuple[TextIO, object]] = []
+        for file, line in self._files:
+            fresh = open(file.name, "a", encoding="utf-8", errors="surrogateescape", buffering=1)
+            file.close()
+            reopened.append((fresh, line))
+        self._files = reopened  # type: ignore[assignment]
+
+    def close(self) -> None:
+        """Idempotent."""
+        for file, _ in self._files:
+            file.close()
+        self._files = []
+
+
+def _word(text: str) -> str:
+    """*text* as one word of a log line: blanks and what could begin a new line are replaced."""
+    return "".join("_" if ch.isspace() or not ch.isprintable() else ch for ch in text) or "-"
+
+
+def xferlog_line(transfer: TransferInfo, now: float) -> str:
+    """The line that wu-ftpd, vsftpd and ProFTPD write (xferlog(5))."""
+    session = transfer.session
+    when = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(now))
+    return " ".join(
+        (
+            when,
+            str(max(round(transfer.duration), 1)),
+            session.address,
+            str(transfer.moved),
+            _word(transfer.path),
+            "a" if transfer.ascii else "b",
+            "_",
+            "o" if transfer.direction is Direction.DOWNLOAD else "i",
+            "a" if session.user == "anonymous" else "r",
+            _word(session.user),
+            session.protocol,
+            "0",
+            "*",
+            "c" if transfer.ok else "i",
+        )
+    ) + "\n"
+
+
+def json_line(transfer: TransferInfo, now: float) -> str:
+    """One JSON object with everything that is known."""
+    session = transfer.session
+    record = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z",
+        "session": session.id,
+        "protocol": session.protocol,
+        "address": session.address,
+        "user": session.user,
+        "direction": transfer.direction.value,
+        "path": transfer.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+        "offset": transfer.offset,
+        "bytes": transfer.moved,
+        "seconds": round(transfer.duration, 6),
+        "ok": transfer.ok,
+        "error": transfer.error,
+        "tls": transfer.encrypted,
+    }
+    return json.dumps(record, ensure_ascii=False) + "\n"
