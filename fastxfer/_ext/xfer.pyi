@@ -21,6 +21,8 @@ class RateLimit:
     """May be changed while transfers use it."""
     @property
     def burst(self) -> int: ...
+    def reserve(self, count: int) -> float:
+        """Book *count* bytes that were moved by other means; how many seconds to wait before the next."""
 
 class Transfer:
     """First everything that is to be sent, then everything that is to be received, over one socket.

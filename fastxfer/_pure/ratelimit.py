@@ -36,6 +36,16 @@ class RateLimit:
     def burst(self) -> int:
         return self._burst
 
+    def reserve(self, count: int) -> float:
+        """Book *count* bytes that were moved by other means; how many seconds to wait before the next."""
+        with self._lock:
+            now = time.monotonic()
+            if now > self._stamp:
+                self._tokens = min(float(self._burst), self._tokens + (now - self._stamp) * self._rate)
+                self._stamp = now
+            self._tokens -= count
+            return max(0.0, -self._tokens / self._rate)
+
     def _slice(self) -> int:
         """What one transfer may take at a time: some 50 ms' worth, so that sharers take turns."""
         return int(max(_SMALLEST, min(_LARGEST, self._rate * _SLICE)))

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Protocol
 
-__all__ = ["Pacer"]
+__all__ = ["Pacer", "Pacing"]
 
 _CREDIT = 0.05
 """Seconds of unused rate that may be caught up with."""
+
+
+class Pacing(Protocol):
+    """What holds bytes back: a :class:`Pacer`, or the token bucket of the native loops."""
+
+    def reserve(self, count: int, /) -> float:
+        """Book *count* bytes; how many seconds to wait before the next."""
 
 
 class Pacer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -71,6 +71,10 @@ class TLSChannel:
     def peer_certificate(self) -> bytes | None:
         """The peer's certificate, DER."""
         return self._object.getpeercert(binary_form=True)
+
+    def peer_certificate_fields(self) -> dict[str, Any] | None:
+        """The peer's certificate as :meth:`ssl.SSLSocket.getpeercert` shows it, if it was asked for and verified."""
+        return self._object.getpeercert() or None
 
     def feed(self, data: Buffer) -> None:
         """Take ciphertext in."""

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from fastxfer.net.pacing import Pacer
+from fastxfer.net.pacing import Pacing
 from fastxfer.net.tls_channel import TLSChannel
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class _Pump:
         idle_timeout: float | None,
         timeout: float | None,
         transform: Transform | None,
-        pacers: Sequence[Pacer],
+        pacers: Sequence[Pacing],
     ) -> None:
         self.sent = 0
         """Bytes taken from the source so far; may be read from any thread."""
@@ -168,7 +168,7 @@ class ReceivePump(_Pump):
         idle_timeout: float | None = None,
         timeout: float | None = None,
         transform: Transform | None = None,
-        pacers: Sequence[Pacer] = (),
+        pacers: Sequence[Pacing] = (),
     ) -> None:
         super().__init__(sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers)
         self._fd = fd
@@ -270,7 +270,7 @@ class SendPump(_Pump):
         idle_timeout: float | None = None,
         timeout: float | None = None,
         transform: Transform | None = None,
-        pacers: Sequence[Pacer] = (),
+        pacers: Sequence[Pacing] = (),
     ) -> None:
         super().__init__(sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers)
         self._fd = fd

@@ -43,7 +43,7 @@ class Certificates:
         Where data connections must resume the session of their own control connection, every control connection
         gets a context of its own: a ticket of somebody else's session is then worth nothing.
         """
-        self._refresh()
+        self.refresh()
         if self._tls.require_session_reuse:
             return self._make()
         return self._context
@@ -51,10 +51,11 @@ class Certificates:
     @property
     def context(self) -> ssl.SSLContext:
         """The context of now."""
-        self._refresh()
+        self.refresh()
         return self._context
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Look whether the files have changed, if it is time to."""
         now = time.monotonic()
         if not self._tls.reload or now - self._looked < self._tls.reload:
             return
@@ -63,7 +64,9 @@ class Certificates:
             stamp = self._look()
             if stamp == self._stamp:
                 return
-            self._context = self._make()
+            self._make()
+            # Into the context that is in use: whoever holds it (HTTPS does) has the new certificate from now on.
+            self._load(self._context)
         except OSError as error:
             logger.error("the changed certificate %s cannot be used, the old one is kept: %s", self._tls.cert, error)
             return
@@ -82,8 +85,13 @@ class Certificates:
         context.set_alpn_protocols(["ftp"])
         if tls.ciphers:
             context.set_ciphers(tls.ciphers)
+        self._load(context)
+        if tls.client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED if tls.require_client_cert else ssl.CERT_OPTIONAL
+        return context
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        tls = self._tls
         context.load_cert_chain(tls.cert, tls.key or None, tls.key_password or None)
         if tls.client_ca:
             context.load_verify_locations(tls.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED if tls.require_client_cert else ssl.CERT_OPTIONAL
-        return context

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fastxfer.server.certificates import Certificates
     from fastxfer.server.control import Control
     from fastxfer.server.datastream import DataStream
-    from fastxfer.server.transfers import Progress
 
 __all__ = ["Runtime"]
 
@@ -46,6 +45,7 @@ class Runtime:
             if ("\n" in service.config.banner)
             else reply(220, service.config.banner or "Ready.")
         )
+        self._metrics = service.metrics
         self._loop = asyncio.get_running_loop()
         self.runner = TransferRunner()
         self._pumps = ThreadPoolExecutor(
@@ -77,6 +77,8 @@ class Runtime:
                     control.finish(replies.TIMEOUT)
             elif timeouts.idle and not control.busy and now - control.last > timeouts.idle:
                 control.finish(replies.TIMEOUT)
+        if self.certificates is not None:
+            self.certificates.refresh()
         self._sweeper = self._loop.call_later(self._sweep_interval, self._sweep)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -151,6 +153,8 @@ class Runtime:
         if session.data is not None:
             session.data.close()
         self.service.guard.leave(session.address)
+        if self._metrics is not None:
+            self._metrics.sessions.dec()
         if info is not None:
             self.spawn(self.service.call("on_disconnect", info, info))
 
@@ -201,9 +205,9 @@ class Runtime:
             progress.aborted = True
             session.control.cancel()
 
-    async def run_pump(self, session: Session, pump: SendPump | ReceivePump) -> None:
-        """Carry *pump* to its end in a thread."""
-        work = self._loop.run_in_executor(self._pumps, self._pump, session, pump)
+    async def run_pump(self, session: Session, pump: SendPump | ReceivePump, channel: TLSChannel | None) -> None:
+        """Carry *pump*, which speaks through *channel*, to its end in a thread."""
+        work = self._loop.run_in_executor(self._pumps, self._pump, session, pump, channel)
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -214,9 +218,9 @@ class Runtime:
                 work.exception()
             raise
 
-    def _pump(self, session: Session, pump: SendPump | ReceivePump) -> None:
+    def _pump(self, session: Session, pump: SendPump | ReceivePump, channel: TLSChannel | None) -> None:
         pump.handshake()
-        self._check_resumed(session, pump.channel)
+        self._check_resumed(session, channel)
         pump.run()
 
     # TLS
@@ -264,8 +268,23 @@ class Runtime:
 
     # Counting
 
-    def count_opened(self) -> None: ...
-    def count_refused(self) -> None: ...
-    def count_tls_failure(self) -> None: ...
-    def count_transfer_started(self, progress: Progress) -> None: ...
-    def count_transfer_ended(self, progress: Progress) -> None: ...
+    def count_opened(self) -> None:
+        """A session has begun."""
+        if self._metrics is not None:
+            self._metrics.opened.inc()
+            self._metrics.sessions.inc()
+
+    def count_refused(self) -> None:
+        """A connection was refused by a limit."""
+        if self._metrics is not None:
+            self._metrics.refused.inc()
+
+    def count_tls_failure(self) -> None:
+        """A handshake has failed."""
+        if self._metrics is not None:
+            self._metrics.tls_failures.inc()
+
+    def count_active(self, change: int) -> None:
+        """A transfer begins (1) or ends (-1)."""
+        if self._metrics is not None:
+            self._metrics.active.inc(change)

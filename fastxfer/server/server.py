@@ -22,6 +22,7 @@ from fastxfer.server.users import Authenticator, Chain, User, UserTable
 
 if TYPE_CHECKING:
     from fastxfer.server.certificates import Certificates
+    from fastxfer.server.web import WebInterface
 
 __all__ = ["FtpServer"]
 
@@ -69,6 +70,7 @@ class FtpServer:
         self._service: Service | None = None
         self._runtime: Runtime | None = None
         self._servers: list[asyncio.Server] = []
+        self._web: WebInterface | None = None
         self._stopped: asyncio.Event | None = None
 
     # Life
@@ -91,6 +93,26 @@ class FtpServer:
             raise
         for host, port in self.addresses:
             logger.info("FTP on %s port %d", host, port)
+        if config.web.enabled:
+            try:
+                await self._start_web(service, runtime, certificates)
+            except BaseException:
+                await self.stop()
+                raise
+
+    async def _start_web(self, service: Service, runtime: Runtime, certificates: Certificates | None) -> None:
+        from fastxfer.server.web import WebInterface
+
+        web = self.config.web
+        port = self.port
+        asked = self.config.effective_listeners()[0]
+        wanted = web.port if web.port is not None else (port + 1 if asked.port or asked.fd >= 0 else 0)
+        self._web = WebInterface(
+            service, runtime.runner, ftp_port=port, tls=certificates.context if certificates is not None else None
+        )
+        await self._web.start(
+            web.host if web.host is not None else asked.host or None, wanted, reuse_port=self.config.workers > 1
+        )
 
     async def _listen(self, listener: ListenerConfig) -> None:
         loop = asyncio.get_running_loop()
@@ -106,6 +128,9 @@ class FtpServer:
         """Close the ports, let transfers end within ``timeouts.shutdown``, give everything back. Idempotent."""
         for server in self._servers:
             server.close()
+        web, self._web = self._web, None
+        if web is not None:
+            await web.stop()
         runtime, self._runtime = self._runtime, None
         service, self._service = self._service, None
         if runtime is not None:
@@ -167,6 +192,11 @@ class FtpServer:
     def port(self) -> int:
         """The port of the first listener."""
         return self.addresses[0][1]
+
+    @property
+    def web_port(self) -> int:
+        """The port of the HTTP interface; 0 where there is none."""
+        return self._web.port if self._web is not None else 0
 
     @property
     def sessions(self) -> int:

@@ -18,10 +18,12 @@ from fastxfer.server.filesystem import Filesystem
 from fastxfer.server.guard import Guard, LoginRefusedError
 from fastxfer.server.hooks import Hooks, SessionInfo, TransferInfo
 from fastxfer.server.quota import Quota
+from fastxfer.server.transferlog import TransferLog
 from fastxfer.server.users import Authenticator, Credentials, User
 
 if TYPE_CHECKING:
     from fastxfer.core.xfer import RateLimit
+    from fastxfer.server.metrics import Metrics
 
 __all__ = ["Service"]
 
@@ -53,7 +55,13 @@ class Service:
         self._user_limits: dict[tuple[str, int], RateLimit] = {}
         self._tell_renames = self.hooks.listens("on_rename")
         self._tell_deletes = self.hooks.listens("on_delete")
-        self.records_transfers = self.hooks.listens("on_transfer_end")
+        self._log = TransferLog(config.log.xferlog, config.log.json)
+        self.metrics: Metrics | None = None
+        if config.metrics or (config.web.enabled and config.web.metrics):
+            from fastxfer.server.metrics import Metrics
+
+            self.metrics = Metrics()
+        self.records_transfers = self._log.active or self.metrics is not None or self.hooks.listens("on_transfer_end")
         """Whether anybody wants to know of finished transfers."""
 
     def next_id(self) -> int:
@@ -76,6 +84,7 @@ class Service:
         user = await self.authenticator.authenticate(credentials)
         if user is None or not user.enabled:
             logger.info("login of %r from %s failed", credentials.name, credentials.address)
+            self._count_login(credentials, "failed")
             delay = guard.failed(credentials.address)
             await self.call("on_login_failed", session, session, credentials.name)
             await asyncio.sleep(delay)
@@ -86,6 +95,7 @@ class Service:
             raise LoginRefusedError("network")
         account = self.account(user, credentials.host)
         guard.succeeded(credentials.address)
+        self._count_login(credentials, "ok")
         if self.hooks.listens("on_login"):
             try:
                 await self.hooks.on_login(replace(session, user=user.name))
@@ -95,6 +105,10 @@ class Service:
             except Exception:
                 logger.exception("on_login failed")
         return account
+
+    def _count_login(self, credentials: Credentials, result: str) -> None:
+        if self.metrics is not None:
+            self.metrics.logins.labels(credentials.protocol, result).inc()
 
     def account(self, user: User, host: str = "") -> Account:
         """What *user*, who was judged already, can do."""
@@ -132,6 +146,17 @@ class Service:
 
     def transfer_ended(self, transfer: TransferInfo) -> None:
         """Enter a finished transfer into logs and metrics (the hook is for the caller to call)."""
+        self._log.write(transfer)
+        metrics = self.metrics
+        if metrics is not None:
+            protocol, direction = transfer.session.protocol, transfer.direction.value
+            metrics.transfers.labels(protocol, direction, "ok" if transfer.ok else "failed").inc()
+            metrics.bytes.labels(protocol, direction).inc(transfer.moved)
+            metrics.seconds.labels(direction).observe(transfer.duration)
+
+    def reopen_logs(self) -> None:
+        """Open the transfer logs again, after they were rotated."""
+        self._log.reopen()
 
     async def call(self, event: str, session: SessionInfo, *arguments: object) -> None:
         """Call a hook that cannot refuse; what it raises is logged."""
@@ -149,6 +174,7 @@ class Service:
             if tree is not self.filesystem:
                 await tree.close()
         await self.filesystem.close()
+        self._log.close()
 
     def _tree(self, user: User, host: str) -> Filesystem:
         base = user.filesystem or self.filesystem

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
 from fastxfer.server.hooks import Direction, TransferInfo
@@ -22,10 +24,8 @@ class TransferLog:
     """
 
     def __init__(self, xferlog: str = "", json_file: str = "") -> None:
-        self._files = [
-            (open(name, "a", encoding="utf-8", errors="surrogateescape", buffering=1), line)
-            for name, line in ((xferlog, xferlog_line), (json_file, json_line))
-            if name
+        self._files: list[tuple[TextIO, Callable[[TransferInfo, float], str]]] = [
+            (_open(name), line) for name, line in ((xferlog, xferlog_line), (json_file, json_line)) if name
         ]
 
     @property
@@ -44,18 +44,20 @@ class TransferLog:
 
     def reopen(self) -> None:
         """Open the files again by their names, after they were rotated."""
-        reopened: list[tuple[TextIO, object]] = []
-        for file, line in self._files:
-            fresh = open(file.name, "a", encoding="utf-8", errors="surrogateescape", buffering=1)
+        old = self._files
+        self._files = [(_open(file.name), line) for file, line in old]
+        for file, _ in old:
             file.close()
-            reopened.append((fresh, line))
-        self._files = reopened  # type: ignore[assignment]
 
     def close(self) -> None:
         """Idempotent."""
         for file, _ in self._files:
             file.close()
         self._files = []
+
+
+def _open(name: str) -> TextIO:
+    return Path(name).open("a", encoding="utf-8", errors="surrogateescape", buffering=1)
 
 
 def _word(text: str) -> str:
@@ -67,24 +69,27 @@ def xferlog_line(transfer: TransferInfo, now: float) -> str:
     """The line that wu-ftpd, vsftpd and ProFTPD write (xferlog(5))."""
     session = transfer.session
     when = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(now))
-    return " ".join(
-        (
-            when,
-            str(max(round(transfer.duration), 1)),
-            session.address,
-            str(transfer.moved),
-            _word(transfer.path),
-            "a" if transfer.ascii else "b",
-            "_",
-            "o" if transfer.direction is Direction.DOWNLOAD else "i",
-            "a" if session.user == "anonymous" else "r",
-            _word(session.user),
-            session.protocol,
-            "0",
-            "*",
-            "c" if transfer.ok else "i",
+    return (
+        " ".join(
+            (
+                when,
+                str(max(round(transfer.duration), 1)),
+                session.address,
+                str(transfer.moved),
+                _word(transfer.path),
+                "a" if transfer.ascii else "b",
+                "_",
+                "o" if transfer.direction is Direction.DOWNLOAD else "i",
+                "a" if session.user == "anonymous" else "r",
+                _word(session.user),
+                session.protocol,
+                "0",
+                "*",
+                "c" if transfer.ok else "i",
+            )
         )
-    ) + "\n"
+        + "\n"
+    )
 
 
 def json_line(transfer: TransferInfo, now: float) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from fastxfer.core.xfer import FRAMING_RAW, RateLimit, Transfer
+from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump
 from fastxfer.server import replies
 from fastxfer.server.datastream import DataStream
 from fastxfer.server.filesystem import Reader, Writer
@@ -165,14 +166,14 @@ async def _begin(session: Session, direction: Direction, path: str, offset: int)
         except Exception:
             logger.exception("on_transfer_start failed")
     session.progress = progress
-    session.runtime.count_transfer_started(progress)
+    session.runtime.count_active(1)
     return progress
 
 
 async def _end(session: Session, progress: Progress) -> None:
     progress.settle()
     session.progress = None
-    session.runtime.count_transfer_ended(progress)
+    session.runtime.count_active(-1)
     service = session.service
     if service.records_transfers:
         info = _info(session, progress, ok=not progress.error)
@@ -283,12 +284,11 @@ async def _send_changed(session: Session, progress: Progress, sock: socket.socke
     """Send through TLS or a transformation, or from a file that has no descriptor."""
     transform = sending_transform(session)
     if reader.fileno() >= 0:
-        from fastxfer.net.tls_pump import SendPump
-
         os.lseek(reader.fileno(), offset, os.SEEK_SET)
+        channel = session.runtime.data_channel(session)
         pump = SendPump(
             sock,
-            session.runtime.data_channel(session),
+            channel,
             fd=reader.fileno(),
             idle_timeout=session.config.timeouts.data_stall or None,
             timeout=session.config.timeouts.transfer or None,
@@ -296,10 +296,10 @@ async def _send_changed(session: Session, progress: Progress, sock: socket.socke
             pacers=session.download_limits,
         )
         progress.counter = pump
-        await session.runtime.run_pump(session, pump)
+        await session.runtime.run_pump(session, pump, channel)
         return
     stream = DataStream.of(session, sock)
-    await stream.handshake()
+    await session.runtime.data_handshake(session, stream)
     while data := await reader.read(offset, CHUNK):
         offset += len(data)
         await stream.send(transform.update(data) if transform is not None else data)
@@ -316,12 +316,11 @@ async def _receive_changed(session: Session, progress: Progress, sock: socket.so
     account = session.account
     room = account.room() - writer.offset if account.limited else None
     if writer.fileno() >= 0:
-        from fastxfer.net.tls_pump import PumpLimitError, ReceivePump
-
         os.lseek(writer.fileno(), writer.offset, os.SEEK_SET)
+        channel = session.runtime.data_channel(session)
         pump = ReceivePump(
             sock,
-            session.runtime.data_channel(session),
+            channel,
             fd=writer.fileno(),
             limit=room,
             idle_timeout=session.config.timeouts.data_stall or None,
@@ -331,12 +330,12 @@ async def _receive_changed(session: Session, progress: Progress, sock: socket.so
         )
         progress.counter = pump
         try:
-            await session.runtime.run_pump(session, pump)
+            await session.runtime.run_pump(session, pump, channel)
         except PumpLimitError as error:
             raise OSError(errno.EDQUOT, "The upload is larger than allowed") from error
         return
     stream = DataStream.of(session, sock)
-    await stream.handshake()
+    await session.runtime.data_handshake(session, stream)
     written = 0
     while True:
         data = await stream.receive(CHUNK)

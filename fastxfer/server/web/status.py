@@ -68,11 +68,12 @@ async def openapi(request: web.Request) -> web.StreamResponse:
 
 async def metrics(request: web.Request) -> web.Response:
     """``/metrics``: the counters of this process for Prometheus."""
-    try:
-        from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-    except ImportError:
-        raise ApiError(501, "Metrics need the package prometheus-client on the server") from None
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    service_metrics = request.app[SHARED].service.metrics
+    if service_metrics is None:
+        raise ApiError(501, "Metrics are switched off")
+    return web.Response(
+        body=service_metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    )
 
 
 async def who(request: web.Request) -> web.Response:
