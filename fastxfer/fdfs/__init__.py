@@ -7,6 +7,7 @@
 """
 
 from fastxfer.core.wire import FileId
+from fastxfer.fdfs.aio import AsyncClient
 from fastxfer.fdfs.client import Client
 from fastxfer.fdfs.conf import read_client_conf
 from fastxfer.fdfs.config import ClientConfig
@@ -50,6 +51,7 @@ from fastxfer.net.progress import Progress
 
 __all__ = [
     "AlreadyDoneError",
+    "AsyncClient",
     "CancelToken",
     "Client",
     "ClientClosedError",

@@ -11,23 +11,23 @@ from typing import Any, TypeVar
 
 from fastxfer.core.xfer import Transfer, exchange
 from fastxfer.fdfs.config import Settings
-from fastxfer.fdfs.errors import ClientClosedError, FastDFSError, PoolTimeoutError, TransferCancelledError
+from fastxfer.fdfs.errors import ClientClosedError, FastDFSError, TransferCancelledError
 from fastxfer.fdfs.outcome import (
     begin_pipeline,
     call_error,
-    connect_error,
     finish,
     keep_after_call,
     keep_after_move,
     move_error,
     pipeline_error,
     start,
+    take_error,
 )
 from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Pipeline, Plan, Sleep
 from fastxfer.net.address import Address
 from fastxfer.net.connection import Connection
 from fastxfer.net.pool import PoolClosed
-from fastxfer.net.sync_pool import PoolTimeout, SyncPool
+from fastxfer.net.sync_pool import SyncPool
 
 __all__ = ["SyncDriver"]
 
@@ -99,12 +99,8 @@ class SyncDriver:
     def _take(self, address: Address, fresh: bool, certain: bool) -> Connection:
         try:
             return self.pool.take(address, fresh=fresh, certain=certain)
-        except PoolTimeout as error:
-            raise PoolTimeoutError(str(address), error) from None
-        except PoolClosed:
-            raise ClientClosedError from None
-        except OSError as error:
-            raise connect_error(address, error) from error
+        except (PoolClosed, OSError) as error:
+            raise take_error(address, error) from error
 
     def _call(self, step: Call) -> tuple[int, bytes]:
         address, request, limit, certain, fresh = step

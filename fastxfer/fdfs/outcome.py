@@ -7,27 +7,31 @@ import os
 
 from fastxfer.core.xfer import FRAMING_FASTDFS, FRAMING_RAW, Transfer
 from fastxfer.fdfs.errors import (
+    ClientClosedError,
     ConnectionTimeoutError,
     FastDFSError,
     InvalidResponseError,
     NetworkError,
     NetworkTimeoutError,
+    PoolTimeoutError,
     TransferCancelledError,
     command_name,
 )
-from fastxfer.fdfs.steps import Move, Pipeline, parts
+from fastxfer.fdfs.steps import Call, Move, Pipeline, parts
 from fastxfer.net.address import Address
+from fastxfer.net.pool import PoolClosed, PoolTimeout
 
 __all__ = [
+    "begin_call",
     "begin_pipeline",
     "call_error",
-    "connect_error",
     "finish",
     "keep_after_call",
     "keep_after_move",
     "move_error",
     "pipeline_error",
     "start",
+    "take_error",
 ]
 
 _EINVAL = 22
@@ -42,9 +46,13 @@ _PIPELINE_LIMIT = 1 << 24
 _MALFORMED = (errno.EPROTO, errno.EMSGSIZE)
 
 
-def connect_error(address: Address, error: OSError) -> NetworkError:
-    """The exception for a connection that could not be opened."""
+def take_error(address: Address, error: PoolClosed | OSError) -> FastDFSError:
+    """The exception for a connection that could not be had: the pool was closed or full, or none could be opened."""
+    if isinstance(error, PoolClosed):
+        return ClientClosedError()
     server = str(address)
+    if isinstance(error, PoolTimeout):
+        return PoolTimeoutError(server, error)
     if isinstance(error, TimeoutError):
         return ConnectionTimeoutError(server)
     return NetworkError("connect", server, error)
@@ -121,6 +129,11 @@ def finish(step: Move, transfer: Transfer) -> None:
 def begin_pipeline(step: Pipeline, fd: int, timeout: float) -> Transfer:
     """The transfer that sends all requests of *step* and receives until the tracker closes the connection."""
     return Transfer(fd, send=step.requests, framing=FRAMING_RAW, recv_limit=_PIPELINE_LIMIT, timeout=timeout)
+
+
+def begin_call(step: Call, fd: int, timeout: float) -> Transfer:
+    """The transfer for a small exchange that is awaited."""
+    return Transfer(fd, send=step.request, framing=FRAMING_FASTDFS, recv_limit=step.limit, timeout=timeout)
 
 
 def keep_after_call(status: int, request: bytes) -> bool:

@@ -26,10 +26,10 @@ class ClientStats:
     groups: dict[str, list[str]]
 
 
-def client_stats(book: PoolBook[Connection], cluster: Cluster) -> ClientStats:
+def client_stats(book: PoolBook[Connection] | None, cluster: Cluster) -> ClientStats:
     """Gather the figures."""
     return ClientStats(
-        {str(address): stats for address, stats in book.stats().items()},
+        {str(address): stats for address, stats in (book.stats() if book else {}).items()},
         {str(address): seconds for address, seconds in cluster.health.snapshot().items()},
         {
             name: [str(member.address) for member in group.active if member.readable]

@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 
 from fastxfer.net.address import Address
 
-__all__ = ["PoolBook", "PoolClosed", "PoolStats", "Ticket"]
+__all__ = ["PoolBook", "PoolClosed", "PoolStats", "PoolTimeout", "Ticket"]
 
 
 class _Pooled(Protocol):
@@ -36,6 +36,13 @@ class PoolClosed(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("the pool is closed")
+
+
+class PoolTimeout(TimeoutError):
+    """All connections to a server stayed busy for too long."""
+
+    def __init__(self, address: Address, limit: int, seconds: float | None) -> None:
+        super().__init__(f"all {limit} connections to {address} stayed busy for {seconds} seconds")
 
 
 C = TypeVar("C", bound=_Pooled)
@@ -216,6 +223,13 @@ class PoolBook(Generic[C]):
             places.waiting.remove(ticket)
             places.timeouts += 1
             return True
+
+    def give_back(self, address: Address, ticket: Ticket[C]) -> None:
+        """Give back the place that *ticket* was granted, unused."""
+        if ticket.connection is None:
+            self.drop(address, None)
+        else:
+            self.give(ticket.connection)
 
     def reap(self) -> None:
         """Close what has been idle too long. Done on the way by :meth:`take` too."""

@@ -6,13 +6,9 @@ import threading
 
 from fastxfer.net.address import Address
 from fastxfer.net.connection import Connection, SocketOptions, connect
-from fastxfer.net.pool import PoolBook, PoolClosed, Ticket
+from fastxfer.net.pool import PoolBook, PoolClosed, PoolTimeout, Ticket
 
-__all__ = ["PoolTimeout", "SyncPool"]
-
-
-class PoolTimeout(TimeoutError):
-    """All connections to the server stayed busy for too long."""
+__all__ = ["SyncPool"]
 
 
 class _Turn(Ticket[Connection]):
@@ -57,7 +53,8 @@ class SyncPool:
     def take(self, address: Address, *, fresh: bool = False, certain: bool = False) -> Connection:
         """A connection to *address*; give it back with :meth:`give` or :meth:`drop`.
 
-        Raises :class:`PoolTimeout` when none became free in time, TimeoutError or OSError when none could be opened,
+        Raises :class:`~fastxfer.net.pool.PoolTimeout` when none became free in time, TimeoutError or OSError when none
+        could be opened,
         :class:`PoolClosed` when the pool is closed. For *fresh* and *certain* see :meth:`PoolBook.take`.
         """
         place = self.book.take(address, _Turn, fresh=fresh, certain=certain)
@@ -90,18 +87,10 @@ class SyncPool:
             in_time = turn.wait(self._wait_timeout)
         except BaseException:
             if not self.book.give_up(address, turn) and turn.granted:
-                self._return_unused(address, turn)
+                self.book.give_back(address, turn)
             raise
         if not in_time and self.book.give_up(address, turn):
-            raise PoolTimeout(
-                f"all {self.book.limit} connections to {address} stayed busy for {self._wait_timeout} seconds"
-            )
+            raise PoolTimeout(address, self.book.limit, self._wait_timeout)
         if turn.refused:
             raise PoolClosed
         return turn.connection
-
-    def _return_unused(self, address: Address, turn: _Turn) -> None:
-        if turn.connection is None:
-            self.book.drop(address, None)
-        else:
-            self.book.give(turn.connection)

@@ -26,7 +26,7 @@ from fastxfer.fdfs.errors import (
 from fastxfer.fdfs.plans.seek import Search, parsed, seek
 from fastxfer.fdfs.plans.small import checked_metadata, get_file_info, set_metadata
 from fastxfer.fdfs.plans.tracking import ask_one, is_stale, store_target
-from fastxfer.fdfs.steps import Call, Control, Move, Plan, Sleep
+from fastxfer.fdfs.steps import Blocking, Call, Control, Move, Plan, Sleep
 from fastxfer.fdfs.types import STORE_PATH_ANY, FileInfo
 from fastxfer.net.address import Address
 
@@ -36,6 +36,9 @@ _UPLOAD_FILE = 11
 _UPLOAD_SLAVE_FILE = 21
 _UPLOAD_APPENDER_FILE = 23
 _ENOSPC = 28
+
+_FOLD_AT_ONCE = 8 << 20
+"""The CRC-32 of more bytes than this takes long enough to be worth another thread where there is an event loop."""
 
 UNSEEN_LIMIT = 64 * 1024
 """Bodies up to this fit into the server's buffer with their head; longer ones are sent only to a file known to exist,
@@ -135,7 +138,9 @@ def send_body(
         request = head + body.small
         step = Call(address, request, certain=not repeatable)
     else:
-        step = Move(address, head, crc=verify, control=control, certain=not repeatable)
+        # Memory is folded by one call; a file's bytes on their way.
+        crc = verify and body.data is None
+        step = Move(address, head, crc=crc, control=control, certain=not repeatable)
         if body.data is not None:
             step.data = body.data
         else:
@@ -148,10 +153,15 @@ def send_body(
         if not is_stale(error, repeatable):
             raise
         outcome = yield _afresh(step)
-    if isinstance(outcome, tuple):
-        status, reply = outcome
-        return status, reply, crc32(body.small) if verify and status == 0 and body.small is not None else None
-    return outcome.status, outcome.body, outcome.crc32 if verify else None
+    status, reply = outcome if isinstance(outcome, tuple) else (outcome.status, outcome.body)
+    if not verify or status:
+        return status, reply, None
+    if body.data is None:
+        return status, reply, outcome.crc32
+    data = body.data
+    if body.size <= _FOLD_AT_ONCE:
+        return status, reply, crc32(data)
+    return status, reply, (yield Blocking(lambda: crc32(data)))
 
 
 def _afresh(step: Call | Move) -> Call | Move:

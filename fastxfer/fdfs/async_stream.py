@@ -1,0 +1,48 @@
+"""Streams of bytes as coroutines get them: read blocking, read by awaiting, iterated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
+from typing import Protocol
+
+from fastxfer.fdfs.errors import InvalidArgumentError
+from fastxfer.fdfs.plans.files import Readable
+
+__all__ = ["AnyStream", "AsyncReadable", "chunks_of"]
+
+_CHUNK = 1 << 20
+
+
+class AsyncReadable(Protocol):
+    """What is read from by awaiting: an asyncio.StreamReader, a response of an HTTP library …"""
+
+    def read(self, size: int, /) -> Awaitable[bytes]: ...
+
+
+AnyStream = Readable | AsyncReadable | AsyncIterable[bytes]
+
+
+async def chunks_of(stream: AnyStream) -> AsyncGenerator[bytes, None]:
+    """The bytes of *stream* until its end. A blocking ``read`` is called in a thread.
+
+    Raises :class:`InvalidArgumentError` where the stream gives something else.
+    """
+    if isinstance(stream, AsyncIterable):
+        async for chunk in stream:
+            yield _checked(chunk)
+        return
+    loop = asyncio.get_running_loop()
+    waits = asyncio.iscoroutinefunction(stream.read)
+    while True:
+        outcome = stream.read(_CHUNK) if waits else await loop.run_in_executor(None, stream.read, _CHUNK)
+        chunk = _checked(await outcome if isinstance(outcome, Awaitable) else outcome)
+        if not chunk:
+            return
+        yield chunk
+
+
+def _checked(chunk: object) -> bytes:
+    if not isinstance(chunk, (bytes, bytearray, memoryview)):
+        raise InvalidArgumentError(f"the stream gives {type(chunk).__name__}, not bytes")
+    return chunk  # type: ignore[return-value]  # all that is done with it is to write it
