@@ -7,4 +7,8 @@ from __future__ import annotations
 
 Table = dict[str, tuple[str, str]]
 
-COMMANDS: Table = {}
+COMMANDS: Table = {
+    "cert": ("fastxfer.cli.serve:cert", "Make a self-signed certificate for a start with TLS."),
+    "passwd": ("fastxfer.cli.serve:passwd", "Set passwords in a users file of the FTP server."),
+    "serve": ("fastxfer.cli.serve:serve", "Serve a directory by FTP/FTPS and HTTP."),
+}

@@ -54,12 +54,12 @@ class Certificates:
         self.refresh()
         return self._context
 
-    def refresh(self) -> None:
-        """Look whether the files have changed, if it is time to."""
-        now = time.monotonic()
-        if not self._tls.reload or now - self._looked < self._tls.reload:
+    def refresh(self, *, now: bool = False) -> None:
+        """Look whether the files have changed, if it is time to or that is wanted *now*."""
+        clock = time.monotonic()
+        if not now and (not self._tls.reload or clock - self._looked < self._tls.reload):
             return
-        self._looked = now
+        self._looked = clock
         try:
             stamp = self._look()
             if stamp == self._stamp:

@@ -30,7 +30,6 @@ COPY_CHUNK = 8 << 20
 SMALL_COPY = 1 << 20
 """Copies up to this size are made on the event loop, larger ones in a thread."""
 MAX_NAME = 255
-_HAS_PROC = os.path.isdir("/proc/self/fd")
 
 
 _KINDS = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIRECTORY, stat.S_IFLNK: FileKind.LINK}
@@ -148,7 +147,7 @@ class LocalFilesystem(Filesystem):
     @contextlib.contextmanager
     def _changeable(self, path: str) -> Iterator[int | str]:
         """What chmod and utime take for *path*; on Linux also where the file cannot be opened for reading."""
-        if O_PATH and _HAS_PROC:
+        if O_PATH and os.path.isdir("/proc/self/fd"):
             fd = self._open(path, O_PATH)
             handle: int | str = f"/proc/self/fd/{fd}"
         else:

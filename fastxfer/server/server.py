@@ -143,6 +143,13 @@ class FtpServer:
         if self._stopped is not None:
             self._stopped.set()
 
+    def reload(self) -> None:
+        """Open the transfer logs anew and look at the certificates now (what SIGHUP does)."""
+        if self._service is not None:
+            self._service.reopen_logs()
+        if self._runtime is not None and self._runtime.certificates is not None:
+            self._runtime.certificates.refresh(now=True)
+
     async def serve_forever(self) -> None:
         """Start if need be, and wait until somebody calls :meth:`stop` or cancels this."""
         if self._runtime is None:
