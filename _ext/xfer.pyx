@@ -18,6 +18,7 @@ cdef extern from "ratelimit.h" nogil:
     void fx_rate_destroy(fx_rate* limit)
     void fx_rate_set(fx_rate* limit, double rate)
     double fx_rate_get(fx_rate* limit)
+    double fx_rate_book(fx_rate* limit, double count)
 
 cdef extern from "sys/socket.h" nogil:
     int SHUT_RDWR
@@ -128,6 +129,10 @@ cdef class RateLimit:
     @property
     def burst(self):
         return <int64_t>self.rate.burst
+
+    def reserve(self, int64_t count):
+        """Book *count* bytes that were moved by other means; how many seconds to wait before the next."""
+        return fx_rate_book(&self.rate, <double>count)
 
 
 cdef class Transfer:

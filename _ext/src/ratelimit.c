@@ -66,3 +66,12 @@ void fx_rate_refund(fx_rate *limit, int64_t tokens) {
     limit->tokens += (double)tokens;
     pthread_mutex_unlock(&limit->lock);
 }
+
+double fx_rate_book(fx_rate *limit, double count) {
+    pthread_mutex_lock(&limit->lock);
+    refill(limit, fx_now());
+    limit->tokens -= count;
+    double wait = limit->tokens < 0 ? -limit->tokens / limit->rate : 0;
+    pthread_mutex_unlock(&limit->lock);
+    return wait;
+}
