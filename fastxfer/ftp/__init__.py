@@ -1,6 +1,7 @@
 """FTP and FTPS client, asyncio and blocking (RFC 959, 2228, 2389, 2428, 3659, 4217)."""
 
 from fastxfer.core.ftpwire import Entry
+from fastxfer.ftp.blocking import Client
 from fastxfer.ftp.client import AsyncClient
 from fastxfer.ftp.config import ClientConfig, Limits, Timeouts
 from fastxfer.ftp.directory import Found
@@ -34,6 +35,7 @@ from fastxfer.net.tls import TLSSettings
 
 __all__ = [
     "AsyncClient",
+    "Client",
     "ClientConfig",
     "ClosedError",
     "ConnectionFailedError",

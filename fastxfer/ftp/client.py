@@ -8,8 +8,7 @@ from types import TracebackType
 
 from fastxfer.ftp._asyncio import AsyncDriver
 from fastxfer.ftp.base import ClientBase
-from fastxfer.ftp.directory import DirectoryOperations
-from fastxfer.ftp.download import DownloadOperations
+from fastxfer.ftp.copying import CopyOperations
 from fastxfer.ftp.errors import FTPError
 
 __all__ = ["AsyncClient", "FileOperations"]
@@ -17,7 +16,7 @@ __all__ = ["AsyncClient", "FileOperations"]
 log = logging.getLogger("fastxfer.ftp")
 
 
-class FileOperations(DownloadOperations, DirectoryOperations):
+class FileOperations(CopyOperations):
     """All operations that need nothing but one session at a time; blocking and asyncio clients share them."""
 
 

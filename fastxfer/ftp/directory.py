@@ -31,6 +31,7 @@ __all__ = ["DirectoryOperations", "Found", "safe_name"]
 
 _PLAIN = re.compile(r"[^\s*?\[\]{}~\\-][^\s*?\[\]{}~\\]*")
 """Paths that may follow LIST: no blank, no pattern, no dash that would be taken for an option."""
+_QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 _UNIX_OPTIONS = frozenset({"vsftpd", "proftpd", "pure-ftpd"})
 _DEEPEST = 200
 _FAILED_LISTING = ("failed to open directory", "no such file", "not found")
@@ -203,7 +204,7 @@ class DirectoryOperations(UploadOperations, ClientBase):
     async def _listing_command(self, link: Link, where: str) -> str:
         """The command that lists *where*; goes there first where its name can not follow LIST."""
         profile = self._profile
-        if profile.machine_listing and "MLSD" not in profile.refused:
+        if profile.machine_listing:
             return f"MLSD {where}" if where else "MLSD"
         options = " -a" if profile.kind in _UNIX_OPTIONS else ""
         if not where or _PLAIN.fullmatch(where):
@@ -264,7 +265,18 @@ class DirectoryOperations(UploadOperations, ClientBase):
             raise ProtocolError(str(error), server=session.server, path=remote) from error
         if await self._is_directory(link, remote):
             return Entry(name, "dir", None, mtime)
+        if size.code in (500, 502):
+            return await self._stat_by_listing(link, remote, name)
         raise _gone(session.refusal(size, f"SIZE {remote}", remote))
+
+    async def _stat_by_listing(self, link: Link, remote: str, name: str) -> Entry:
+        """The last resort: look for the name in its directory."""
+        sink = MemorySink(self._config.limits.body)
+        reader = await self._list_into(link, posixpath.dirname(remote.rstrip("/")), sink)
+        for entry in [*reader.feed(sink.data), *reader.finish()]:
+            if entry.name == name:
+                return entry
+        raise NotFoundError(550, "not in its directory's listing", server=link.session.server, path=remote)
 
     async def _is_directory(self, link: Link, remote: str) -> bool:
         session = link.session
@@ -426,9 +438,7 @@ class DirectoryOperations(UploadOperations, ClientBase):
             await link.session.command(f"CWD {remote}", remote)
             link.session.directory = remote
             try:
-                return parse_pwd((await link.session.command("PWD")).text)
-            except ValueError as error:
-                raise ProtocolError(str(error), server=link.session.server) from error
+                return await self._ask_directory(link)
             finally:
                 await self._return_home(link)
 
@@ -438,12 +448,19 @@ class DirectoryOperations(UploadOperations, ClientBase):
     async def _home(self, link: Link) -> str:
         """The directory in which sessions begin."""
         if self._profile.login_directory is None:
-            reply = await link.session.command("PWD")
-            try:
-                self._profile.login_directory = parse_pwd(reply.text)
-            except ValueError as error:
-                raise ProtocolError(str(error), server=link.session.server) from error
+            self._profile.login_directory = await self._ask_directory(link)
         return self._profile.login_directory
+
+    async def _ask_directory(self, link: Link) -> str:
+        """The session's working directory."""
+        text = (await link.session.command("PWD")).text
+        try:
+            path = parse_pwd(text)
+        except ValueError as error:
+            raise ProtocolError(str(error), server=link.session.server) from error
+        # Pure-FTPd does not double the quotes inside.
+        quoted = _QUOTED.match(text)
+        return quoted.group(1) if quoted and self._profile.kind == "pure-ftpd" else path
 
     async def _return_home(self, link: Link) -> None:
         session = link.session

@@ -95,7 +95,8 @@ class ServerProfile:
 
     @property
     def machine_listing(self) -> bool:
-        return self.offers("MLST") or self.offers("MLSD")
+        """MLSD may be had: FEAT names it as MLST (RFC 3659, section 7.8); some have it without having FEAT."""
+        return ("MLST" in self.features or not self.features) and "MLSD" not in self.refused
 
     def hashes(self) -> dict[str, str]:
         """Checksum algorithms that the server computes: name (``crc32``, ``md5``, ``sha1`` …) to command."""

@@ -11,6 +11,7 @@ import pytest
 from tests.support.ftp_servers import (
     Certificates,
     FTPPeer,
+    peers_of_environment,
     run_proftpd,
     run_pure_ftpd,
     run_pyftpdlib,
@@ -18,6 +19,7 @@ from tests.support.ftp_servers import (
 )
 
 _RUNNERS = {"pyftpdlib": run_pyftpdlib, "vsftpd": run_vsftpd, "proftpd": run_proftpd, "pure-ftpd": run_pure_ftpd}
+_RUNNING = peers_of_environment()
 
 
 @pytest.fixture(scope="session")
@@ -25,14 +27,15 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(scope="session", params=[f"{name}{tls}" for name in _RUNNERS for tls in ("", "-tls")])
+@pytest.fixture(scope="session", params=[*(f"{name}{tls}" for name in _RUNNERS for tls in ("", "-tls")), *_RUNNING])
 def running_peer(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
 ) -> Iterator[FTPPeer]:
-    name, _, tls = request.param.partition("-tls") if request.param.endswith("-tls") else (request.param, "", "")
-    del tls
-    root = tmp_path_factory.mktemp("root")
-    with _RUNNERS[name](root, certificates if request.param.endswith("-tls") else None) as peer:
+    if request.param in _RUNNING:
+        yield _RUNNING[request.param]
+        return
+    name = request.param.removesuffix("-tls")
+    with _RUNNERS[name](tmp_path_factory.mktemp("root"), certificates if name != request.param else None) as peer:
         yield peer
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -42,6 +43,18 @@ class FTPPeer:
         scheme = {"none": "ftp", "explicit": "ftpes", "implicit": "ftps"}[self.tls]
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}"
+
+
+def peers_of_environment() -> dict[str, FTPPeer]:
+    """Servers that run already: FASTXFER_TEST_FTP holds ``name|url|user|password|root directory|CA file`` a line."""
+    peers = {}
+    for line in os.environ.get("FASTXFER_TEST_FTP", "").splitlines():
+        name, url, user, password, root, ca_file = line.split("|")
+        parts = urlsplit(url)
+        tls = {"ftp": "none", "ftpes": "explicit", "ftps": "implicit"}[parts.scheme]
+        host, port = parts.hostname or "", parts.port or 21
+        peers[name] = FTPPeer(name, host, port, Path(root), user, password, tls, ca_file or None)
+    return peers
 
 
 class Certificates:
