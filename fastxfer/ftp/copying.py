@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from fastxfer.ftp.base import RemotePath
 from fastxfer.ftp.directory import DirectoryOperations
 from fastxfer.ftp.download import DownloadOperations
-from fastxfer.ftp.errors import InvalidArgumentError, ProtocolError
+from fastxfer.ftp.errors import ConnectionLostError, InvalidArgumentError
 from fastxfer.ftp.pool import Link
 
 __all__ = ["CopyOperations"]
@@ -71,7 +71,7 @@ class CopyOperations(DownloadOperations, DirectoryOperations):
                     yield piece
                 done = True
             except OSError as error:
-                raise ProtocolError(
+                raise ConnectionLostError(
                     f"the data connection broke: {error}", server=session.server, path=remote
                 ) from error
             finally:

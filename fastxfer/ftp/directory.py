@@ -31,7 +31,8 @@ __all__ = ["DirectoryOperations", "Found", "safe_name"]
 
 _PLAIN = re.compile(r"[^\s*?\[\]{}~\\-][^\s*?\[\]{}~\\]*")
 """Paths that may follow LIST: no blank, no pattern, no dash that would be taken for an option."""
-_QUOTED = re.compile(r'"(.*)"', re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"]|"(?=\S))*)"(?=\s|$)')
+"""A path in a 257 reply. Some servers do not double the quotes inside: the last one is what a blank follows."""
 _UNIX_OPTIONS = frozenset({"vsftpd", "proftpd", "pure-ftpd"})
 _DEEPEST = 200
 _FAILED_LISTING = ("failed to open directory", "no such file", "not found")
@@ -454,13 +455,12 @@ class DirectoryOperations(UploadOperations, ClientBase):
     async def _ask_directory(self, link: Link) -> str:
         """The session's working directory."""
         text = (await link.session.command("PWD")).text
+        if quoted := _QUOTED.match(text):
+            return quoted.group(1).replace('""', '"')
         try:
-            path = parse_pwd(text)
+            return parse_pwd(text)
         except ValueError as error:
             raise ProtocolError(str(error), server=link.session.server) from error
-        # Pure-FTPd does not double the quotes inside.
-        quoted = _QUOTED.match(text)
-        return quoted.group(1) if quoted and self._profile.kind == "pure-ftpd" else path
 
     async def _return_home(self, link: Link) -> None:
         session = link.session

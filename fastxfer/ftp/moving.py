@@ -24,7 +24,6 @@ from fastxfer.ftp.errors import (
     TruncatedError,
 )
 from fastxfer.ftp.session import Session
-from fastxfer.net.pacing import Pacer
 from fastxfer.net.progress import Progress
 from fastxfer.net.tls_channel import TLSTruncatedError
 from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump, Transform
@@ -38,21 +37,17 @@ _LOCAL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT
 
 @dataclass
 class Rates:
-    """The client's limits on bytes per second, for native loops and for those in Python."""
+    """The client's limits on bytes per second."""
 
     upload: Sequence[RateLimit] = ()
-    upload_pacers: Sequence[Pacer] = ()
     download: Sequence[RateLimit] = ()
-    download_pacers: Sequence[Pacer] = ()
 
     @classmethod
     def of(cls, limits: Limits) -> Rates:
-        rates = cls()
-        if limits.upload_rate:
-            rates.upload, rates.upload_pacers = [RateLimit(limits.upload_rate)], [Pacer(limits.upload_rate)]
-        if limits.download_rate:
-            rates.download, rates.download_pacers = [RateLimit(limits.download_rate)], [Pacer(limits.download_rate)]
-        return rates
+        return cls(
+            [RateLimit(limits.upload_rate)] if limits.upload_rate else (),
+            [RateLimit(limits.download_rate)] if limits.download_rate else (),
+        )
 
 
 async def receive(
@@ -100,7 +95,7 @@ async def receive(
             count=limit,
             idle_timeout=timeouts.data,
             transform=transform,
-            pacers=rates.download_pacers,
+            pacers=rates.download,
         )
     if progress is not None:
         progress.follow(mover, receiving=True)
@@ -159,7 +154,7 @@ async def _receive_chunks(
         await sink.write(piece)
         if progress is not None:
             progress.advance(len(piece))
-        await _pace(session, rates.download_pacers, raw)
+        await _pace(session, rates.download, raw)
     if transform is not None and (rest := transform.finish()):
         await sink.write(rest)
 
@@ -204,7 +199,7 @@ async def send(
             data=source.view[offset:] if isinstance(source, MemorySource) else b"",
             idle_timeout=timeouts.data,
             transform=transform,
-            pacers=rates.upload_pacers,
+            pacers=rates.upload,
         )
     if progress is not None:
         progress.follow(mover, receiving=False)
@@ -256,11 +251,11 @@ async def _send_chunks(
         sent += count
         if progress is not None:
             progress.advance(count)
-        await _pace(session, rates.upload_pacers, count)
+        await _pace(session, rates.upload, count)
 
 
-async def _pace(session: Session, pacers: Sequence[Pacer], count: int) -> None:
-    pause = max((pacer.reserve(count) for pacer in pacers), default=0.0)
+async def _pace(session: Session, limits: Sequence[RateLimit], count: int) -> None:
+    pause = max((limit.reserve(count) for limit in limits), default=0.0)
     if pause > 0:
         await session.driver.sleep(pause)
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from fastxfer.net.pacing import Pacing
+from fastxfer.core.xfer import RateLimit
 from fastxfer.net.tls_channel import TLSChannel
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class _Pump:
         idle_timeout: float | None,
         timeout: float | None,
         transform: Transform | None,
-        pacers: Sequence[Pacing],
+        pacers: Sequence[RateLimit],
     ) -> None:
         self.sent = 0
         """Bytes taken from the source so far; may be read from any thread."""
@@ -70,6 +70,11 @@ class _Pump:
         self._transform = transform
         self._pacers = pacers
         self._cancelled = threading.Event()
+
+    @property
+    def channel(self) -> TLSChannel | None:
+        """The TLS side; None on a plain connection."""
+        return self._channel
 
     def cancel(self) -> None:
         """End the pump with PumpCancelledError, from any thread."""
@@ -168,7 +173,7 @@ class ReceivePump(_Pump):
         idle_timeout: float | None = None,
         timeout: float | None = None,
         transform: Transform | None = None,
-        pacers: Sequence[Pacing] = (),
+        pacers: Sequence[RateLimit] = (),
     ) -> None:
         super().__init__(sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers)
         self._fd = fd
@@ -270,7 +275,7 @@ class SendPump(_Pump):
         idle_timeout: float | None = None,
         timeout: float | None = None,
         transform: Transform | None = None,
-        pacers: Sequence[Pacing] = (),
+        pacers: Sequence[RateLimit] = (),
     ) -> None:
         super().__init__(sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers)
         self._fd = fd
