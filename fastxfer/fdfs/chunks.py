@@ -48,7 +48,9 @@ class ChunkReader:
         if left <= 0:
             return b""
         size = min(self._chunk_size, left)
-        chunk = yield from download_bytes(self._cluster, self._file_id, self._offset, size, self._fetch_control)
+        chunk = yield from download_bytes(
+            self._cluster, self._file_id, self._offset, size, self._fetch_control, size=self._size
+        )
         if len(chunk) != size:
             raise IntegrityError(f"{self._file_id} ended {size - len(chunk)} bytes early")
         self._offset += size
@@ -65,6 +67,7 @@ class ChunkReader:
             raise InvalidArgumentError(
                 f"offset {self._offset} is past the end of {self._file_id}, which has {info.file_size} bytes"
             )
+        self._size = info.file_size
         self._end = info.file_size if not self._length else min(info.file_size, self._offset + self._length)
         whole = self._offset == 0 and self._end == self._file.size == info.file_size
         self._verify = self._cluster.config.verify and whole and self._end > 0

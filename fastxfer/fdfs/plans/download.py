@@ -35,13 +35,22 @@ SMALL = 256 * 1024
 _DOWNLOAD_FILE = 14
 _EINVAL = 22
 
+_DOUBTFUL = (IntegrityError, InvalidResponseError, InvalidArgumentError)
+"""What a download ends with where the ID tells another size than the file has."""
+
 
 def download_bytes(
-    cluster: Cluster, file_id: str, offset: int = 0, length: int = 0, control: Control | None = None
+    cluster: Cluster,
+    file_id: str,
+    offset: int = 0,
+    length: int = 0,
+    control: Control | None = None,
+    *,
+    size: int | None = None,
 ) -> Plan[bytes]:
-    """*length* bytes from *offset* (0: to the end), in memory."""
+    """*length* bytes from *offset* (0: to the end), in memory. *size* is the file's, where a server has told it."""
     file = parsed(file_id)
-    wanted = _wanted(file_id, file, offset, length)
+    wanted = _wanted(file_id, file.size if size is None else size, offset, length)
     if wanted == 0:
         return (yield from _nothing(cluster, file_id, offset))
     try:
@@ -54,13 +63,11 @@ def download_bytes(
             )
             return (yield from perform(cluster, file_id, file, command, limit=wanted))
         fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control)
-        transfer = yield from fetch.run()
-        return transfer.body
-    except (IntegrityError, InvalidResponseError) as error:
+        return (yield from fetch.run())
+    except _DOUBTFUL as error:
         yield from _check_size(cluster, file_id, file, error)
     fetch = _Fetch(cluster, file_id, file, offset, length, None, control)
-    transfer = yield from fetch.run()
-    return transfer.body
+    return (yield from fetch.run())
 
 
 def download_buffer(
@@ -74,7 +81,7 @@ def download_buffer(
         raise InvalidArgumentError("the buffer is not contiguous")
     room = view.nbytes
     file = parsed(file_id)
-    wanted = _wanted(file_id, file, offset, length)
+    wanted = _wanted(file_id, file.size, offset, length)
     if wanted == 0:
         yield from _nothing(cluster, file_id, offset)
         return 0
@@ -84,14 +91,14 @@ def download_buffer(
     try:
         fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control)
         fetch.into = target if wanted is None else target[:wanted]
-        transfer = yield from fetch.run()
-        return transfer.received
-    except (IntegrityError, InvalidResponseError) as error:
+        yield from fetch.run()
+        return fetch.total
+    except _DOUBTFUL as error:
         yield from _check_size(cluster, file_id, file, error)
     fetch = _Fetch(cluster, file_id, file, offset, length, None, control)
     fetch.into = target
-    transfer = yield from fetch.run()
-    return transfer.received
+    yield from fetch.run()
+    return fetch.total
 
 
 def download_file(
@@ -106,7 +113,7 @@ def download_file(
 ) -> Plan[int]:
     """Into a local file, written beside its place and moved there when whole; the number of bytes."""
     file = parsed(file_id)
-    wanted = _wanted(file_id, file, offset, length)
+    wanted = _wanted(file_id, file.size, offset, length)
     with ArrivingFile(local_filename) as arriving:
         if wanted == 0:
             yield from _nothing(cluster, file_id, offset)
@@ -133,7 +140,7 @@ def _fetch_into_file(
         fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control, arriving)
         yield from fetch.run()
         return fetch.total
-    except (IntegrityError, InvalidResponseError) as error:
+    except _DOUBTFUL as error:
         yield from _check_size(cluster, file_id, file, error)
     fetch = _Fetch(cluster, file_id, file, offset, length, None, control, arriving)
     yield from fetch.run()
@@ -173,10 +180,25 @@ class _Fetch:
         if control is not None and control.progress is not None and control.progress.total is None:
             control.progress.total = wanted
 
-    def run(self) -> Plan[Transfer]:
+    def run(self) -> Plan[bytes]:
+        """What was fetched, where it went into no buffer or file; :attr:`total` counts it."""
         search = Search(self.cluster, self.file_id, self.file, _DOWNLOAD_FILE, control=self.control)
-        transfer: Transfer = yield from seek(search, self._attempt)
-        return transfer
+        try:
+            transfer: Transfer = yield from seek(search, self._attempt)
+        except InvalidArgumentError as error:
+            if error.status != _EINVAL or self.wanted is not None:
+                raise
+            yield from self._explain(error)
+            return b""
+        return transfer.body
+
+    def _explain(self, error: InvalidArgumentError) -> Plan[None]:
+        """The server refuses to send nothing: return where nothing is what there is to send, else say why not."""
+        info = yield from get_file_info(self.cluster, self.file_id, FLAG_NO_CRC32 | FLAG_SILENT)
+        if self.offset > info.file_size:
+            raise _past_the_end(self.file_id, self.offset, info.file_size) from error
+        if self.offset < info.file_size:
+            raise error
 
     def _attempt(self, address: Address, fresh: bool) -> Plan[tuple[int, Transfer]]:
         length = self.length if self.wanted is None else self.wanted - self.total
@@ -226,18 +248,22 @@ class _Fetch:
         raise _mismatch(self.file_id, total, self.file.size, crc, self.file.crc32)
 
 
-def _wanted(file_id: str, file: FileId, offset: int, length: int) -> int | None:
-    """How many bytes there are to come; None where the file ID does not tell its size."""
+def _wanted(file_id: str, size: int | None, offset: int, length: int) -> int | None:
+    """How many bytes there are to come of a file of *size*; None where that is not known."""
     if offset < 0 or length < 0:
         raise InvalidArgumentError(f"offset and length must not be negative, not {offset} and {length}")
-    if file.size is None:
+    if size is None:
         return None
-    if offset > file.size:
-        error = InvalidArgumentError(f"offset {offset} is past the end of {file_id}, which has {file.size} bytes")
-        error.file_id = file_id
-        raise error
-    left = file.size - offset
+    if offset > size:
+        raise _past_the_end(file_id, offset, size)
+    left = size - offset
     return min(length, left) if length else left
+
+
+def _past_the_end(file_id: str, offset: int, size: int) -> InvalidArgumentError:
+    error = InvalidArgumentError(f"offset {offset} is past the end of {file_id}, which has {size} bytes")
+    error.file_id = file_id
+    return error
 
 
 def _nothing(cluster: Cluster, file_id: str, offset: int) -> Plan[bytes]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastxfer.core.crc32 import crc32
-from fastxfer.core.wire import decode_file_id, unpack_file_id, upload_request, upload_slave_request
+from fastxfer.core.wire import decode_file_id, download_request, unpack_file_id, upload_request, upload_slave_request
 from fastxfer.fdfs.body import Body
 from fastxfer.fdfs.cluster import Cluster
+from fastxfer.fdfs.commands import Command
 from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT, query_file_info
 from fastxfer.fdfs.commands.storage import delete_file as delete_command
 from fastxfer.fdfs.errors import (
@@ -35,7 +36,9 @@ __all__ = ["UNSEEN_LIMIT", "send_body", "upload", "upload_slave"]
 _UPLOAD_FILE = 11
 _UPLOAD_SLAVE_FILE = 21
 _UPLOAD_APPENDER_FILE = 23
+_DOWNLOAD_FILE = 14
 _ENOSPC = 28
+_READ_BACK = 1 << 20
 
 _FOLD_AT_ONCE = 8 << 20
 """The CRC-32 of more bytes than this takes long enough to be worth another thread where there is an event loop."""
@@ -185,12 +188,24 @@ def _compare(file_id: str, body: Body, crc: int | None, address: Address) -> Pla
     stored = decode_file_id(file_id)
     if stored.size is None or crc is None or (stored.size == body.size and stored.crc32 == crc):
         return
+    # Where a cluster deduplicates, the ID of a duplicate has a CRC-32 of no meaning: then only the bytes tell.
+    if stored.size == body.size and (yield from _stored_crc(file_id, address, body.size)) == crc:
+        return
     yield from _discard(file_id, address)
     error = IntegrityError(
         f"{body.size} bytes with CRC-32 {crc:08x} were sent, {stored.size} with {stored.crc32:08x} stored as {file_id}"
     )
     error.file_id, error.server, error.bytes_done = file_id, str(address), body.size
     raise error
+
+
+def _stored_crc(file_id: str, address: Address, size: int) -> Plan[int]:
+    crc = 0
+    for offset in range(0, size, _READ_BACK):
+        length = min(_READ_BACK, size - offset)
+        command = Command(_DOWNLOAD_FILE, download_request(file_id, offset, length), bytes)
+        crc = crc32((yield from ask_one(address, command)), crc)
+    return crc
 
 
 def _discard(file_id: str, address: Address) -> Plan[None]:
