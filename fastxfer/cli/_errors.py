@@ -6,6 +6,8 @@ import sys
 
 from fastxfer.cli._exit_codes import ExitCode
 
+_FDFS = "fastxfer.fdfs.errors"
+
 CODES: tuple[tuple[str, str, ExitCode], ...] = (
     ("builtins", "KeyboardInterrupt", ExitCode.INTERRUPTED),
     ("builtins", "ConnectionError", ExitCode.UNREACHABLE),
@@ -14,6 +16,14 @@ CODES: tuple[tuple[str, str, ExitCode], ...] = (
     ("builtins", "OSError", ExitCode.LOCAL),
     ("builtins", "ModuleNotFoundError", ExitCode.USAGE),
     ("builtins", "ValueError", ExitCode.USAGE),
+    (_FDFS, "FastDFSError", ExitCode.FAILED),
+    (_FDFS, "FileNotFoundError", ExitCode.NOT_FOUND),
+    (_FDFS, "FileAlreadyExistsError", ExitCode.FAILED),
+    (_FDFS, "IntegrityError", ExitCode.MISMATCH),
+    (_FDFS, "InvalidArgumentError", ExitCode.USAGE),
+    (_FDFS, "NetworkError", ExitCode.UNREACHABLE),
+    (_FDFS, "NoStorageServerError", ExitCode.UNREACHABLE),
+    (_FDFS, "TransferCancelledError", ExitCode.INTERRUPTED),
 )
 """``(module, class, code)``; a module that was never imported cannot have raised anything, so none is imported."""
 

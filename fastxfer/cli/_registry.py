@@ -9,6 +9,9 @@ Table = dict[str, tuple[str, str]]
 
 COMMANDS: Table = {
     "cert": ("fastxfer.cli.serve:cert", "Make a self-signed certificate for a start with TLS."),
+    "demo": ("fastxfer.cli.demo:demo", "Send a directory through a FastDFS node on this machine and verify it."),
+    "fdfs": ("fastxfer.cli.fdfs:fdfs", "Work with a FastDFS cluster."),
+    "node": ("fastxfer.cli.node:node", "Run a FastDFS tracker and storage on this machine, for development."),
     "passwd": ("fastxfer.cli.serve:passwd", "Set passwords in a users file of the FTP server."),
     "serve": ("fastxfer.cli.serve:serve", "Serve a directory by FTP/FTPS and HTTP."),
 }

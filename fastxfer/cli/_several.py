@@ -1,0 +1,94 @@
+"""Doing the same to several items, some at a time, going on after errors, and one exit code for it all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+from fastxfer.cli._errors import describe, exit_code
+from fastxfer.cli._exit_codes import ExitCode
+from fastxfer.cli._output import Output
+from fastxfer.net.cancel import CancelToken
+
+Item = TypeVar("Item")
+
+
+class Several:
+    """Runs an operation on items, in order of completion.
+
+    Args:
+        output: gets a JSON document per item, or a line of text; errors go to standard error.
+        jobs: how many at a time.
+    """
+
+    def __init__(self, output: Output, jobs: int = 1) -> None:
+        self.output = output
+        self.jobs = jobs
+        self.cancel = CancelToken()
+
+    def run(
+        self,
+        items: Sequence[Item],
+        operation: Callable[[Item], tuple[dict[str, Any], str]],
+        name: Callable[[Item], str] = str,
+    ) -> int:
+        """Do it, and return the exit code.
+
+        A single item that fails gives the code of its error; of several, those that failed are told one by one and
+        the code is 1 unless all failed alike. The first Ctrl-C cancels what is under way.
+        """
+        codes: list[ExitCode] = []
+        with ThreadPoolExecutor(max(1, min(self.jobs, len(items))), "fastxfer-cli") as pool:
+            futures: dict[Future[tuple[dict[str, Any], str]], Item] = {
+                pool.submit(operation, item): item for item in items
+            }
+            try:
+                waiting = set(futures)
+                while waiting:
+                    # A timeout lets Ctrl-C through on every system.
+                    finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                    codes += [self._report(future, name(futures[future])) for future in finished]
+            except BaseException:
+                self.cancel.cancel()
+                for future in futures:
+                    future.cancel()
+                raise
+        failures = [code for code in codes if code is not ExitCode.OK]
+        if not failures:
+            return ExitCode.OK
+        return failures[0] if len(failures) == len(codes) and len(set(failures)) == 1 else ExitCode.FAILED
+
+    def _report(self, future: Future[tuple[dict[str, Any], str]], name: str) -> ExitCode:
+        error = future.exception()
+        if error is None:
+            document, text = future.result()
+            self.output.result(document, text or None)
+            return ExitCode.OK
+        code = exit_code(error)
+        if code is None:
+            raise error
+        if self.output.as_json:
+            self.output.json_line(
+                {"item": name, "error": describe(error), "type": type(error).__name__, "exit_code": int(code)}
+            )
+        else:
+            message = describe(error)
+            self.output.warn(message if name in message else f"{name}: {message}")
+        return code
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    def rate(self, size: int) -> float:
+        """*size* per second."""
+        return size / max(self.seconds, 1e-9)
