@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
+PIPED_WIDTH = 200
+"""Columns of tables that no terminal's width limits."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -22,7 +25,9 @@ class Output:
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.console = Console(soft_wrap=True, highlight=False)
+        self.console = Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = PIPED_WIDTH
         self.progress_console = Console(stderr=True, highlight=False)
 
     @property
@@ -35,7 +40,7 @@ class Output:
         if self.as_json:
             self.json_line(document)
         elif text is not None:
-            self.console.print(text, markup=False) if isinstance(text, str) else self.console.print(text)
+            click.echo(text) if isinstance(text, str) else self.console.print(text)
 
     def json_line(self, document: Any) -> None:
         """Write one JSON document as one line."""
