@@ -17,6 +17,7 @@ from fastxfer.fdfs.outcome import (
     finish,
     keep_after_call,
     keep_after_move,
+    meaning,
     move_error,
     pipeline_error,
     start,
@@ -109,25 +110,26 @@ class AsyncDriver:
             raise ClientClosedError
         await self._runner.run(transfer)
 
-    async def _call(self, step: Call) -> tuple[int, bytes]:
-        connection = await self._take(step.address, step.fresh, step.certain)
+    async def _call(self, step: Call) -> tuple[int, Any]:
+        address, command, _, certain, fresh = step
+        connection = await self._take(address, fresh, certain)
         try:
             transfer = begin_call(step, connection.fd, self._timeout)
             await self._carry(transfer)
+            if transfer.error:
+                raise call_error(transfer.error, address, command.request, connection.used)
+            status = transfer.status
+            value = meaning(command, transfer.body, address) if status == 0 else None
         except BaseException:
             self.pool.drop(connection)
             raise
-        if transfer.error:
-            self.pool.drop(connection)
-            raise call_error(transfer.error, step.address, step.request, connection.used)
-        status = transfer.status
-        if not transfer.early and keep_after_call(status, step.request):
+        if not transfer.early and keep_after_call(status, command.request):
             self.pool.give(connection)
         else:
             self.pool.drop(connection)
-        return status, transfer.body
+        return status, value
 
-    async def _move(self, step: Move) -> Transfer:
+    async def _move(self, step: Move) -> tuple[Transfer, Any]:
         connection = await self._take(step.address, step.fresh, step.certain)
         try:
             transfer = start(step, connection.fd, self._timeout)
@@ -135,6 +137,9 @@ class AsyncDriver:
                 await self._carry(transfer)
             finally:
                 finish(step, transfer)
+            if transfer.error:
+                raise move_error(transfer, step, connection.used)
+            value = meaning(step.command, transfer.body, step.address) if transfer.status == 0 else None
         except BaseException:
             self.pool.drop(connection)
             raise
@@ -142,9 +147,7 @@ class AsyncDriver:
             self.pool.give(connection)
         else:
             self.pool.drop(connection)
-        if transfer.error:
-            raise move_error(transfer, step, connection.used)
-        return transfer
+        return transfer, value
 
     async def _pipeline(self, step: Pipeline) -> bytes:
         connection = await self._take(step.address, False, False)

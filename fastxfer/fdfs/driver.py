@@ -18,6 +18,7 @@ from fastxfer.fdfs.outcome import (
     finish,
     keep_after_call,
     keep_after_move,
+    meaning,
     move_error,
     pipeline_error,
     start,
@@ -102,24 +103,24 @@ class SyncDriver:
         except (PoolClosed, OSError) as error:
             raise take_error(address, error) from error
 
-    def _call(self, step: Call) -> tuple[int, bytes]:
-        address, request, limit, certain, fresh = step
+    def _call(self, step: Call) -> tuple[int, Any]:
+        address, command, limit, certain, fresh = step
         connection = self._take(address, fresh, certain)
         try:
-            code, status, body = exchange(connection.fd, request, self._timeout, self._spin(), limit)
+            code, status, body = exchange(connection.fd, command.request, self._timeout, self._spin(), limit)
+            if code:
+                raise call_error(code, address, command.request, connection.used)
+            value = meaning(command, body, address) if status == 0 else None
         except BaseException:
             self.pool.drop(connection)
             raise
-        if code:
-            self.pool.drop(connection)
-            raise call_error(code, address, request, connection.used)
-        if status == 0 or keep_after_call(status, request):
+        if status == 0 or keep_after_call(status, command.request):
             self.pool.give(connection)
         else:
             self.pool.drop(connection)
-        return status, body
+        return status, value
 
-    def _move(self, step: Move) -> Transfer:
+    def _move(self, step: Move) -> tuple[Transfer, Any]:
         connection = self._take(step.address, step.fresh, step.certain)
         try:
             transfer = start(step, connection.fd, self._timeout, self._spin())
@@ -127,6 +128,9 @@ class SyncDriver:
                 transfer.run()
             finally:
                 finish(step, transfer)
+            if transfer.error:
+                raise move_error(transfer, step, connection.used)
+            value = meaning(step.command, transfer.body, step.address) if transfer.status == 0 else None
         except BaseException:
             self.pool.drop(connection)
             raise
@@ -134,9 +138,7 @@ class SyncDriver:
             self.pool.give(connection)
         else:
             self.pool.drop(connection)
-        if transfer.error:
-            raise move_error(transfer, step, connection.used)
-        return transfer
+        return transfer, value
 
     def _pipeline(self, step: Pipeline) -> bytes:
         connection = self._take(step.address, False, False)

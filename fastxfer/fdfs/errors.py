@@ -89,7 +89,7 @@ class FastDFSError(Exception):
 
     def __str__(self) -> str:
         context = [] if self.server is None or self.server in self.message else [f"server {self.server}"]
-        if self.command is not None:
+        if self.command is not None and self.command not in self.message:
             context.append(f"command {self.command}")
         if self.status is not None and not isinstance(self, ProtocolError):
             context.append(f"status {self.status}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TypeVar
 
 from fastxfer.core.xfer import FRAMING_FASTDFS, FRAMING_RAW, Transfer
+from fastxfer.fdfs.commands import Command
 from fastxfer.fdfs.errors import (
     ClientClosedError,
     ConnectionTimeoutError,
@@ -28,11 +30,14 @@ __all__ = [
     "finish",
     "keep_after_call",
     "keep_after_move",
+    "meaning",
     "move_error",
     "pipeline_error",
     "start",
     "take_error",
 ]
+
+T = TypeVar("T")
 
 _EINVAL = 22
 """After this status a storage server closes the connection (whatever the client's platform calls 22)."""
@@ -55,6 +60,9 @@ def take_error(address: Address, error: PoolClosed | OSError) -> FastDFSError:
         return PoolTimeoutError(server, error)
     if isinstance(error, TimeoutError):
         return ConnectionTimeoutError(server)
+    if error.errno is not None and error.errno > 0:
+        # Event loops have words of their own.
+        error = OSError(error.errno, os.strerror(error.errno))
     return NetworkError("connect", server, error)
 
 
@@ -131,9 +139,21 @@ def begin_pipeline(step: Pipeline, fd: int, timeout: float) -> Transfer:
     return Transfer(fd, send=step.requests, framing=FRAMING_RAW, recv_limit=_PIPELINE_LIMIT, timeout=timeout)
 
 
+def meaning(command: Command[T], body: bytes, address: Address) -> T:
+    """What a reply of status 0 means; :class:`InvalidResponseError` where that is nothing."""
+    try:
+        return command.decode(body)
+    except ValueError as reason:
+        if isinstance(reason, FastDFSError):
+            raise
+        error = InvalidResponseError(str(reason))
+        error.server, error.command = str(address), command_name(command.code)
+        raise error from None
+
+
 def begin_call(step: Call, fd: int, timeout: float) -> Transfer:
     """The transfer for a small exchange that is awaited."""
-    return Transfer(fd, send=step.request, framing=FRAMING_FASTDFS, recv_limit=step.limit, timeout=timeout)
+    return Transfer(fd, send=step.command.request, framing=FRAMING_FASTDFS, recv_limit=step.limit, timeout=timeout)
 
 
 def keep_after_call(status: int, request: bytes) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from fastxfer.fdfs.commands import REPLY_LIMIT
+from fastxfer.fdfs.commands import REPLY_LIMIT, Command
 from fastxfer.net.address import Address
 from fastxfer.net.cancel import CancelToken
 from fastxfer.net.deadline import Deadline
@@ -37,18 +37,18 @@ T = TypeVar("T")
 
 
 class Call(NamedTuple):
-    """A small request and its reply. Outcome: ``(status, body)``.
+    """A small request and its reply. Outcome: the reply's status, and if that is 0, what it means.
 
     Attributes:
         address: whom to ask.
-        request: header and body.
+        command: what to ask.
         limit: longest body accepted, bytes.
         certain: look whether a pooled connection still lives first: the request must not be sent twice.
         fresh: open a new connection: a pooled one was found dead.
     """
 
     address: Address
-    request: bytes
+    command: Command[Any]
     limit: int = REPLY_LIMIT
     certain: bool = False
     fresh: bool = False
@@ -84,11 +84,12 @@ def control_of(
 
 @dataclass
 class Move:
-    """A request or reply with a body worth a transfer of its own. Outcome: the finished transfer.
+    """A request or reply with a body worth a transfer of its own. Outcome: the finished transfer, and if its status is
+    0, what the reply means.
 
     Attributes:
         address: whom to talk to.
-        head: the request up to the file's bytes.
+        command: the request up to the file's bytes.
         data: the file's bytes, from memory.
         send_fd, send_offset, send_count: the file's bytes, from a file.
         recv_into, recv_fd, recv_offset: where the reply's body goes; nowhere: into the transfer's ``body``.
@@ -100,7 +101,7 @@ class Move:
     """
 
     address: Address
-    head: bytes
+    command: Command[Any]
     data: Buffer | None = None
     send_fd: int = -1
     send_offset: int = 0
@@ -114,6 +115,11 @@ class Move:
     control: Control | None = None
     certain: bool = False
     fresh: bool = False
+
+    @property
+    def head(self) -> bytes:
+        """What is sent before the file's bytes."""
+        return self.command.request
 
     @property
     def body_size(self) -> int:

@@ -47,7 +47,8 @@ def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
 
     yield make
     for client in made:
-        client.close()
+        with client:
+            pass
 
 
 @pytest.fixture

@@ -43,9 +43,10 @@ class AwaitedClient:
             self._loop.run_until_complete(chunks.aclose())
 
     def close(self) -> None:
-        if self._loop.is_closed():
-            return
         self._loop.run_until_complete(self._client.aclose())
+
+    def dispose(self) -> None:
+        self.close()
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
@@ -53,7 +54,7 @@ class AwaitedClient:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.dispose()
 
 
 def blocking(config: ClientConfig) -> Any:

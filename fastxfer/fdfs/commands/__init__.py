@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Command", "nothing"]
+__all__ = ["REPLY_LIMIT", "Command", "as_it_is", "nothing"]
 
 T = TypeVar("T")
 
@@ -25,6 +25,11 @@ class Command(NamedTuple, Generic[T]):
     code: int
     request: bytes
     decode: Callable[[bytes], T]
+
+
+def as_it_is(body: bytes) -> bytes:
+    """For replies whose bytes are what was asked for."""
+    return body
 
 
 def nothing(body: bytes) -> None:

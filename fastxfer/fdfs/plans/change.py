@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastxfer.core.wire import FileId, append_request, modify_request
 from fastxfer.fdfs.body import Body
 from fastxfer.fdfs.cluster import Cluster
+from fastxfer.fdfs.commands import Command, nothing
 from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT
 from fastxfer.fdfs.errors import InvalidArgumentError
 from fastxfer.fdfs.plans.seek import Search, seek
@@ -23,9 +24,8 @@ def append(cluster: Cluster, file_id: str, body: Body, *, control: Control | Non
     """Add *body* at the end. Sent once only, unless at-least-once is asked for: a second time would add it again."""
     file = check_appender(file_id, "appended to")
     repeatable = cluster.config.at_least_once
-    yield from _change(
-        cluster, file_id, file, _APPEND_FILE, append_request(file_id, body.size), body, repeatable, control
-    )
+    command = Command(_APPEND_FILE, append_request(file_id, body.size), nothing)
+    yield from _change(cluster, file_id, file, command, body, repeatable, control)
 
 
 def modify(cluster: Cluster, file_id: str, offset: int, body: Body, *, control: Control | None = None) -> Plan[None]:
@@ -33,17 +33,15 @@ def modify(cluster: Cluster, file_id: str, offset: int, body: Body, *, control: 
     file = check_appender(file_id, "modified")
     if offset < 0:
         raise InvalidArgumentError(f"offset must not be negative, not {offset}")
-    yield from _change(
-        cluster, file_id, file, _MODIFY_FILE, modify_request(file_id, offset, body.size), body, True, control
-    )
+    command = Command(_MODIFY_FILE, modify_request(file_id, offset, body.size), nothing)
+    yield from _change(cluster, file_id, file, command, body, True, control)
 
 
 def _change(
     cluster: Cluster,
     file_id: str,
     file: FileId,
-    code: int,
-    head: bytes,
+    command: Command[None],
     body: Body,
     repeatable: bool,
     control: Control | None,
@@ -55,8 +53,8 @@ def _change(
         return
 
     def attempt(address: Address, fresh: bool) -> Plan[tuple[int, None]]:
-        status, _, _ = yield from send_body(cluster, address, head, body, repeatable=repeatable, control=control)
+        status, _, _ = yield from send_body(cluster, address, command, body, repeatable=repeatable, control=control)
         return status, None
 
-    search = Search(cluster, file_id, file, code, update=True, repeatable=repeatable, control=control)
+    search = Search(cluster, file_id, file, command.code, update=True, repeatable=repeatable, control=control)
     yield from seek(search, attempt)

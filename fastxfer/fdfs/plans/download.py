@@ -9,7 +9,7 @@ from fastxfer.core.crc32 import crc32, crc32_combine
 from fastxfer.core.wire import FileId, download_request
 from fastxfer.core.xfer import Transfer
 from fastxfer.fdfs.cluster import Cluster
-from fastxfer.fdfs.commands import Command
+from fastxfer.fdfs.commands import Command, as_it_is
 from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT
 from fastxfer.fdfs.errors import (
     FastDFSError,
@@ -59,7 +59,7 @@ def download_bytes(
             command = Command(
                 _DOWNLOAD_FILE,
                 download_request(file_id, offset, length),
-                lambda body: _verified(file_id, body, wanted, file.crc32 if whole else None),
+                lambda reply: _verified(file_id, reply, wanted, file.crc32 if whole else None),
             )
             return (yield from perform(cluster, file_id, file, command, limit=wanted))
         fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control)
@@ -204,7 +204,7 @@ class _Fetch:
         length = self.length if self.wanted is None else self.wanted - self.total
         step = Move(
             address,
-            download_request(self.file_id, self.offset + self.total, length),
+            Command(_DOWNLOAD_FILE, download_request(self.file_id, self.offset + self.total, length), as_it_is),
             recv_count=-1 if self.wanted is None else length,
             recv_limit=self.cluster.config.max_buffered if self.wanted is None else self.wanted,
             crc=self.verify,
@@ -218,7 +218,7 @@ class _Fetch:
         else:
             step.recv_into = self.into
         try:
-            transfer = yield step
+            transfer, _ = yield step
         except NetworkError as error:
             if self.arriving is not None and self.arriving.seekable and self.wanted is not None:
                 self._go_on_after(error)

@@ -23,12 +23,13 @@ from fastxfer.fdfs.errors import (
     NetworkError,
     NetworkTimeoutError,
     NoStorageServerError,
+    PoolTimeoutError,
     StorageServerOfflineError,
     TransferCancelledError,
     command_name,
     status_error,
 )
-from fastxfer.fdfs.plans.tracking import ask_tracker, decoded, is_stale, learn_group, refresh_group
+from fastxfer.fdfs.plans.tracking import ask_tracker, is_stale, learn_group, refresh_group
 from fastxfer.fdfs.steps import Call, Control, Plan, Sleep
 from fastxfer.net.address import Address
 
@@ -69,17 +70,16 @@ def perform(
     """
 
     def attempt(address: Address, fresh: bool) -> Plan[tuple[int, T]]:
-        status, body = yield Call(address, command.request, limit, not repeatable, fresh)
-        return status, decoded(command, body, address) if status == 0 else _NEVER  # type: ignore[return-value]
+        return (yield Call(address, command, limit, not repeatable, fresh))  # type: ignore[no-any-return]
 
     search = Search(cluster, file_id, file, command.code, update=update, repeatable=repeatable)
     # The usual case, without the machinery: the file's source answers.
     address = cluster.straight(file, update=update)
     if address is not None and not cluster.groups[file.group].due.passed:
         try:
-            status, body = yield Call(address, command.request, limit, not repeatable)
+            status, value = yield Call(address, command, limit, not repeatable)
             if status == 0:
-                return decoded(command, body, address)
+                return value  # type: ignore[no-any-return]
             search.note(address, status)
         except (NetworkError, InvalidResponseError, IntegrityError) as error:
             search.trouble(address, error)
@@ -145,6 +145,9 @@ class Search:
     def trouble(self, address: Address, error: FastDFSError) -> None:
         """The exchange has failed: remember it if it may be tried elsewhere, else raise it."""
         error.file_id = error.file_id or self.file_id
+        if isinstance(error, PoolTimeoutError):
+            # Nothing is wrong with the server.
+            raise error
         if isinstance(error, NetworkError):
             self.maybe_done |= error.maybe_done
             if is_stale(error, self.repeatable):
@@ -211,7 +214,7 @@ def seek(search: Search, attempt: Attempt[T]) -> Plan[T]:
 
 def _worth_another_round(search: Search, error: FastDFSError) -> bool:
     if isinstance(error, NetworkError):
-        if isinstance(error, NetworkTimeoutError):
+        if isinstance(error, (NetworkTimeoutError, PoolTimeoutError)):
             # It has taken its time already.
             return False
         if error.maybe_done and not search.repeatable:

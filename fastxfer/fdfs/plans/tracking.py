@@ -16,15 +16,16 @@ from fastxfer.fdfs.errors import (
     InvalidResponseError,
     NetworkError,
     NoStorageServerError,
+    PoolTimeoutError,
     TrackerServerOfflineError,
-    command_name,
     status_error,
 )
+from fastxfer.fdfs.outcome import meaning
 from fastxfer.fdfs.steps import Background, Call, Pipeline, Plan
 from fastxfer.fdfs.types import TrackerCommand
 from fastxfer.net.address import Address
 
-__all__ = ["ask_one", "ask_tracker", "decoded", "is_stale", "learn_group", "refresh_group", "store_target"]
+__all__ = ["ask_one", "ask_tracker", "is_stale", "learn_group", "refresh_group", "store_target"]
 
 T = TypeVar("T")
 
@@ -43,30 +44,18 @@ def is_stale(error: NetworkError, repeatable: bool) -> bool:
     )
 
 
-def decoded(command: Command[T], body: bytes, address: Address) -> T:
-    """The meaning of a reply's *body*; :class:`InvalidResponseError` where it has none."""
-    try:
-        return command.decode(body)
-    except ValueError as reason:
-        if isinstance(reason, FastDFSError):
-            raise
-        error = InvalidResponseError(str(reason))
-        error.server, error.command = str(address), command_name(command.code)
-        raise error from None
-
-
 def ask_one(address: Address, command: Command[T], *, repeatable: bool = True) -> Plan[T]:
     """Ask one server; :func:`status_error` for any status but 0."""
-    step = Call(address, command.request, certain=not repeatable)
+    step = Call(address, command, certain=not repeatable)
     try:
-        status, body = yield step
+        status, value = yield step
     except NetworkError as error:
         if not is_stale(error, repeatable):
             raise
-        status, body = yield step._replace(fresh=True)
+        status, value = yield step._replace(fresh=True)
     if status:
         raise status_error(status, str(address), command.code)
-    return decoded(command, body, address)
+    return value  # type: ignore[no-any-return]
 
 
 def ask_tracker(cluster: Cluster, command: Command[T], *, repeatable: bool = True) -> Plan[T]:
@@ -79,6 +68,8 @@ def ask_tracker(cluster: Cluster, command: Command[T], *, repeatable: bool = Tru
     for address in cluster.trackers():
         try:
             answer = yield from ask_one(address, command, repeatable=repeatable)
+        except PoolTimeoutError:
+            raise
         except (NetworkError, InvalidResponseError) as error:
             cluster.health.failed(address)
             failures.append(error)
@@ -204,6 +195,6 @@ def _ask_often(cluster: Cluster, command: Command[StoreTargets]) -> Plan[list[St
         if length < 0 or len(stream) < HEADER_SIZE + length:
             break
         if status == 0:
-            answers.append(decoded(command, stream[HEADER_SIZE : HEADER_SIZE + length], address))
+            answers.append(meaning(command, stream[HEADER_SIZE : HEADER_SIZE + length], address))
         stream = stream[HEADER_SIZE + length :]
     return answers

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from fastxfer.core.crc32 import crc32
 from fastxfer.core.wire import decode_file_id, download_request, unpack_file_id, upload_request, upload_slave_request
 from fastxfer.fdfs.body import Body
 from fastxfer.fdfs.cluster import Cluster
-from fastxfer.fdfs.commands import Command
+from fastxfer.fdfs.commands import Command, as_it_is
 from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT, query_file_info
 from fastxfer.fdfs.commands.storage import delete_file as delete_command
 from fastxfer.fdfs.errors import (
@@ -16,12 +17,11 @@ from fastxfer.fdfs.errors import (
     InsufficientSpaceError,
     IntegrityError,
     InvalidArgumentError,
-    InvalidResponseError,
     MetadataNotSetError,
     NetworkError,
     NetworkTimeoutError,
     NoStorageServerError,
-    command_name,
+    PoolTimeoutError,
     status_error,
 )
 from fastxfer.fdfs.plans.seek import Search, parsed, seek
@@ -32,6 +32,8 @@ from fastxfer.fdfs.types import STORE_PATH_ANY, FileInfo
 from fastxfer.net.address import Address
 
 __all__ = ["UNSEEN_LIMIT", "send_body", "upload", "upload_slave"]
+
+T = TypeVar("T")
 
 _UPLOAD_FILE = 11
 _UPLOAD_SLAVE_FILE = 21
@@ -99,11 +101,13 @@ def _store(
             failure = last or error
         else:
             index = store_path if store_path is not None else STORE_PATH_ANY if path is None else path
-            head = upload_request(code, index, body.size, extension)
+            command = Command(code, upload_request(code, index, body.size, extension), unpack_file_id)
             try:
-                status, reply, crc = yield from send_body(
-                    cluster, address, head, body, repeatable=False, control=control
+                status, file_id, crc = yield from send_body(
+                    cluster, address, command, body, repeatable=False, control=control
                 )
+            except PoolTimeoutError:
+                raise
             except NetworkError as error:
                 if error.maybe_done and not cluster.config.at_least_once:
                     raise
@@ -113,7 +117,6 @@ def _store(
                 continue
             if status == 0:
                 cluster.health.worked(address)
-                file_id = _new_id(reply, address, code)
                 if cluster.config.verify:
                     yield from _compare(file_id, body, crc, address)
                 return file_id
@@ -124,7 +127,7 @@ def _store(
             failed.add(address)
             continue
         failures += 1
-        hopeless = isinstance(failure, (InsufficientSpaceError, NetworkTimeoutError))
+        hopeless = isinstance(failure, (InsufficientSpaceError, NetworkTimeoutError, PoolTimeoutError))
         if failures >= retry.attempts or hopeless or (control is not None and control.deadline.expired):
             raise failure
         yield Sleep(retry.delay(failures), control)
@@ -132,18 +135,21 @@ def _store(
 
 
 def send_body(
-    cluster: Cluster, address: Address, head: bytes, body: Body, *, repeatable: bool, control: Control | None
-) -> Plan[tuple[int, bytes, int | None]]:
-    """*head* and *body* to *address*: status, body of the reply, CRC-32 of what was sent (None: not asked for)."""
+    cluster: Cluster, address: Address, command: Command[T], body: Body, *, repeatable: bool, control: Control | None
+) -> Plan[tuple[int, T, int | None]]:
+    """The head in *command*, then *body*, to *address*: status and meaning of the reply, CRC-32 of what was sent.
+
+    The CRC-32 is None where the status is not 0 or nothing is to be verified.
+    """
     verify = cluster.config.verify
     step: Call | Move
     if control is None and body.small is not None:
-        request = head + body.small
-        step = Call(address, request, certain=not repeatable)
+        whole = command._replace(request=command.request + body.small)
+        step = Call(address, whole, certain=not repeatable)
     else:
         # Memory is folded by one call; a file's bytes on their way.
         crc = verify and body.data is None
-        step = Move(address, head, crc=crc, control=control, certain=not repeatable)
+        step = Move(address, command, crc=crc, control=control, certain=not repeatable)
         if body.data is not None:
             step.data = body.data
         else:
@@ -156,15 +162,16 @@ def send_body(
         if not is_stale(error, repeatable):
             raise
         outcome = yield _afresh(step)
-    status, reply = outcome if isinstance(outcome, tuple) else (outcome.status, outcome.body)
+    first, value = outcome
+    status = first if isinstance(step, Call) else first.status
     if not verify or status:
-        return status, reply, None
+        return status, value, None
     if body.data is None:
-        return status, reply, outcome.crc32
+        return status, value, first.crc32
     data = body.data
     if body.size <= _FOLD_AT_ONCE:
-        return status, reply, crc32(data)
-    return status, reply, (yield Blocking(lambda: crc32(data)))
+        return status, value, crc32(data)
+    return status, value, (yield Blocking(lambda: crc32(data)))
 
 
 def _afresh(step: Call | Move) -> Call | Move:
@@ -172,15 +179,6 @@ def _afresh(step: Call | Move) -> Call | Move:
         return step._replace(fresh=True)
     step.fresh = True
     return step
-
-
-def _new_id(reply: bytes, address: Address, code: int) -> str:
-    try:
-        return unpack_file_id(reply)
-    except ValueError as reason:
-        error = InvalidResponseError(str(reason))
-        error.server, error.command = str(address), command_name(code)
-        raise error from None
 
 
 def _compare(file_id: str, body: Body, crc: int | None, address: Address) -> Plan[None]:
@@ -203,7 +201,7 @@ def _stored_crc(file_id: str, address: Address, size: int) -> Plan[int]:
     crc = 0
     for offset in range(0, size, _READ_BACK):
         length = min(_READ_BACK, size - offset)
-        command = Command(_DOWNLOAD_FILE, download_request(file_id, offset, length), bytes)
+        command = Command(_DOWNLOAD_FILE, download_request(file_id, offset, length), as_it_is)
         crc = crc32((yield from ask_one(address, command)), crc)
     return crc
 
@@ -232,14 +230,15 @@ def upload_slave(
     master = parsed(master_id)
     try:
         head = upload_slave_request(master_id, body.size, prefix, extension)
+        command = Command(_UPLOAD_SLAVE_FILE, head, unpack_file_id)
     except (ValueError, TypeError) as reason:
         raise InvalidArgumentError(str(reason)) from None
     if body.size > UNSEEN_LIMIT:
         yield from get_file_info(cluster, master_id, FLAG_NO_CRC32 | FLAG_SILENT)
 
-    def attempt(address: Address, fresh: bool) -> Plan[tuple[int, tuple[bytes, int | None, Address]]]:
-        status, reply, crc = yield from send_body(cluster, address, head, body, repeatable=False, control=control)
-        return status, (reply, crc, address)
+    def attempt(address: Address, fresh: bool) -> Plan[tuple[int, tuple[str, int | None, Address]]]:
+        status, file_id, crc = yield from send_body(cluster, address, command, body, repeatable=False, control=control)
+        return status, (file_id, crc, address)
 
     search = Search(
         cluster,
@@ -250,8 +249,7 @@ def upload_slave(
         repeatable=cluster.config.at_least_once,
         control=control,
     )
-    reply, crc, address = yield from seek(search, attempt)
-    file_id = _new_id(reply, address, _UPLOAD_SLAVE_FILE)
+    file_id, crc, address = yield from seek(search, attempt)
     if cluster.config.verify:
         yield from _compare_slave(file_id, body, crc, address)
     if metadata:
