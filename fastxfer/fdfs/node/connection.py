@@ -73,7 +73,9 @@ class Connection:
         self._worker.members.discard(self)
         self._worker.unregister(self._socket)
         if self._transfer is not None:
+            # It lets go of the descriptor when it looks the next time.
             self._transfer.cancel()
+            self._transfer.advance()
         if reset:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
