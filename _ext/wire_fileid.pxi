@@ -273,11 +273,14 @@ def decode_file_id(str file_id not None, /):
 
 cdef int put_source(char *out, object source) except -1:
     cdef list octets
+    cdef uint32_t storage_id
+    cdef int i
     if isinstance(source, int):
         if not 0 < source <= MAX_STORAGE_ID:
             raise ValueError(f"storage ID {source} is not between 1 and {MAX_STORAGE_ID}")
+        storage_id = source
         for i in range(4):
-            out[i] = <char>(<uint32_t>source >> (8 * i))
+            out[i] = <char>(storage_id >> (8 * i))
         return 0
     octets = source.split(".")
     if len(octets) != 4 or not all([o.isascii() and o.isdigit() and len(o) <= 3 and int(o) <= 255 for o in octets]):
