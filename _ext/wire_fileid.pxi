@@ -310,6 +310,7 @@ def encode_file_id(
     cdef char out[10 + BASE64_LENGTH + TRUNK_BASE64_LENGTH]
     cdef uint64_t masked = <uint64_t>(0 if appender else size)
     cdef int first, second, digits, i
+    cdef Py_ssize_t length
     cdef int64_t salt_bits = random.getrandbits(47) if salt is None else salt
     cdef int64_t modulus = 1
     put_group(padded, group)
