@@ -28,6 +28,8 @@ from fastxfer.ftp.errors import (
     VerificationError,
 )
 from fastxfer.ftp.replies import Reply
+from fastxfer.ftp.tree.filters import Filter
+from fastxfer.ftp.tree.report import Item, TreeProgress, TreeReport
 from fastxfer.ftp.types import TransferResult
 from fastxfer.net.progress import Progress
 from fastxfer.net.retry import RetryPolicy
@@ -42,8 +44,10 @@ __all__ = [
     "ConnectionLostError",
     "Entry",
     "FTPError",
+    "Filter",
     "Found",
     "InvalidArgumentError",
+    "Item",
     "Limits",
     "LocalFileError",
     "LoginError",
@@ -62,6 +66,8 @@ __all__ = [
     "Timeouts",
     "TransferError",
     "TransferResult",
+    "TreeProgress",
+    "TreeReport",
     "TruncatedError",
     "UnsafeNameError",
     "UnsupportedError",

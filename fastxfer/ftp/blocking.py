@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 from fastxfer.core.ftpwire import Entry
 from fastxfer.ftp._blocking import BlockingDriver
 from fastxfer.ftp.base import RemotePath
-from fastxfer.ftp.client import FileOperations
+from fastxfer.ftp.client import AsyncClient
 from fastxfer.ftp.config import ClientConfig
 from fastxfer.ftp.directory import Found
+from fastxfer.ftp.file_operations import FileOperations
 from fastxfer.ftp.replies import Reply
+from fastxfer.ftp.tree.blocking import BlockingTreeTools, Portal
 from fastxfer.ftp.types import ProgressLike, TransferResult
 from fastxfer.net.stream import run_blocking
 
@@ -22,7 +24,7 @@ __all__ = ["Client"]
 T = TypeVar("T")
 
 
-class Client:
+class Client(BlockingTreeTools):
     """FTP and FTPS for threads: the same operations as :class:`~fastxfer.ftp.AsyncClient`, blocking.
 
     Any number of threads may use one client: each operation takes a connection of its own. Arguments are those of
@@ -47,6 +49,9 @@ class Client:
     ) -> None:
         self._operations = FileOperations(
             url, user=user, password=password, account=account, config=config, hooks=hooks, **options
+        )
+        self._portal = Portal(
+            AsyncClient(url, user=user, password=password, account=account, config=config, hooks=hooks, **options)
         )
         self._opened = False
 
@@ -111,6 +116,7 @@ class Client:
 
     def close(self) -> None:
         """Close all connections. Idempotent."""
+        self._portal.close()
         run_blocking(self._operations._disconnect())
         self._opened = False
 
@@ -127,6 +133,7 @@ class Client:
         overwrite: bool = True,
         make_directories: bool = False,
         preserve_time: bool = False,
+        mtime: float | None = None,
         verify: str | bool = False,
         ascii: bool = False,
         progress: ProgressLike | None = None,
@@ -142,6 +149,7 @@ class Client:
                 overwrite=overwrite,
                 make_directories=make_directories,
                 preserve_time=preserve_time,
+                mtime=mtime,
                 verify=verify,
                 ascii=ascii,
                 progress=progress,
@@ -284,7 +292,9 @@ class Client:
 
     def chdir(self, path: RemotePath) -> str:
         """Change the working directory: see :meth:`AsyncClient.chdir`."""
-        return run_blocking(self._operations.chdir(path))
+        directory = run_blocking(self._operations.chdir(path))
+        self._portal.client._directory = directory
+        return directory
 
     def command(self, line: str) -> Reply:
         """Send any one command that opens no data connection; its final reply."""

@@ -8,19 +8,15 @@ from types import TracebackType
 
 from fastxfer.ftp._asyncio import AsyncDriver
 from fastxfer.ftp.base import ClientBase
-from fastxfer.ftp.copying import CopyOperations
 from fastxfer.ftp.errors import FTPError
+from fastxfer.ftp.tree.operations import TreeOperations
 
-__all__ = ["AsyncClient", "FileOperations"]
+__all__ = ["AsyncClient"]
 
 log = logging.getLogger("fastxfer.ftp")
 
 
-class FileOperations(CopyOperations):
-    """All operations that need nothing but one session at a time; blocking and asyncio clients share them."""
-
-
-class AsyncClient(FileOperations):
+class AsyncClient(TreeOperations):
     """FTP and FTPS for asyncio. Any number of tasks may use one client: each operation takes a connection of its own.
 
     ::

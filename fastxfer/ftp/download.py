@@ -75,6 +75,7 @@ class DownloadOperations(Verification, ClientBase):
         overwrite: bool = True,
         make_directories: bool = False,
         preserve_time: bool = False,
+        mtime: float | None = None,
         verify: str | bool = False,
         ascii: bool = False,
         progress: ProgressLike | None = None,
@@ -93,7 +94,8 @@ class DownloadOperations(Verification, ClientBase):
             atomic: write beside the target and rename when whole (local path only); None takes the client's setting.
             overwrite: replace a local file; else LocalFileError where there is one.
             make_directories: make missing local directories.
-            preserve_time: give the local file the remote one's time (MDTM).
+            preserve_time: give the local file the remote one's time (MDTM), or *mtime*.
+            mtime: that time, POSIX seconds, where it is known already: the server is then not asked.
             verify: True for the best the server offers; ``"size"``; or a checksum: ``"crc32"``, ``"md5"``, ``"sha1"``,
                 ``"sha256"``, ``"sha512"``. The file must come whole (no offset).
             ascii: TYPE A: line ends become this system's.
@@ -112,7 +114,7 @@ class DownloadOperations(Verification, ClientBase):
             if resume:
                 raise InvalidArgumentError("only a download to a path can be resumed by a later call", path=remote)
             sink = _sink_for(target)
-            result = await self._download_to(sink, remote, offset, preserve_time, verify, ascii, progress)
+            result = await self._download_to(sink, remote, offset, False, verify, ascii, progress)
             if isinstance(sink, FileSink):
                 target.seek(sink.position)  # type: ignore[attr-defined]
             return result
@@ -129,8 +131,9 @@ class DownloadOperations(Verification, ClientBase):
             if left:
                 await self._check_partial(remote, file, offset)
                 left = file.position
-            result = await self._download_to(file, remote, offset, preserve_time, verify, ascii, progress, resumed=left)
-            landing.commit(result.mtime if preserve_time else None)
+            ask_time = preserve_time and mtime is None
+            result = await self._download_to(file, remote, offset, ask_time, verify, ascii, progress, resumed=left)
+            landing.commit(result.mtime if ask_time else mtime)
         except BaseException:
             landing.discard(keep=resume)
             raise

@@ -11,13 +11,13 @@ from fastxfer.ftp.download import DownloadOperations
 from fastxfer.ftp.errors import ConnectionLostError, InvalidArgumentError
 from fastxfer.ftp.pool import Link
 
-__all__ = ["CopyOperations"]
+__all__ = ["FileOperations"]
 
 _IN_MEMORY = 8 << 20
 
 
-class CopyOperations(DownloadOperations, DirectoryOperations):
-    """Copying on the server, and reading as a stream."""
+class FileOperations(DownloadOperations, DirectoryOperations):
+    """All operations that take one session at a time; blocking and asyncio clients share them."""
 
     async def copy(self, source: RemotePath, target: RemotePath) -> None:
         """Copy a file on the server: by the server itself where it can (SITE CPFR and CPTO), else down and up again."""

@@ -1,0 +1,1 @@
+"""Tools for whole trees: batches, synchronising, mirroring, backups, verification, removal."""

@@ -1,0 +1,78 @@
+"""What a tree tool has finished, on disk, so that a killed one does not move it twice."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+
+from fastxfer.ftp.errors import LocalFileError
+
+__all__ = ["Journal"]
+
+_COMMIT_EVERY = 64
+
+
+class Journal:
+    """A small SQLite file of finished files: relative path, size and time of the source.
+
+    Survives SIGKILL with all but the last few entries; what was moved without having been noted is moved again.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], purpose: str) -> None:
+        self._path = os.fspath(path)
+        self._lock = threading.Lock()
+        self._uncommitted = 0
+        try:
+            self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=OFF")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS done (purpose TEXT, path TEXT, size INTEGER, mtime REAL, "
+                "PRIMARY KEY (purpose, path)) WITHOUT ROWID"
+            )
+        except sqlite3.Error as error:
+            raise LocalFileError(f"the journal can not be used: {error}", path=self._path) from error
+        self._purpose = purpose
+
+    def finished(self, path: str, size: int | None, mtime: float | None) -> bool:
+        """Whether *path*, with this size and time, was finished before."""
+        with self._lock:
+            row = self._database.execute(
+                "SELECT size, mtime FROM done WHERE purpose = ? AND path = ?", (self._purpose, _storable(path))
+            ).fetchone()
+        return row is not None and row[0] == size and row[1] == mtime
+
+    def note(self, path: str, size: int | None, mtime: float | None) -> None:
+        """*path* is finished."""
+        with self._lock:
+            if not self._uncommitted:
+                self._database.execute("BEGIN")
+            self._database.execute(
+                "INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)", (self._purpose, _storable(path), size, mtime)
+            )
+            self._uncommitted += 1
+            if self._uncommitted >= _COMMIT_EVERY:
+                self._commit()
+
+    def close(self, *, remove: bool) -> None:
+        """Close the file; *remove* it where everything is done."""
+        with self._lock:
+            self._commit()
+            self._database.close()
+        if remove:
+            for suffix in ("", "-wal", "-shm"):
+                try:
+                    os.unlink(self._path + suffix)
+                except FileNotFoundError:
+                    continue
+
+    def _commit(self) -> None:
+        if self._uncommitted:
+            self._database.execute("COMMIT")
+            self._uncommitted = 0
+
+
+def _storable(path: str) -> bytes:
+    # Names may hold lone surrogates, which SQLite text can not.
+    return path.encode("utf-8", "surrogateescape")
