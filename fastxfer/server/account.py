@@ -124,8 +124,8 @@ class Account:
         """
         self._require_not_root(path)
         self.require(path, Permission.WRITE | Permission.APPEND if append else Permission.WRITE)
-        if size > self.room():
-            raise OSError(errno.EDQUOT if self._quota else errno.EFBIG, "Too large", path)
+        if self._uploads.max_size and size > self._uploads.max_size:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         replace = replace and (append or self.permissions.allows(path, Permission.OVERWRITE))
         quota = self._quota
         if quota is None:
@@ -136,7 +136,7 @@ class Account:
         before = await self._size_of(path)
         if before < 0:
             quota.check(path)
-        elif size > quota.room() + before or (append and quota.room() <= 0):
+        if size > self.room(max(before, 0)) or (append and quota.room() <= 0):
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), path)
         writer = await self.filesystem.open_write(
             path, offset=offset, append=append, replace=replace, uploader=self.user.name, size=size
@@ -150,10 +150,10 @@ class Account:
         except (FileNotFoundError, NotADirectoryError):
             return -1
 
-    def room(self) -> int:
-        """Most bytes that one upload may have now."""
+    def room(self, replaced: int = 0) -> int:
+        """Most bytes that an upload may have now which takes the place of a file of *replaced* bytes."""
         room = self._uploads.max_size or 1 << 62
-        return min(room, self._quota.room()) if self._quota is not None else room
+        return min(room, self._quota.room() + replaced) if self._quota is not None else room
 
     @property
     def limited(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import http.client
 import json
 import socket
@@ -58,11 +59,15 @@ class Answer:
 class Site:
     """A running interface."""
 
-    def __init__(self, root: Path, port: int, service: Service, loop: asyncio.AbstractEventLoop, tls: bool) -> None:
+    def __init__(
+        self, root: Path, port: int, interface: WebInterface, service: Service, runner: TransferRunner, *, tls: bool
+    ) -> None:
         self.root = root
         self.port = port
+        self.interface = interface
         self.service = service
-        self.loop = loop
+        self.runner = runner
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._tls = tls
 
     @property
@@ -92,7 +97,7 @@ class Site:
             sent.setdefault("Authorization", basic(user))
         connection = self.connect()
         try:
-            connection.request(method, target, body=body, headers=sent)
+            connection.request(method, target, body=body, headers=sent, encode_chunked="Transfer-Encoding" in sent)
             response = connection.getresponse()
             return Answer(response, response.read())
         finally:
@@ -113,10 +118,12 @@ class Site:
     def raw(self, *pieces: bytes, close: bool = False) -> bytes:
         """Send *pieces* as they are; all that comes back until the server closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT) as plain:
-            for piece in pieces:
-                plain.sendall(piece)
-            if close:
-                plain.shutdown(socket.SHUT_WR)
+            # A server that has seen enough closes before all is sent.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for piece in pieces:
+                    plain.sendall(piece)
+                if close:
+                    plain.shutdown(socket.SHUT_WR)
             received = b""
             while True:
                 try:
@@ -127,8 +134,15 @@ class Site:
                     return received
                 received += data
 
+    def first_line(self, sent: bytes) -> bytes:
+        """The first line of what comes back for *sent*."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT) as plain, plain.makefile("rb") as lines:
+            plain.sendall(sent)
+            return lines.readline().strip()
+
     def run(self, coroutine: Any) -> Any:
         """The result of *coroutine*, run in the server's loop."""
+        assert self.loop is not None
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(WAIT)
 
 
@@ -163,7 +177,7 @@ def serve(
     """Run an interface over *root* until the block ends."""
     ready: threading.Event = threading.Event()
     stop: list[Any] = []
-    started: list[Any] = []
+    started: list[Site] = []
 
     async def main() -> None:
         service = Service(
@@ -177,7 +191,8 @@ def serve(
             await web.start("127.0.0.1", 0)
             ending = asyncio.Event()
             stop.append(ending.set)
-            started.extend((web.port, service, asyncio.get_running_loop()))
+            started.append(Site(root, web.port, web, service, runner, tls=tls is not None))
+            started[0].loop = asyncio.get_running_loop()
             ready.set()
             await ending.wait()
             await web.stop()
@@ -198,11 +213,12 @@ def serve(
     assert ready.wait(WAIT)
     if failure:
         raise failure[0]
-    port, service, loop = started
+    site: Site = started[0]
     try:
-        yield Site(root, port, service, loop, tls is not None)
+        yield site
     finally:
-        loop.call_soon_threadsafe(stop[0])
+        assert site.loop is not None
+        site.loop.call_soon_threadsafe(stop[0])
         thread.join(WAIT)
         assert not thread.is_alive(), "the interface did not stop"
         if failure:

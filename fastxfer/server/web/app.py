@@ -11,9 +11,9 @@ from aiohttp import web
 
 from fastxfer.server.web import files, status
 from fastxfer.server.web.body import expect_nothing_yet
-from fastxfer.server.web.connection import Connection
+from fastxfer.server.web.connection import connection_of
 from fastxfer.server.web.context import SHARED, Caller, Shared, begin_visit, caller_of, note_caller
-from fastxfer.server.web.errors import ApiError, problem, status_of, text_of
+from fastxfer.server.web.errors import ApiError, meaning_of, problem
 from fastxfer.server.web.headers import secure
 from fastxfer.server.web.origin import OriginPolicy
 from fastxfer.server.web.peer import Proxies
@@ -68,7 +68,7 @@ def _routes(*, metrics: bool) -> list[tuple[str, str, Handler]]:
     if metrics:
         routes.append(("GET", "/metrics", status.metrics))
     for method in files.METHODS:
-        routes += [(method, "/files", files.handle), (method, "/files/{path:.*}", files.handle)]
+        routes += [(method, "/files", files.handle), (method, "/files/{path:(?s:.*)}", files.handle)]
     return routes
 
 
@@ -81,7 +81,6 @@ class _Gate:
         self._policy = policy
         self._settings = shared.service.config.web
         self._hosts = frozenset(host.lower() for host in self._settings.hosts)
-        self._running = 0
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The middleware: the answer of *handler*, or what stands in its way."""
@@ -97,9 +96,9 @@ class _Gate:
 
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         limit = self._shared.service.config.limits.web_requests
-        if limit and self._running >= limit:
+        if limit and self._shared.active >= limit:
             return problem(503, "The server is busy", {"Retry-After": "1"})
-        self._running += 1
+        self._shared.active += 1
         try:
             return await self._passed(request, handler)
         except ApiError as error:
@@ -118,11 +117,12 @@ class _Gate:
             await self._tell(request, error)
             return problem(500, "The server failed")
         finally:
-            self._running -= 1
+            self._shared.active -= 1
+            if self._shared.drained is not None and not self._shared.active:
+                self._shared.drained.set()
 
     async def _passed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        connection = request.protocol
-        assert isinstance(connection, Connection)
+        connection = connection_of(request)
         await connection.request_began()
         peer = self._proxies.peer(request)
         session = connection.session
@@ -147,13 +147,12 @@ class _Gate:
         return handler in _OPEN or (handler is status.metrics and self._settings.metrics_open)
 
     async def _failed(self, request: web.Request, error: OSError) -> web.Response:
-        code = status_of(error)
+        code, text = meaning_of(error)
         if code >= 500 and code != 507:
             logger.warning("request failed: %s %s: %s", request.method, request.rel_url.raw_path, error)
             await self._tell(request, error)
-        return problem(code, text_of(error))
+        return problem(code, text)
 
     async def _tell(self, request: web.Request, error: BaseException) -> None:
-        connection = request.protocol
-        if isinstance(connection, Connection):
-            await self._shared.service.call("on_error", connection.session, connection.session, error)
+        session = connection_of(request).session
+        await self._shared.service.call("on_error", session, session, error)

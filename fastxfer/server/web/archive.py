@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import tarfile
 import time
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from typing import IO, Protocol
 
 from aiohttp import web
 
@@ -20,7 +21,8 @@ from fastxfer.server.web import pump
 from fastxfer.server.web.context import Visit
 from fastxfer.server.web.disposition import attachment
 from fastxfer.server.web.errors import ApiError
-from fastxfer.server.web.transfers import Progress, transfer
+from fastxfer.server.web.pump import Progress
+from fastxfer.server.web.transfers import transfer
 from fastxfer.server.web.walk import Found, walk
 
 __all__ = ["FORMATS", "send_archive"]
@@ -43,6 +45,8 @@ class Packer(Protocol):
         """The file is complete."""
 
     def finish(self) -> bytes: ...
+    def abandon(self) -> None:
+        """The archive ends here, broken."""
 
 
 class _Sink:
@@ -73,6 +77,7 @@ class ZipPacker:
     def __init__(self) -> None:
         self._sink = _Sink()
         self._zip = zipfile.ZipFile(self._sink, "w", allowZip64=True)  # type: ignore[call-overload]
+        self._file: IO[bytes] | None = None
 
     def directory(self, name: str, info: FileInfo) -> bytes:
         self._zip.writestr(self._entry(name, info), b"")
@@ -83,16 +88,26 @@ class ZipPacker:
         return self._sink.take()
 
     def content(self, data: bytes) -> bytes:
+        assert self._file is not None
         self._file.write(data)
         return self._sink.take()
 
     def end(self) -> bytes:
+        assert self._file is not None
         self._file.close()
+        self._file = None
         return self._sink.take()
 
     def finish(self) -> bytes:
         self._zip.close()
         return self._sink.take()
+
+    def abandon(self) -> None:
+        # zipfile complains, when it is collected, of a file that was not closed.
+        if self._file is not None:
+            with contextlib.suppress(RuntimeError):
+                self._file.close()
+        self._zip.close()
 
     @staticmethod
     def _entry(name: str, info: FileInfo) -> zipfile.ZipInfo:
@@ -132,6 +147,9 @@ class TarPacker:
     def finish(self) -> bytes:
         end = self._out(bytes(2 * tarfile.BLOCKSIZE))
         return end + self._gzip.flush() if self._gzip is not None else end
+
+    def abandon(self) -> None:
+        """Nothing is held."""
 
     def _out(self, data: bytes) -> bytes:
         return self._gzip.compress(data) if self._gzip is not None else data
@@ -185,7 +203,8 @@ async def send_archive(
             if left_out:
                 await _pack_text(response, packer, "\n".join(["Could not be read:", *map(_printable, left_out), ""]))
             await response.write_eof(packer.finish())
-        except OSError:
+        except BaseException:
+            packer.abandon()
             if request.transport is not None:
                 request.transport.abort()
             raise

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
+from fastxfer.server.web.connection import connection_of
 from fastxfer.server.web.errors import ApiError
 
-__all__ = ["accept_body", "expect_nothing_yet", "require_plain_body"]
+__all__ = ["BROKEN", "accept_body", "expect_nothing_yet", "require_plain_body"]
 
-_WAITING = "fastxfer.waits-for-100"
+BROKEN = (web.RequestPayloadError, HttpProcessingError, ValueError, AssertionError)
+"""What reading a body raises whose framing is wrong."""
 
 
 async def expect_nothing_yet(request: web.Request) -> None:
@@ -16,13 +19,14 @@ async def expect_nothing_yet(request: web.Request) -> None:
     expect = request.headers.get("Expect", "")
     if expect.lower() != "100-continue":
         raise web.HTTPExpectationFailed()
-    request[_WAITING] = request.version >= (1, 1)
+    connection_of(request).awaits_continue = request.version >= (1, 1)
 
 
 async def accept_body(request: web.Request) -> None:
     """Tell a client that waits for it to send the body."""
-    if request.get(_WAITING):
-        request[_WAITING] = False
+    connection = connection_of(request)
+    if connection.awaits_continue:
+        connection.awaits_continue = False
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # The interim answer is not part of the real one.
         request.writer.output_size = 0

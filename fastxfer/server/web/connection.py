@@ -14,9 +14,10 @@ from fastxfer.server.web.headers import secure
 
 if TYPE_CHECKING:
     from fastxfer.server.service import Service
+    from fastxfer.server.web.context import Caller, Visit
     from fastxfer.server.web.peer import Proxies
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "connection_of"]
 
 logger = logging.getLogger("fastxfer.server.web")
 
@@ -34,7 +35,23 @@ class Connection(web.RequestHandler):
         options: for :class:`aiohttp.web.RequestHandler`.
     """
 
-    __slots__ = ("_counted", "_first", "_first_request_timeout", "_greeted", "_proxies", "_service", "session")
+    __slots__ = (
+        "_counted",
+        "_first",
+        "_first_request_timeout",
+        "_greeted",
+        "_proxies",
+        "_service",
+        "awaits_continue",
+        "caller",
+        "session",
+        "visit",
+    )
+
+    # Of the request in hand: a connection carries one after the other.
+    caller: Caller | None
+    visit: Visit | None
+    awaits_continue: bool
 
     def __init__(
         self, manager: web.Server, service: Service, proxies: Proxies, first_request_timeout: float, **options: Any
@@ -47,6 +64,9 @@ class Connection(web.RequestHandler):
         self._counted = ""
         self._greeted = False
         self.session = SessionInfo(id=0, protocol="http", address="")
+        self.caller = None
+        self.visit = None
+        self.awaits_continue = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -82,6 +102,7 @@ class Connection(web.RequestHandler):
             PermissionError: a listener does not want this connection.
         """
         self._stop_timer()
+        self.caller = self.visit = None
         if self._greeted:
             return
         self._greeted = True
@@ -117,6 +138,13 @@ class Connection(web.RequestHandler):
         if self._first is not None:
             self._first.cancel()
             self._first = None
+
+
+def connection_of(request: web.BaseRequest) -> Connection:
+    """The connection that *request* came over."""
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    return connection
 
 
 _farewells: set[asyncio.Future[None]] = set()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from fastxfer.server.web.connection import connection_of
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.pace import Paces
 from fastxfer.server.web.urlpath import decode_path, query_values
@@ -39,8 +41,6 @@ RequestListener = Callable[[web.Request, web.StreamResponse, float], Awaitable[N
 
 _TRUE = frozenset({"", "1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
-_CALLER = "fastxfer.caller"
-_VISIT = "fastxfer.visit"
 
 
 @dataclass(kw_only=True)
@@ -53,7 +53,10 @@ class Shared:
     ports: dict[str, int]
     paces: Paces = field(default_factory=Paces)
     on_request: RequestListener | None = None
-    stopping: bool = False
+    active: int = 0
+    """Requests under way."""
+    drained: asyncio.Event | None = None
+    """Set when the last request has ended, once the interface is being stopped."""
 
 
 SHARED: web.AppKey[Shared] = web.AppKey("shared", Shared)
@@ -109,12 +112,13 @@ class Visit:
 
 def note_caller(request: web.Request, caller: Caller) -> None:
     """Note where *request* comes from."""
-    request[_CALLER] = caller
+    connection_of(request).caller = caller
 
 
 def caller_of(request: web.Request) -> Caller:
     """What :func:`note_caller` has noted."""
-    caller: Caller = request[_CALLER]
+    caller = connection_of(request).caller
+    assert caller is not None
     return caller
 
 
@@ -123,12 +127,14 @@ def begin_visit(request: web.Request, account: Account, *, guest: bool) -> None:
     shared = request.app[SHARED]
     session = replace(caller_of(request).session, user=account.user.name)
     shared.service.watch(account, session)
-    request[_VISIT] = Visit(shared, session, account, query_values(request.rel_url.raw_query_string), guest)
+    query = query_values(request.rel_url.raw_query_string)
+    connection_of(request).visit = Visit(shared, session, account, query, guest)
 
 
 def visit_of(request: web.Request) -> Visit:
     """What :func:`begin_visit` has noted."""
-    visit: Visit = request[_VISIT]
+    visit = connection_of(request).visit
+    assert visit is not None
     return visit
 
 

@@ -14,8 +14,9 @@ from fastxfer.server.web.conditions import Validators, check, range_applies
 from fastxfer.server.web.context import Visit
 from fastxfer.server.web.disposition import attachment
 from fastxfer.server.web.errors import ApiError
+from fastxfer.server.web.pump import Progress
 from fastxfer.server.web.ranges import ByteRange, UnsatisfiableError, parse_range
-from fastxfer.server.web.transfers import Progress, transfer
+from fastxfer.server.web.transfers import transfer
 
 if TYPE_CHECKING:
     from fastxfer.server.filesystem import Reader
@@ -56,8 +57,7 @@ async def send_file(request: web.Request, visit: Visit, path: str, reader: Reade
         response = web.StreamResponse(status=status, headers=headers)
         await response.prepare(request)
         limits = visit.account.download_limits
-        await pump.send(visit.shared, request, response, reader, span.start, span.length, limits)
-        progress.moved = span.length
+        await pump.send(visit.shared, request, response, reader, span.start, span.length, limits, progress)
         await response.write_eof()
         return response
 
@@ -105,7 +105,6 @@ async def _send_parts(
         await response.prepare(request)
         for head, span in zip(heads, ranges, strict=True):
             await response.write(head)
-            await pump.send(visit.shared, request, response, reader, span.start, span.length, limits)
-            progress.moved += span.length
+            await pump.send(visit.shared, request, response, reader, span.start, span.length, limits, progress)
         await response.write_eof(tail)
         return response

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-__all__ = ["ApiError", "problem", "status_of", "text_of"]
+__all__ = ["ApiError", "meaning_of", "problem"]
 
 _STATUS = {
     errno.ENOENT: (404, "Not found"),
@@ -21,6 +21,7 @@ _STATUS = {
     errno.ENOTEMPTY: (409, "The directory is not empty"),
     errno.EISDIR: (409, "This is a directory"),
     errno.EBUSY: (409, "The file is being written by someone else"),
+    errno.ENXIO: (403, "Not allowed"),
     errno.EINVAL: (400, "This is not possible here"),
     errno.ENAMETOOLONG: (400, "The name is too long"),
     errno.EFBIG: (413, "The file is too large"),
@@ -30,6 +31,15 @@ _STATUS = {
     errno.EMFILE: (503, "The server is busy"),
     errno.ENFILE: (503, "The server is busy"),
 }
+
+_BARE: dict[type[OSError], int] = {
+    PermissionError: errno.EACCES,
+    FileNotFoundError: errno.ENOENT,
+    FileExistsError: errno.EEXIST,
+    IsADirectoryError: errno.EISDIR,
+    NotADirectoryError: errno.ENOTDIR,
+}
+"""For errors that were raised with a text of their own instead of a number."""
 
 
 class ApiError(Exception):
@@ -42,14 +52,15 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
-def status_of(error: OSError) -> int:
-    """The HTTP status for a failure of the filesystem; 500 for one that is not foreseen."""
-    return _STATUS.get(error.errno or 0, (500, ""))[0]
+def meaning_of(error: OSError) -> tuple[int, str]:
+    """The HTTP status for a failure of the filesystem or a refusal by a hook, and what the client is told.
 
-
-def text_of(error: OSError) -> str:
-    """What the client is told: never the path or the text of the error itself."""
-    return _STATUS.get(error.errno or 0, (500, "The server failed"))[1]
+    Never the path or the text of the error itself; 500 for one that is not foreseen.
+    """
+    code = error.errno
+    if code is None:
+        code = next((value for kind, value in _BARE.items() if isinstance(error, kind)), 0)
+    return _STATUS.get(code, (500, "The server failed"))
 
 
 def problem(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

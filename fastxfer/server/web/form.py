@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from fastxfer.server import paths
-from fastxfer.server.web.body import accept_body, require_plain_body
+from fastxfer.server.web.body import BROKEN, accept_body, require_plain_body
 from fastxfer.server.web.context import Visit
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.upload import Target, find_target, open_target, store
@@ -29,10 +29,13 @@ class PartSource:
         self._part = part
 
     async def next_chunk(self) -> bytes:
-        while not self._part.at_eof():
-            chunk = await self._part.read_chunk(PART_CHUNK)
-            if chunk:
-                return bytes(chunk)
+        try:
+            while not self._part.at_eof():
+                chunk = await self._part.read_chunk(PART_CHUNK)
+                if chunk:
+                    return bytes(chunk)
+        except BROKEN:
+            raise ApiError(400, "The form cannot be understood") from None
         return b""
 
 
@@ -51,7 +54,7 @@ async def upload_form(request: web.Request, visit: Visit, path: str, *, into: bo
         check_new_name(path)
     try:
         form = await request.multipart()
-    except (ValueError, AssertionError):
+    except BROKEN:
         raise ApiError(400, "The form has no usable boundary") from None
     await accept_body(request)
     stored: list[str] = []
@@ -60,7 +63,7 @@ async def upload_form(request: web.Request, visit: Visit, path: str, *, into: bo
         if part is None:
             break
         if part.name != FIELD:
-            await part.release()
+            await _skip(part)
             continue
         if stored and not into:
             raise ApiError(400, "Several files can only be uploaded into a directory")
@@ -87,11 +90,17 @@ async def _next_part(form: MultipartReader) -> BodyPartReader | None:
         part = await asyncio.wait_for(form.next(), HEAD_SECONDS)
     except asyncio.TimeoutError:
         raise ApiError(408, "The form did not go on") from None
-    except (ValueError, AssertionError):
+    except BROKEN:
         raise ApiError(400, "The form cannot be understood") from None
     if isinstance(part, MultipartReader):
         raise ApiError(400, "Forms within forms are not accepted")
     return part
+
+
+async def _skip(part: BodyPartReader) -> None:
+    source = PartSource(part)
+    while await asyncio.wait_for(source.next_chunk(), HEAD_SECONDS):
+        pass
 
 
 async def _is_directory(visit: Visit, path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -29,6 +30,8 @@ KEEP_ALIVE_SECONDS = 75.0
 READ_BUFFER = 256 * 1024
 LINGER_SECONDS = 2.0
 """How long the rest of an unwanted body is read, so that the client sees the answer."""
+LAST_WORDS_SECONDS = 1.0
+"""How long answers may take to leave when the interface is stopped."""
 
 
 class WebInterface:
@@ -70,6 +73,16 @@ class WebInterface:
         self._server: asyncio.Server | None = None
 
     @property
+    def app(self) -> web.Application:
+        """The routes, for embedding and inspection."""
+        return self._app
+
+    @property
+    def stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._shared.drained is not None
+
+    @property
     def port(self) -> int:
         """The port that is listened on; 0 before :meth:`start`."""
         return self._shared.ports["web"]
@@ -93,10 +106,7 @@ class WebInterface:
         Raises:
             OSError: the port cannot be opened.
         """
-        timeouts = self._service.config.timeouts
-        runner = web.AppRunner(
-            self._app, handle_signals=False, access_log=None, shutdown_timeout=timeouts.shutdown or None
-        )
+        runner = web.AppRunner(self._app, handle_signals=False, access_log=None, shutdown_timeout=LAST_WORDS_SECONDS)
         await runner.setup()
         self._runner = runner
         manager = runner.server
@@ -141,9 +151,14 @@ class WebInterface:
 
     async def stop(self) -> None:
         """Take no more requests, let those under way end for as long as the settings say. Idempotent."""
-        self._shared.stopping = True
         if self._server is not None:
             self._server.close()
+        if self._shared.drained is None:
+            self._shared.drained = asyncio.Event()
+        if self._shared.active:
+            # aiohttp itself would drop the rest of bodies that are still coming.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._shared.drained.wait(), self._service.config.timeouts.shutdown or None)
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -6,23 +6,33 @@ import asyncio
 import errno
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
 from fastxfer.core.xfer import Transfer
+from fastxfer.server.web.errors import ApiError
 
 if TYPE_CHECKING:
     from fastxfer.core.xfer import RateLimit
     from fastxfer.server.filesystem import Reader, Writer
     from fastxfer.server.web.context import Shared
 
-__all__ = ["ChunkSource", "read_block", "receive", "send"]
+__all__ = ["SMALL", "ChunkSource", "Progress", "read_block", "receive", "send"]
 
 SEND_BLOCK = 256 * 1024
 WRITE_BLOCK = 1 << 20
 SMALL = 64 * 1024
 """Reads up to this size are made on the spot: they take less time than a thread's turn."""
+
+
+@dataclass
+class Progress:
+    """How far a transfer has come."""
+
+    moved: int = 0
+    """Bytes of the file that went over the connection."""
 
 
 class ChunkSource(Protocol):
@@ -48,6 +58,7 @@ async def send(
     offset: int,
     count: int,
     limits: Sequence[RateLimit],
+    progress: Progress,
 ) -> None:
     """Send *count* bytes of *reader*, beginning at *offset*, as (part of) the body of the prepared *response*.
 
@@ -57,7 +68,7 @@ async def send(
     """
     stall = shared.service.config.timeouts.data_stall or None
     if count > SMALL and _goes_native(request, reader):
-        await _send_native(shared, request, reader, offset, count, limits, stall)
+        await _send_native(shared, request, reader, offset, count, limits, progress)
         return
     while count > 0:
         block = await read_block(reader, offset, min(count, SEND_BLOCK))
@@ -71,57 +82,87 @@ async def send(
             raise ConnectionAbortedError("the client took nothing for too long") from None
         offset += len(block)
         count -= len(block)
+        progress.moved += len(block)
         await shared.paces.spend(limits, len(block))
 
 
 async def receive(
-    shared: Shared, source: ChunkSource, writer: Writer, limits: Sequence[RateLimit], *, room: int
-) -> int:
-    """Write all that *source* gives; how many bytes that was.
+    shared: Shared,
+    source: ChunkSource,
+    writer: Writer,
+    limits: Sequence[RateLimit],
+    progress: Progress,
+    *,
+    room: int,
+) -> None:
+    """Write all that *source* gives. While one block is written the next is received.
 
-    While one block is written the next is received.
+    Where the source breaks off, what came before is written all the same, so that the upload can go on from there.
 
     Raises:
-        OSError: EFBIG when there is more than *room*; ETIMEDOUT when nothing came for too long; and what writing
-            raises.
+        ApiError: 408 when nothing came for too long.
+        OSError: EFBIG when there is more than *room*, and what writing raises.
         ConnectionError: the client went away.
     """
     stall = shared.service.config.timeouts.data_stall or None
-    position = writer.offset
-    moved = 0
-    waiting: list[bytes] = []
-    waiting_size = 0
-    writing: asyncio.Future[None] | None = None
+    blocks = _Blocks(writer)
     try:
         while True:
             try:
                 chunk = await asyncio.wait_for(source.next_chunk(), stall)
             except asyncio.TimeoutError:
-                raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
-            if chunk:
-                moved += len(chunk)
-                if moved > room:
-                    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-                waiting.append(chunk)
-                waiting_size += len(chunk)
-            if waiting_size >= WRITE_BLOCK or (waiting and not chunk):
-                if writing is not None:
-                    await writing
-                writing = asyncio.ensure_future(_write(writer, b"".join(waiting), position))
-                position += waiting_size
-                waiting.clear()
-                waiting_size = 0
+                raise ApiError(408, "The body did not come") from None
             if not chunk:
                 break
+            progress.moved += len(chunk)
+            if progress.moved > room:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            await blocks.add(chunk)
             await shared.paces.spend(limits, len(chunk))
-        if writing is not None:
-            await writing
-    except BaseException:
-        if writing is not None:
-            # A thread may still be using the descriptor.
-            await asyncio.gather(asyncio.shield(writing), return_exceptions=True)
-        raise
-    return moved
+    finally:
+        await blocks.finish()
+
+
+class _Blocks:
+    """Gathers chunks into large blocks and has each written while the next one comes."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._position = writer.offset
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._writing: asyncio.Task[None] | None = None
+
+    async def add(self, chunk: bytes) -> None:
+        self._waiting.append(chunk)
+        self._size += len(chunk)
+        if self._size >= WRITE_BLOCK:
+            await self._settle()
+            self._start()
+
+    async def finish(self) -> None:
+        """Write what is left. Returns only once no thread uses the descriptor any more."""
+        await self._settle()
+        if self._size:
+            self._start()
+            await self._settle()
+
+    def _start(self) -> None:
+        data, position = b"".join(self._waiting), self._position
+        self._waiting.clear()
+        self._position += self._size
+        self._size = 0
+        self._writing = asyncio.ensure_future(_write(self._writer, data, position))
+
+    async def _settle(self) -> None:
+        task, self._writing = self._writing, None
+        if task is None:
+            return
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
 
 
 def _goes_native(request: web.Request, reader: Reader) -> bool:
@@ -143,7 +184,7 @@ async def _send_native(
     offset: int,
     count: int,
     limits: Sequence[RateLimit],
-    stall: float | None,
+    progress: Progress,
 ) -> None:
     transport = request.transport
     assert transport is not None
@@ -155,13 +196,16 @@ async def _send_native(
             send_fd=reader.fileno(),
             send_offset=offset,
             send_count=count,
-            idle_timeout=stall,
+            idle_timeout=shared.service.config.timeouts.data_stall or None,
             limits=limits,
         )
-        await shared.runner.run(transfer)
-    except BaseException:
-        _break_off(request)
-        raise
+        try:
+            await shared.runner.run(transfer)
+        except BaseException:
+            _break_off(request)
+            raise
+        finally:
+            progress.moved += transfer.sent
     finally:
         os.close(descriptor)
     if transfer.error:

@@ -56,7 +56,7 @@ async def send_page_file(request: web.Request) -> web.StreamResponse:
 
 async def health(request: web.Request) -> web.Response:
     """``/healthz``: 200 while the server takes requests, 503 once it is being stopped."""
-    if request.app[SHARED].stopping:
+    if request.app[SHARED].drained is not None:
         raise ApiError(503, "The server is being stopped")
     return web.json_response({"status": "ok"})
 

@@ -7,28 +7,21 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fastxfer.server.hooks import Direction, TransferInfo
 from fastxfer.server.web.context import Visit
 from fastxfer.server.web.errors import ApiError
+from fastxfer.server.web.pump import Progress
 
-__all__ = ["Progress", "transfer"]
+__all__ = ["transfer"]
 
 logger = logging.getLogger("fastxfer.server.web")
 
 
-@dataclass
-class Progress:
-    """How far a transfer has come."""
-
-    moved: int = 0
-    """Bytes of the file that went over the connection."""
-
-
 @asynccontextmanager
 async def transfer(visit: Visit, direction: Direction, path: str, offset: int = 0) -> AsyncIterator[Progress]:
-    """Surrounds the transfer of *path*; the body sets ``moved``.
+    """Surrounds the transfer of *path*; the body counts what it moves.
 
     Raises:
         ApiError: 429 when the user has as many transfers and sessions under way as are allowed.

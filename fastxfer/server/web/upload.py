@@ -11,7 +11,7 @@ from aiohttp import StreamReader, web
 
 from fastxfer.server.hooks import Direction
 from fastxfer.server.web import pump
-from fastxfer.server.web.body import accept_body, require_plain_body
+from fastxfer.server.web.body import BROKEN, accept_body, require_plain_body
 from fastxfer.server.web.changes import make_parents
 from fastxfer.server.web.conditions import Validators, check
 from fastxfer.server.web.context import Visit
@@ -36,7 +36,10 @@ class StreamSource:
         self._stream = stream
 
     async def next_chunk(self) -> bytes:
-        return await self._stream.readany()
+        try:
+            return await self._stream.readany()
+        except BROKEN:
+            raise ApiError(400, "The body cannot be understood") from None
 
 
 class Target:
@@ -117,8 +120,8 @@ async def store(
     keep: bool,
     finish: bool = True,
     expected: int | None = None,
-) -> int:
-    """Receive the file and give it its name; how many bytes came.
+) -> None:
+    """Receive the file and give it its name.
 
     Args:
         request: the request, whose body is asked for where the client waits to be asked.
@@ -137,7 +140,8 @@ async def store(
         async with transfer(visit, Direction.UPLOAD, target.path, writer.offset) as progress:
             await accept_body(request)
             room = _room(visit, target) - writer.offset
-            progress.moved = await pump.receive(visit.shared, source, writer, visit.account.upload_limits, room=room)
+            limits = visit.account.upload_limits
+            await pump.receive(visit.shared, source, writer, limits, progress, room=room)
             if expected is not None and progress.moved != expected:
                 raise ApiError(400, "The body has not the length that was announced")
             ended = True
@@ -145,16 +149,14 @@ async def store(
                 await _commit(writer, target, sync=settings.fsync)
             else:
                 await writer.abort(keep=True)
-            return progress.moved
     finally:
         if not ended:
             await writer.abort(keep=keep)
 
 
 def _room(visit: Visit, target: Target) -> int:
-    """Largest size that the file may have: a file that is replaced gives its room back."""
-    largest = visit.shared.service.config.uploads.max_size or 1 << 62
-    return min(largest, visit.account.room() + (0 if target.before is None else target.before.size))
+    """Largest size that the file may have: one that is replaced gives its room back."""
+    return visit.account.room(0 if target.before is None else target.before.size)
 
 
 async def _commit(writer: Writer, target: Target, *, sync: bool) -> None:

@@ -40,24 +40,28 @@ export const signIn = (user, password) =>
 export const list = (path, signal) => call('GET', fileUrl(path === '/' ? '/' : `${path}/`), { signal });
 export const search = (path, term, signal) => call('GET', fileUrl(path === '/' ? '/' : `${path}/`, { search: term }), { signal });
 export const makeFolder = (path) => call('POST', fileUrl(path, { action: 'mkdir' }));
-export const move = (path, to) => call('POST', fileUrl(path, { action: 'move', to }));
+export const move = (path, to) => call('POST', `${fileUrl(path, { action: 'move' })}&to=${to}`);
+export const received = (path) => call('GET', fileUrl(path, { upload: 'true' })).then((answer) => answer.offset);
 export const remove = (path, recursive) => call('DELETE', fileUrl(path, recursive ? { recursive: 'true' } : {}));
 
 // An upload shows its progress, which fetch cannot do for request bodies. Returns the request, to be aborted.
-export function upload(path, file, { replace, onProgress, onDone, onFail }) {
+// `from` is how many bytes the server has already.
+export function upload(path, file, { replace, from, onProgress, onDone, onFail }) {
   const request = new XMLHttpRequest();
-  request.open('PUT', fileUrl(path, { parents: 'true' }));
+  const query = { parents: 'true' };
+  if (file.lastModified) query.modified = new Date(file.lastModified).toISOString();
+  request.open('PUT', fileUrl(path, query));
   for (const [name, value] of Object.entries(COMMON)) request.setRequestHeader(name, value);
   if (!replace) request.setRequestHeader('If-None-Match', '*');
-  if (file.lastModified) request.setRequestHeader('X-Last-Modified', new Date(file.lastModified).toUTCString());
+  if (from) request.setRequestHeader('Content-Range', `bytes ${from}-${file.size - 1}/${file.size}`);
   request.responseType = 'json';
-  request.upload.onprogress = (event) => onProgress(event.loaded);
+  request.upload.onprogress = (event) => onProgress(from + event.loaded);
   request.onload = () => {
     if (request.status >= 200 && request.status < 300) onDone(request.response);
     else onFail(new ApiError(request.status, request.response?.message || `The server answered ${request.status}.`));
   };
   request.onerror = () => onFail(new ApiError(0, 'The connection was lost.'));
   request.onabort = () => onFail(null);
-  request.send(file);
+  request.send(from ? file.slice(from) : file);
   return request;
 }

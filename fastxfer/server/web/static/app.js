@@ -3,7 +3,7 @@
 import * as api from './api.js';
 import { askAction, askName, confirm, dialogOpen, showHelp } from './dialogs.js';
 import * as drop from './drop.js';
-import { join, parent, plural, readable, size, sorted } from './format.js';
+import { join, lastPart, parent, plural, readable, size, sorted } from './format.js';
 import { say, tell } from './notices.js';
 import * as table from './table.js';
 import './theme.js';
@@ -53,7 +53,7 @@ $('signin-form').addEventListener('submit', async (event) => {
     const session = await api.signIn($('signin-user').value, $('signin-password').value);
     $('signin-password').value = '';
     await welcome(session);
-    $('files').focus();
+    $('files').focus({ preventScroll: true });
   } catch (problem) {
     askPassword(problem.status === 401 ? 'The name or the password is wrong.' : problem.message);
   } finally {
@@ -123,7 +123,7 @@ window.addEventListener('hashchange', () => {
 });
 
 function folderName() {
-  return state.path === '/' ? 'Home' : readable(state.path.slice(state.path.lastIndexOf('/') + 1));
+  return state.path === '/' ? 'Home' : readable(lastPart(state.path));
 }
 
 function shownEntries() {
@@ -249,8 +249,8 @@ function download(entry) {
 function downloadPicked() {
   const picked = table.picks();
   if (picked.length === 1 || state.found) return picked.forEach(download);
-  const query = new URLSearchParams([['archive', 'zip'], ...picked.map((entry) => ['name', entry.name])]);
-  return follow(api.fileUrl(state.path === '/' ? '/' : `${state.path}/`, query), 'files.zip');
+  const names = picked.map((entry) => `&name=${lastPart(api.hrefPath(entry))}`).join('');
+  return follow(api.fileUrl(state.path === '/' ? '/' : `${state.path}/`, { archive: 'zip' }) + names, 'files.zip');
 }
 
 function nameProblem(name) {
@@ -292,7 +292,7 @@ async function remove(entries) {
   }
   if (gone) tell(one ? `“${one.name}” deleted` : `${plural(gone, 'item', 'items')} deleted`);
   await open();
-  $('files').focus();
+  $('files').focus({ preventScroll: true });
 }
 
 async function makeFolder() {
@@ -334,14 +334,14 @@ table.whenPicked((picked) => {
 
 // ---- Uploads
 
-function place(file, folder) {
-  const names = [...folder, file.name].map(encodeURIComponent);
-  return { file, name: [...folder, file.name].join('/'), target: join(state.path, names.join('/')) };
+function place(path, file, folder) {
+  const names = [...folder, file.name];
+  return { file, name: names.join('/'), target: join(path, names.map(encodeURIComponent).join('/')) };
 }
 
 $('upload').addEventListener('click', () => $('upload-input').click());
 $('upload-input').addEventListener('change', () => {
-  uploads.add([...$('upload-input').files].map((file) => place(file, [])));
+  uploads.add([...$('upload-input').files].map((file) => place(state.path, file, [])));
   $('upload-input').value = '';
 });
 
@@ -351,8 +351,7 @@ drop.watch(
     const path = state.path;
     try {
       for await (const { file, folder } of drop.dropped(transfer)) {
-        const names = [...folder, file.name];
-        uploads.add([{ file, name: names.join('/'), target: join(path, names.map(encodeURIComponent).join('/')) }]);
+        uploads.add([place(path, file, folder)]);
       }
     } catch {
       tell('A dropped item could not be read.', { bad: true });
@@ -396,7 +395,7 @@ document.addEventListener('keydown', (event) => {
     state.found = null;
     table.pickAll(false);
     draw();
-    if (typing) $('files').focus();
+    if (typing) $('files').focus({ preventScroll: true });
     return;
   }
   if (typing) {

@@ -75,3 +75,7 @@ export function join(folder, encodedName) {
 export function parent(path) {
   return path.slice(0, path.lastIndexOf('/')) || '/';
 }
+
+export function lastPart(path) {
+  return path.slice(path.lastIndexOf('/') + 1);
+}

@@ -23,9 +23,13 @@ function icon(name) {
   return svg;
 }
 
+// Said aloud, since browsers forget what a table is where the style sheet lays it out differently.
+const ROLES = { tr: 'row', td: 'cell', th: 'rowheader' };
+
 function element(tag, className, ...content) {
   const made = document.createElement(tag);
   if (className) made.className = className;
+  if (ROLES[tag]) made.setAttribute('role', ROLES[tag]);
   made.append(...content);
   return made;
 }

@@ -1,6 +1,6 @@
 // The queue of uploads: a few at a time, each with its progress, to be cancelled and tried again.
 
-import { upload } from './api.js';
+import { received, upload } from './api.js';
 import { askConflict } from './dialogs.js';
 import { plural, size } from './format.js';
 import { say } from './notices.js';
@@ -31,7 +31,7 @@ export function add(files) {
     listed.replaceChildren();
   }
   for (const { file, name, target } of files) {
-    const item = { file, name, target, state: 'waiting', loaded: 0, replace: false, request: null };
+    const item = { file, name, target, state: 'waiting', loaded: 0, from: 0, replace: false, request: null };
     item.line = line(item);
     items.push(item);
     listed.append(item.line);
@@ -123,9 +123,10 @@ function next() {
 
 function start(item) {
   item.state = 'running';
-  item.loaded = 0;
+  item.loaded = item.from;
   item.request = upload(item.target, item.file, {
     replace: item.replace,
+    from: item.from,
     onProgress: (loaded) => {
       item.loaded = Math.min(loaded, item.file.size);
       draw(item);
@@ -197,9 +198,12 @@ function cancel(item) {
   else finish(item, 'cancelled');
 }
 
-function again(item) {
+// Goes on where the broken attempt has stopped, if the server has kept what came.
+async function again(item) {
   item.state = 'waiting';
-  item.loaded = 0;
+  const kept = item.loaded ? await received(item.target).catch(() => 0) : 0;
+  item.from = kept < item.file.size ? kept : 0;
+  item.loaded = item.from;
   draw(item);
   next();
 }

@@ -1,0 +1,148 @@
+"""Conditional requests and ranges of files."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from fastxfer.server.web.ranges import MAX_RANGES
+from tests.web.site import Site
+
+CONTENT = bytes(range(256)) * 1000
+LATER = "Fri, 01 Jan 2100 00:00:00 GMT"
+EARLIER = "Thu, 01 Jan 2015 00:00:00 GMT"
+
+
+@pytest.fixture
+def tag(site: Site) -> str:
+    """The entity tag of /file."""
+    (site.root / "file").write_bytes(CONTENT)
+    os.utime(site.root / "file", (1_700_000_000, 1_700_000_000))
+    return str(site.request("HEAD", "/files/file").headers["ETag"])
+
+
+def test_the_tag_is_strong_and_follows_the_content(site: Site, tag: str) -> None:
+    assert re.fullmatch(r'"[0-9a-f]+"', tag)
+    assert site.request("HEAD", "/files/file").headers["ETag"] == tag
+    site.put("/files/file", CONTENT)
+    assert site.request("HEAD", "/files/file").headers["ETag"] != tag
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
+def test_a_client_that_has_the_file_is_told_so(site: Site, tag: str, method: str, form: str) -> None:
+    answer = site.request(method, "/files/file", headers={"If-None-Match": form.format(tag)})
+    assert (answer.status, answer.body) == (304, b"")
+    assert answer.headers["ETag"] == tag
+
+
+def test_a_client_that_has_another_file_gets_this_one(site: Site, tag: str) -> None:
+    assert site.get("/files/file", {"If-None-Match": '"other"'}).body == CONTENT
+
+
+def test_dates_are_conditions_too_but_tags_go_before(site: Site, tag: str) -> None:
+    assert site.get("/files/file", {"If-Modified-Since": LATER}).status == 304
+    assert site.get("/files/file", {"If-Modified-Since": "Tue, 14 Nov 2023 22:13:20 GMT"}).status == 304
+    assert site.get("/files/file", {"If-Modified-Since": EARLIER}).status == 200
+    assert site.get("/files/file", {"If-Modified-Since": LATER, "If-None-Match": '"other"'}).status == 200
+    assert site.get("/files/file", {"If-Unmodified-Since": EARLIER}).status == 412
+    assert site.get("/files/file", {"If-Unmodified-Since": EARLIER, "If-Match": tag}).status == 200
+    assert site.get("/files/file", {"If-Modified-Since": "yesterday"}).status == 200
+
+
+def test_a_file_that_must_be_the_same_is_checked_strongly(site: Site, tag: str) -> None:
+    assert site.get("/files/file", {"If-Match": tag}).status == 200
+    assert site.get("/files/file", {"If-Match": "*"}).status == 200
+    assert site.get("/files/file", {"If-Match": f"W/{tag}"}).status == 412
+    assert site.get("/files/file", {"If-Match": '"other"'}).status == 412
+
+
+def test_an_upload_replaces_only_the_version_it_means(site: Site, tag: str) -> None:
+    assert site.put("/files/file", b"mine", {"If-Match": '"other"'}).status == 412
+    assert (site.root / "file").read_bytes() == CONTENT
+    first = site.put("/files/file", b"mine", {"If-Match": tag})
+    assert first.status == 200
+    assert site.put("/files/file", b"late", {"If-Match": tag}).status == 412
+    assert site.put("/files/file", b"next", {"If-Match": first.headers["ETag"]}).status == 200
+    assert site.put("/files/none", b"x", {"If-Match": "*"}).status == 412
+    assert not (site.root / "none").exists()
+
+
+def test_an_upload_can_insist_on_a_free_name(site: Site, tag: str) -> None:
+    assert site.put("/files/file", b"x", {"If-None-Match": "*"}).status == 412
+    assert site.put("/files/free", b"x", {"If-None-Match": "*"}).status == 201
+    assert (site.root / "file").read_bytes() == CONTENT
+
+
+def test_a_delete_means_one_version(site: Site, tag: str) -> None:
+    assert site.delete("/files/file", {"If-Match": '"other"'}).status == 412
+    assert site.delete("/files/file", {"If-Match": tag}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("0-0", 0, 0),
+        ("100-199", 100, 199),
+        ("-5", 255_995, 255_999),
+        ("1000-", 1000, 255_999),
+        ("9-999999", 9, 255_999),
+    ],
+)
+def test_one_range_is_sent_alone(site: Site, tag: str, asked: str, first: int, last: int) -> None:
+    answer = site.get("/files/file", {"Range": f"bytes={asked}"})
+    assert (answer.status, answer.body) == (206, CONTENT[first : last + 1])
+    assert answer.headers["Content-Range"] == f"bytes {first}-{last}/256000"
+    assert answer.headers["Content-Length"] == str(last - first + 1)
+
+
+def test_several_ranges_are_sent_as_parts(site: Site, tag: str) -> None:
+    answer = site.get("/files/file", {"Range": "bytes=0-9,100000-199999,-3"})
+    assert answer.status == 206
+    kind, _, boundary = answer.headers["Content-Type"].partition("; boundary=")
+    assert kind == "multipart/byteranges"
+    assert answer.headers["Content-Length"] == str(len(answer.body))
+    parts = answer.body.split(f"\r\n--{boundary}".encode())
+    assert parts[0] == b""
+    assert parts[-1] == b"--\r\n"
+    bodies = []
+    for part in parts[1:-1]:
+        head, _, body = part.partition(b"\r\n\r\n")
+        bodies.append((re.search(rb"Content-Range: bytes (\d+-\d+)/256000", head).group(1), body))  # type: ignore[union-attr]
+    assert bodies == [
+        (b"0-9", CONTENT[:10]),
+        (b"100000-199999", CONTENT[100_000:200_000]),
+        (b"255997-255999", CONTENT[-3:]),
+    ]
+
+
+def test_a_range_past_the_end_is_not_satisfiable(site: Site, tag: str) -> None:
+    answer = site.get("/files/file", {"Range": "bytes=256000-"})
+    assert (answer.status, answer.headers["Content-Range"]) == (416, "bytes */256000")
+
+
+def test_too_many_ranges_get_the_whole_file_once(site: Site, tag: str) -> None:
+    many = ",".join(f"{2 * at}-{2 * at}" for at in range(MAX_RANGES + 1))
+    answer = site.get("/files/file", {"Range": f"bytes={many}"})
+    assert (answer.status, answer.body) == (200, CONTENT)
+
+
+def test_a_range_of_an_older_version_gets_the_new_file_whole(site: Site, tag: str) -> None:
+    part = {"Range": "bytes=0-1"}
+    assert site.get("/files/file", {**part, "If-Range": tag}).status == 206
+    assert site.get("/files/file", {**part, "If-Range": "Tue, 14 Nov 2023 22:13:20 GMT"}).status == 206
+    for other in ('"other"', f"W/{tag}", LATER, "nonsense"):
+        answer = site.get("/files/file", {**part, "If-Range": other})
+        assert (answer.status, answer.body) == (200, CONTENT), other
+
+
+def test_a_range_of_a_huge_file_is_found(site: Site) -> None:
+    with open(site.root / "huge", "wb") as file:
+        file.truncate(5 << 30)
+        file.seek((4 << 30) + 7)
+        file.write(b"here")
+    answer = site.get("/files/huge", {"Range": f"bytes={(4 << 30) + 7}-{(4 << 30) + 10}"})
+    assert (answer.status, answer.body) == (206, b"here")
+    assert site.request("HEAD", "/files/huge").headers["Content-Length"] == str(5 << 30)

@@ -1,0 +1,278 @@
+"""Uploads: atomic, limited, resumable."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fastxfer.server import (
+    LimitsConfig,
+    Permissions,
+    ServerConfig,
+    TimeoutsConfig,
+    UploadsConfig,
+    User,
+)
+from tests.web.site import WAIT, Site, basic, form, serve
+
+CONTENT = random.Random(11).randbytes(3_500_000)
+LOGIN = f"Authorization: {basic('alice:wonderland')}\r\n".encode()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def visible(root: Path) -> list[str]:
+    """What a client would see."""
+    return sorted(name for name in os.listdir(root) if not name.endswith(".fxpart"))
+
+
+def start_upload(site: Site, target: str, length: int, sent: bytes) -> socket.socket:
+    plain = socket.create_connection(("127.0.0.1", site.port), timeout=WAIT)
+    head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n".encode()
+    plain.sendall(head + LOGIN + b"\r\n" + sent)
+    return plain
+
+
+def test_a_chunked_body_is_stored(site: Site) -> None:
+    pieces = [CONTENT[at : at + 100_000] for at in range(0, len(CONTENT), 100_000)]
+    assert site.put("/files/a", iter(pieces), {"Transfer-Encoding": "chunked"}).status == 201
+    assert (site.root / "a").read_bytes() == CONTENT
+
+
+def test_a_raw_post_is_an_upload_too(site: Site) -> None:
+    answer = site.post("/files/a", CONTENT, {"Content-Type": "application/octet-stream"})
+    assert answer.json["message"] == "File uploaded successfully"
+    assert (site.root / "a").read_bytes() == CONTENT
+
+
+def test_nothing_is_seen_of_an_upload_before_it_is_whole(site: Site) -> None:
+    (site.root / "a").write_bytes(b"old")
+    plain = start_upload(site, "/files/a", len(CONTENT), CONTENT[:2_000_000])
+    with plain:
+        until(lambda: len(os.listdir(site.root)) == 2)
+        assert visible(site.root) == ["a"]
+        assert site.get("/files/a").body == b"old"
+        assert [entry["name"] for entry in site.get("/files/").json["entries"]] == ["a"]
+        plain.sendall(CONTENT[2_000_000:])
+        assert plain.recv(12) == b"HTTP/1.1 200"
+    assert (site.root / "a").read_bytes() == CONTENT
+
+
+def test_an_upload_that_breaks_off_leaves_the_old_file_and_can_be_resumed(site: Site) -> None:
+    (site.root / "a").write_bytes(b"old")
+    start_upload(site, "/files/a", len(CONTENT), CONTENT[:2_000_000]).close()
+    until(lambda: site.get("/files/a?upload=true").json["offset"] == 2_000_000)
+    assert site.get("/files/a").body == b"old"
+    assert visible(site.root) == ["a"]
+    size = len(CONTENT)
+    rest = site.put("/files/a", CONTENT[2_000_000:], {"Content-Range": f"bytes 2000000-{size - 1}/{size}"})
+    assert rest.status == 200
+    assert rest.json["size"] == size
+    assert (site.root / "a").read_bytes() == CONTENT
+    assert os.listdir(site.root) == ["a"]
+
+
+def test_what_came_is_thrown_away_where_that_is_asked_for(tmp_path: Path) -> None:
+    config = ServerConfig(uploads=UploadsConfig(keep_partial=False))
+    with serve(tmp_path, config=config) as site:
+        plain = start_upload(site, "/files/a", len(CONTENT), CONTENT[:2_000_000])
+        until(lambda: len(os.listdir(tmp_path)) == 1)
+        plain.close()
+        until(lambda: not os.listdir(tmp_path))
+
+
+def test_a_file_comes_in_pieces(site: Site) -> None:
+    size = len(CONTENT)
+    for start in range(0, size, 1_000_000):
+        stop = min(start + 1_000_000, size)
+        headers = {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}
+        answer = site.put("/files/a", CONTENT[start:stop], headers)
+        if stop < size:
+            assert (answer.status, answer.headers["Upload-Offset"]) == (202, str(stop))
+            assert answer.json == {"status": "incomplete", "path": "/a", "offset": stop}
+            assert visible(site.root) == []
+    assert answer.status == 201
+    assert (site.root / "a").read_bytes() == CONTENT
+
+
+def test_a_piece_may_be_sent_again(site: Site) -> None:
+    site.put("/files/a", b"01234", {"Content-Range": "bytes 0-4/10"})
+    assert site.put("/files/a", b"34567", {"Content-Range": "bytes 3-7/10"}).headers["Upload-Offset"] == "8"
+    assert site.put("/files/a", b"89", {"Content-Range": "bytes 8-9/10"}).status == 201
+    assert (site.root / "a").read_bytes() == b"0123456789"
+
+
+def test_a_piece_that_would_leave_a_hole_is_refused(site: Site) -> None:
+    answer = site.put("/files/a", b"56789", {"Content-Range": "bytes 5-9/10"})
+    assert (answer.status, answer.headers["Upload-Offset"]) == (409, "0")
+    site.put("/files/a", b"01", {"Content-Range": "bytes 0-1/10"})
+    answer = site.put("/files/a", b"56789", {"Content-Range": "bytes 5-9/10"})
+    assert (answer.status, answer.headers["Upload-Offset"]) == (409, "2")
+    assert visible(site.root) == []
+
+
+def test_how_far_a_piecewise_upload_has_come_can_be_asked(site: Site) -> None:
+    site.put("/files/a", b"0123", {"Content-Range": "bytes 0-3/10"})
+    for answer in (site.get("/files/a?upload=true"), site.put("/files/a", b"", {"Content-Range": "bytes */10"})):
+        assert (answer.status, answer.headers["Upload-Offset"], answer.json["offset"]) == (200, "4", 4)
+    assert site.get("/files/b?upload=true").json["offset"] == 0
+
+
+@pytest.mark.parametrize("header", ["bytes 0-9", "bytes 5-2/10", "nonsense", "bytes 0-4/3"])
+def test_a_piece_that_makes_no_sense_is_refused(site: Site, header: str) -> None:
+    assert site.put("/files/a", b"01234", {"Content-Range": header}).status == 400
+    assert os.listdir(site.root) == []
+
+
+def test_a_piece_must_have_the_length_it_says(site: Site) -> None:
+    assert site.put("/files/a", b"0123", {"Content-Range": "bytes 0-4/10"}).status == 400
+    short = iter([b"0123"])
+    chunked = {"Content-Range": "bytes 0-4/5", "Transfer-Encoding": "chunked"}
+    assert site.put("/files/a", short, chunked).status == 400
+    assert visible(site.root) == []
+
+
+def test_an_upload_of_another_user_is_not_resumed(tmp_path: Path) -> None:
+    users = [(User(name=name, permissions=Permissions("all")), "secret") for name in ("ann", "ben")]
+    with serve(tmp_path, users=users) as site:
+        site.put("/files/a", b"01234", {"Content-Range": "bytes 0-4/10"}, user="ann:secret")
+        assert site.get("/files/a?upload=true", user="ben:secret").json["offset"] == 0
+        assert site.put("/files/a", b"56789", {"Content-Range": "bytes 5-9/10"}, user="ben:secret").status == 409
+
+
+def test_missing_directories_are_made_when_asked_for(site: Site) -> None:
+    assert site.put("/files/a/b/c.txt", b"x").status == 409
+    assert os.listdir(site.root) == []
+    assert site.put("/files/a/b/c.txt?parents=true", b"x").status == 201
+    assert (site.root / "a" / "b" / "c.txt").read_bytes() == b"x"
+
+
+def test_the_time_of_the_last_change_can_be_sent_along(site: Site) -> None:
+    answer = site.put("/files/a?modified=2020-02-29T12:00:00Z", b"x")
+    assert answer.headers["Last-Modified"] == "Sat, 29 Feb 2020 12:00:00 GMT"
+    assert (site.root / "a").stat().st_mtime == 1_582_977_600
+    assert site.put("/files/b?modified=yesterday", b"x").status == 400
+    assert not (site.root / "b").exists()
+
+
+def test_a_directory_is_not_overwritten(site: Site) -> None:
+    (site.root / "d").mkdir()
+    assert site.put("/files/d", b"x").status == 409
+    assert site.put("/files/d/", b"x").status == 400
+    assert site.put("/files/", b"x").status == 400
+    assert (site.root / "d").is_dir()
+
+
+def test_files_over_the_limit_are_refused_before_and_while_they_come(tmp_path: Path) -> None:
+    with serve(tmp_path, config=ServerConfig(uploads=UploadsConfig(max_size=1000))) as site:
+        assert site.put("/files/a", bytes(1000)).status == 201
+        assert site.put("/files/b", bytes(1001)).status == 413
+        pieces = iter([bytes(600), bytes(600)])
+        assert site.put("/files/c", pieces, {"Transfer-Encoding": "chunked"}).status == 413
+        body, headers = form(("file", "d", bytes(1001)))
+        assert site.post("/files/d", body, headers).status == 413
+        assert site.put("/files/e", bytes(5), {"Content-Range": "bytes 0-4/1001"}).status == 413
+        assert visible(tmp_path) == ["a"]
+
+
+def test_the_quota_holds(tmp_path: Path) -> None:
+    users = [(User(name="q", permissions=Permissions("all"), quota_bytes=1000, quota_files=3), "secret")]
+    with serve(tmp_path, users=users) as site:
+        quota = {"user": "q:secret"}
+        assert site.put("/files/a", bytes(600), **quota).status == 201
+        assert site.put("/files/b", bytes(600), **quota).status == 507
+        pieces = iter([bytes(300), bytes(300)])
+        assert site.put("/files/b", pieces, {"Transfer-Encoding": "chunked"}, **quota).status in {413, 507}
+        assert site.put("/files/a", bytes(900), **quota).status == 200
+        assert visible(tmp_path) == ["a"]
+        assert site.delete("/files/a", **quota).status == 200
+        assert site.put("/files/b", bytes(1000), **quota).status == 201
+
+
+def test_a_client_that_waits_to_be_asked_is_asked_only_for_a_body_that_is_wanted(site: Site) -> None:
+    head = b"PUT /files/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\nExpect: 100-continue\r\n"
+    assert site.first_line(head + b"\r\n") == b"HTTP/1.1 401 Unauthorized"
+    with socket.create_connection(("127.0.0.1", site.port), timeout=WAIT) as plain:
+        plain.sendall(head + LOGIN + b"\r\n")
+        assert plain.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        plain.sendall(b"hello")
+        assert plain.recv(12) == b"HTTP/1.1 201"
+    assert (site.root / "a").read_bytes() == b"hello"
+    odd = head.replace(b"100-continue", b"a miracle")
+    assert site.first_line(odd + LOGIN + b"\r\n") == b"HTTP/1.1 417 Expectation Failed"
+
+
+def test_an_encoded_body_is_refused(site: Site) -> None:
+    for encoding in ("gzip", "deflate", "br"):
+        answer = site.put("/files/a", b"\x1f\x8b\x08", {"Content-Encoding": encoding})
+        assert answer.status == 415
+    assert os.listdir(site.root) == []
+
+
+def test_two_uploads_of_one_name_do_not_mix(site: Site) -> None:
+    plain = start_upload(site, "/files/a", len(CONTENT), CONTENT[:2_000_000])
+    with plain:
+        until(lambda: len(os.listdir(site.root)) == 1)
+        assert site.put("/files/a", b"other").status == 409
+        plain.sendall(CONTENT[2_000_000:])
+        assert plain.recv(12) == b"HTTP/1.1 201"
+    assert (site.root / "a").read_bytes() == CONTENT
+
+
+def test_a_sender_that_stops_is_given_up(tmp_path: Path) -> None:
+    config = ServerConfig(timeouts=TimeoutsConfig(data_stall=0.3))
+    with serve(tmp_path, config=config) as site:
+        plain = start_upload(site, "/files/a", 1000, b"few")
+        with plain:
+            assert plain.recv(12) == b"HTTP/1.1 408"
+        assert visible(tmp_path) == []
+
+
+def test_a_reader_that_stops_is_given_up(tmp_path: Path) -> None:
+    with open(tmp_path / "big", "wb") as file:
+        file.truncate(200 << 20)
+    config = ServerConfig(timeouts=TimeoutsConfig(data_stall=0.3))
+    with serve(tmp_path, config=config) as site:
+        with socket.create_connection(("127.0.0.1", site.port), timeout=WAIT) as plain:
+            plain.sendall(b"GET /files/big HTTP/1.1\r\nHost: x\r\n" + LOGIN + b"\r\n")
+            assert plain.recv(12) == b"HTTP/1.1 200"
+            until(lambda: site.service.guard.connections == 0)
+        assert site.get("/healthz", user="").status == 200
+
+
+def test_the_number_of_transfers_of_a_user_is_limited(tmp_path: Path) -> None:
+    users = [(User(name="one", permissions=Permissions("all"), max_sessions=1), "secret")]
+    login = f"Authorization: {basic('one:secret')}\r\n".encode()
+    with serve(tmp_path, users=users) as site:
+        with socket.create_connection(("127.0.0.1", site.port), timeout=WAIT) as plain:
+            plain.sendall(b"PUT /files/a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n" + login + b"\r\nhel")
+            until(lambda: len(os.listdir(tmp_path)) == 1)
+            second = site.put("/files/b", b"x", user="one:secret")
+            assert (second.status, second.headers["Retry-After"]) == (429, "5")
+            assert site.get("/files/", user="one:secret").status == 200
+            plain.sendall(b"lo")
+            assert plain.recv(12) == b"HTTP/1.1 201"
+        assert site.put("/files/b", b"x", user="one:secret").status == 201
+
+
+def test_requests_beyond_the_limit_are_told_to_come_back(tmp_path: Path) -> None:
+    with serve(tmp_path, config=ServerConfig(limits=LimitsConfig(web_requests=1))) as site:
+        plain = start_upload(site, "/files/a", 5, b"hel")
+        with plain:
+            until(lambda: len(os.listdir(tmp_path)) == 1)
+            busy = site.get("/files/")
+            assert (busy.status, busy.headers["Retry-After"]) == (503, "1")
+            plain.sendall(b"lo")
+            assert plain.recv(12) == b"HTTP/1.1 201"
+        assert site.get("/files/").status == 200
