@@ -29,6 +29,7 @@ FRAMING_RAW = FX_FRAMING_RAW
 FRAMING_FASTDFS = FX_FRAMING_FASTDFS
 
 cdef int64_t DEFAULT_BUDGET = 1 << 20
+cdef int64_t START_BUDGET = 1 << 17
 cdef int64_t DEFAULT_LIMIT = 1 << 26
 cdef double NS = 1e9
 cdef double LONGEST = 4e9
@@ -297,7 +298,7 @@ cdef class Transfer:
             raise ValueError(f"max_bytes must be positive: {max_bytes}")
         self.claim(ADVANCED)
         try:
-            self.step(max_bytes)
+            self.step(max_bytes, False)
         finally:
             self.unclaim()
         return fx_transfer_done(&self.t)
@@ -327,6 +328,22 @@ cdef class Transfer:
                 fx_worker_give_back(worker)
             self.unclaim()
 
+    # For the runner of an event loop.
+
+    @property
+    def _uses_file(self):
+        return fx_transfer_uses_file(&self.t)
+
+    def _start(self):
+        """Do what can be done at once, without waiting for a disk either; True if what is left is big."""
+        cdef int want
+        self.claim(ADVANCED)
+        try:
+            want = self.step(START_BUDGET, True)
+        finally:
+            self.unclaim()
+        return want == 0 and not fx_transfer_done(&self.t)
+
     # How an engine in Python drives a transfer; the twin has the same methods.
 
     def _drive(self, ring):
@@ -345,18 +362,19 @@ cdef class Transfer:
         return fx_transfer_cancelled(&self.t)
 
     def _step(self, int64_t budget):
-        cdef int want = self.step(budget)
+        cdef int want = self.step(budget, False)
         cdef int64_t due = fx_transfer_due(&self.t)
         if want == FX_WANT_TIME and self.t.wake_at < due:
             due = self.t.wake_at
         return want, self.t.wait_fd, float("inf") if due == INT64_MAX else due / NS
 
-    cdef int step(self, int64_t budget) except -1:
-        """One step, with memory given if it is wanted; 0 for WANT_TURN."""
+    cdef int step(self, int64_t budget, bint gentle) except -1:
+        """One step, with memory given if it is wanted; 0 if nothing is waited for."""
         cdef fx_worker* worker = fx_worker_take()
         cdef int want
         if worker == NULL:
             raise MemoryError
+        worker.gentle = gentle
         try:
             while True:
                 with nogil:

@@ -170,6 +170,7 @@ static void drain(int fd) {
 /* Without threads: steps what is ready; what turns out to be big is handed back unfinished. */
 static void step_ready(fx_engine *engine, fx_worker *worker) {
     struct epoll_event events[EVENTS];
+    worker->gentle = true;
     int count = epoll_wait(engine->epoll_fd, events, EVENTS, 0);
     pthread_mutex_lock(&engine->lock);
     if (count > 0) fx_engine_take_events(engine, events, count);
@@ -179,8 +180,9 @@ static void step_ready(fx_engine *engine, fx_worker *worker) {
         t->place = FX_STEPPED;
         pthread_mutex_unlock(&engine->lock);
         int want = fx_transfer_step(t, worker, FX_STEP_BUDGET);
+        if (want == FX_WANT_TURN || t->sent + t->received > FX_STEP_BUDGET) want = FX_WANT_NOTHING;
         pthread_mutex_lock(&engine->lock);
-        fx_engine_dispatch(engine, t, want == FX_WANT_TURN ? FX_WANT_NOTHING : want);
+        fx_engine_dispatch(engine, t, want);
     }
     pthread_mutex_unlock(&engine->lock);
 }

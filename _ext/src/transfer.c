@@ -56,6 +56,10 @@ void fx_transfer_finish(fx_transfer *t, int error, enum fx_side side) {
     if (fx_transfer_done(t)) return;
     fx_refund(t, 0);
     release(t);
+    if (error && fx_transfer_cancelled(t)) { /* a socket that was shut down on that account fails in its own ways */
+        error = ECANCELED;
+        side = FX_SIDE_NONE;
+    }
     t->error = error;
     t->side = side;
     t->want = FX_WANT_NOTHING;

@@ -33,9 +33,11 @@ enum fx_want {
     FX_WANT_WRITE = 2,
     FX_WANT_TIME = 4,   /* nothing moves before wake_at */
     FX_WANT_MEMORY = 8, /* fx_transfer_give_memory() first: memory_size bytes */
-    FX_WANT_TURN = 16,  /* the budget is used up; there is more to do */
+    FX_WANT_TURN = 16,  /* there is more to do: the budget is used up, or the worker too gentle */
 };
 
+/* A gentle worker reads and writes files up to this size. */
+#define FX_SMALL_FILE ((int64_t)64 * 1024)
 /* Bodies up to this size are kept in memory that the transfer allocates by itself. */
 #define FX_OWN_MEMORY ((int64_t)64 * 1024)
 /* From here on a file's blocks are reserved and splice is worth its pipe. */
@@ -91,6 +93,7 @@ struct fx_transfer {
     enum fx_sink sink;
     int64_t deadline;
     int64_t moved_at;
+    bool file_begun;
     int64_t left; /* of the body; -1: until the peer closes */
     int broken;   /* the errno that a send met, kept while a reply is looked for */
     int head_size;

@@ -10,6 +10,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#endif
 
 #include "crc32.h"
 #include "transfer_parts.h"
@@ -119,6 +123,7 @@ static int begin_memory(fx_transfer *t) {
 /* Reserves the file's blocks without changing its size, so that a failed transfer leaves no longer file. */
 static int begin_file(fx_transfer *t) {
     struct stat info;
+    t->file_begun = true;
     if (t->left >= 0 && t->left < FX_BIG_BODY) {
         t->use_splice = false;
         return FX_MOVED;
@@ -129,7 +134,10 @@ static int begin_file(fx_transfer *t) {
         return FX_MOVED;
     }
 #ifdef __linux__
-    if (t->left > 0 && t->recv_offset >= 0) {
+    /* Not in memory: there it would clear every page a first time while the peer waits. */
+    struct statfs system;
+    bool in_memory = fstatfs(t->recv_fd, &system) == 0 && system.f_type == TMPFS_MAGIC;
+    if (t->left > 0 && t->recv_offset >= 0 && !in_memory) {
         int result;
         do result = fallocate(t->recv_fd, FALLOC_FL_KEEP_SIZE, (off_t)t->recv_offset, (off_t)t->left);
         while (result < 0 && errno == EINTR);
@@ -141,7 +149,6 @@ static int begin_file(fx_transfer *t) {
 
 int fx_body_begin(fx_transfer *t) {
     if (t->sink == FX_SINK_MEMORY) return begin_memory(t);
-    if (t->sink == FX_SINK_FILE) return begin_file(t);
     return FX_MOVED;
 }
 
@@ -323,6 +330,11 @@ int fx_body_part(fx_transfer *t, fx_worker *w) {
         case FX_SINK_INTO:
             return receive_in_place(t, w, t->into, t->into_size);
         case FX_SINK_FILE:
+            if (w->gentle) {
+                if (t->left > FX_SMALL_FILE || t->received > FX_SMALL_FILE) return FX_WANT_TURN;
+                return receive_by_copy(t, w);
+            }
+            if (!t->file_begun) return begin_file(t);
             if (t->use_splice && !fx_folds_received(t)) return receive_by_splice(t, w);
             return receive_by_copy(t, w);
         default:

@@ -13,14 +13,30 @@
 /* A peer that hung up while the rate limit is waited for is only looked at so often. */
 #define HUNG_UP_MS 5
 
+/* After so many busy waits in vain the peer is taken to be slow, and only one wait in RETRY_SPIN is tried so. */
+#define SPIN_MISSES 4
+#define RETRY_SPIN 32
+
+static bool worth_spinning(const fx_worker *w) {
+    return w->spin_misses < SPIN_MISSES || w->spin_misses % RETRY_SPIN == 0;
+}
+
 /* Polls busily until the socket has something or the time is up. The processor is offered to others at every turn, so
  * that spinning takes it from nobody: not even from the peer whose answer is awaited. */
 static bool spin_until_ready(fx_transfer *t, fx_worker *w, int64_t spin) {
+    if (!worth_spinning(w)) {
+        w->spin_misses++;
+        return false;
+    }
     int64_t end = fx_now() + spin;
     do {
         sched_yield();
-        if (fx_transfer_step(t, w, BUDGET) != FX_WANT_READ) return true;
+        if (fx_transfer_step(t, w, BUDGET) != FX_WANT_READ) {
+            w->spin_misses = 0;
+            return true;
+        }
     } while (fx_now() < end);
+    w->spin_misses++;
     return false;
 }
 

@@ -27,8 +27,6 @@
 #define GATHER 64
 #define SENDFILE_CHUNK ((int64_t)1024 * 1024)
 #define READ_CHUNK ((int64_t)256 * 1024)
-/* A file of at most this size goes out with the buffers before it, in one system call. */
-#define SMALL_FILE ((int64_t)64 * 1024)
 
 static void stop_sending(fx_transfer *t) {
     t->iov_count = 0;
@@ -79,9 +77,21 @@ static int consume_file(fx_transfer *t, int64_t n) {
     return FX_MOVED;
 }
 
-/* Reads of a file that cannot seek (a pipe) take what comes. */
-static ssize_t read_file(fx_transfer *t, uint8_t *to, size_t size) {
+/* Reads of a file that cannot seek (a pipe) take what comes. A gentle worker gets EAGAIN where it would have to wait,
+ * on file systems that can tell. */
+static ssize_t read_file(fx_transfer *t, const fx_worker *w, uint8_t *to, size_t size) {
     for (;;) {
+#ifdef RWF_NOWAIT
+        if (w->gentle) {
+            struct iovec part = {.iov_base = to, .iov_len = size};
+            ssize_t n = preadv2(t->send_fd, &part, 1, (off_t)t->send_offset, RWF_NOWAIT);
+            if (n == (ssize_t)size || (n < 0 && errno == EAGAIN)) return n;
+            if (n > 0) { /* part of it is at hand; the rest would have to be waited for */
+                errno = EAGAIN;
+                return -1;
+            }
+        }
+#endif
         ssize_t n = pread(t->send_fd, to, size, (off_t)t->send_offset);
         if (n < 0 && errno == ESPIPE) n = read(t->send_fd, to, size);
         if (n >= 0 || errno != EINTR) return n;
@@ -99,8 +109,12 @@ static int send_buffers(fx_transfer *t, fx_worker *w, int64_t allowed) {
     }
     bool all = count == t->iov_count && (total < allowed || !t->send_left);
     int64_t with_file = 0;
-    if (all && t->send_left > 0 && t->send_left <= SMALL_FILE && t->send_left <= allowed - total) {
-        ssize_t n = read_file(t, w->scratch, (size_t)t->send_left);
+    if (all && t->send_left > 0 && t->send_left <= FX_SMALL_FILE && t->send_left <= allowed - total) {
+        ssize_t n = read_file(t, w, w->scratch, (size_t)t->send_left);
+        if (n < 0 && w->gentle && errno == EAGAIN) {
+            fx_spend(t, 0);
+            return FX_WANT_TURN;
+        }
         if (n != t->send_left) return fx_fail(t, n < 0 ? errno : EIO, FX_SIDE_FILE);
         parts[count].iov_base = w->scratch;
         parts[count++].iov_len = (size_t)n;
@@ -127,9 +141,10 @@ static int send_buffers(fx_transfer *t, fx_worker *w, int64_t allowed) {
 
 static int send_by_read(fx_transfer *t, fx_worker *w, int64_t count) {
     if (count > READ_CHUNK) count = READ_CHUNK;
-    ssize_t got = read_file(t, w->scratch, (size_t)count);
+    ssize_t got = read_file(t, w, w->scratch, (size_t)count);
     if (got <= 0) {
         fx_spend(t, 0);
+        if (got < 0 && w->gentle && errno == EAGAIN) return FX_WANT_TURN;
         if (got < 0) return fx_fail(t, errno, FX_SIDE_FILE);
         if (t->send_left > 0) return fx_fail(t, EIO, FX_SIDE_FILE);
         t->send_left = 0;
@@ -190,10 +205,11 @@ static int send_by_sendfile(fx_transfer *t, fx_worker *w, int64_t count) {
 }
 
 int fx_send_part(fx_transfer *t, fx_worker *w) {
+    if (w->gentle && (t->send_left < 0 || t->send_left > FX_SMALL_FILE)) return FX_WANT_TURN;
     if (answered_early(t)) return FX_MOVED;
     int64_t allowed = fx_allowance(t, w->budget);
     if (!allowed) return FX_WANT_TIME;
     if (t->iov_count) return send_buffers(t, w, allowed);
     int64_t count = t->send_left >= 0 && t->send_left < allowed ? t->send_left : allowed;
-    return t->use_sendfile && !t->crc ? send_by_sendfile(t, w, count) : send_by_read(t, w, count);
+    return t->use_sendfile && !t->crc && !w->gentle ? send_by_sendfile(t, w, count) : send_by_read(t, w, count);
 }

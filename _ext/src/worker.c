@@ -34,6 +34,8 @@ int fx_worker_init(fx_worker *worker) {
     worker->scratch = error ? NULL : memory;
     worker->pipe[0] = worker->pipe[1] = -1;
     worker->budget = 0;
+    worker->spin_misses = 0;
+    worker->gentle = false;
     return error;
 }
 
@@ -72,6 +74,7 @@ fx_worker *fx_worker_take(void) {
 
 void fx_worker_give_back(fx_worker *worker) {
     fx_worker_drop_pipe(worker);
+    worker->gentle = false;
     for (int i = 0; i < SPARE_WORKERS; i++) {
         fx_worker *none = NULL;
         if (atomic_compare_exchange_strong(&spare[i], &none, worker)) return;

@@ -2,6 +2,7 @@
 #ifndef FX_WORKER_H
 #define FX_WORKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,8 @@ typedef struct fx_worker {
     uint8_t *scratch; /* FX_SCRATCH bytes, page aligned */
     int pipe[2];      /* -1 until wanted; empty between steps */
     int64_t budget;   /* bytes that the step under way may still move */
+    unsigned spin_misses; /* busy waits in a row that were in vain */
+    bool gentle;      /* never wait for a disk, and leave to others what is big: FX_WANT_TURN instead */
 } fx_worker;
 
 /* 0, or an errno. */

@@ -12,7 +12,7 @@ cdef extern from "ratelimit.h" nogil:
 
 cdef extern from "worker.h" nogil:
     ctypedef struct fx_worker:
-        pass
+        bint gentle
     fx_worker* fx_worker_take()
     void fx_worker_give_back(fx_worker* worker)
 
@@ -79,6 +79,7 @@ cdef extern from "transfer.h" nogil:
     int fx_transfer_run(fx_transfer* t, fx_worker* w, int64_t spin)
     int64_t fx_transfer_due(const fx_transfer* t)
     bint fx_transfer_done(const fx_transfer* t)
+    bint fx_transfer_uses_file(const fx_transfer* t)
     bint fx_transfer_cancelled(const fx_transfer* t)
 
 
@@ -115,5 +116,5 @@ cdef class Transfer:
     cdef int take_limits(self, object limits) except -1
     cdef int claim(self, int how) except -1
     cdef void unclaim(self) noexcept
-    cdef int step(self, int64_t budget) except -1
+    cdef int step(self, int64_t budget, bint gentle) except -1
     cdef int give_memory(self) except -1

@@ -120,6 +120,10 @@ class Transfer:
     def error_side(self) -> str:
         """Where ``error`` arose: ``""``, ``"socket"``, ``"file"`` or ``"relay"``."""
 
+    @property
+    def _uses_file(self) -> bool: ...
+    def _start(self) -> bool:
+        """Do what can be done at once, without waiting for a disk either; True if what is left is big."""
     def advance(self, max_bytes: int = ...) -> bool:
         """Move what can be moved without waiting, at most about *max_bytes*; True when done."""
 

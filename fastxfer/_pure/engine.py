@@ -55,6 +55,7 @@ class _Outbox:
     def close(self) -> None:
         with self.lock:
             self._closed = True
+            self._finished.clear()
             self.bell.close()
             self.ear.close()
 

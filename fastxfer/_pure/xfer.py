@@ -294,6 +294,19 @@ class Transfer:
         except _Failed as failed:
             self._finish(failed.error, failed.side)
 
+    # For the runner of an event loop.
+
+    @property
+    def _uses_file(self) -> bool:
+        return self._send_fd >= 0 or self._recv_fd >= 0
+
+    def _start(self) -> bool:
+        """Do what can be done at once; True if what is left is big or may have to wait for a disk."""
+        if self._uses_file:
+            return True
+        self.advance(_CHUNK)
+        return not self._done and not self._want
+
     # How an engine in Python drives a transfer; the compiled one has the same methods.
 
     def _drive(self, ring: Callable[[], None]) -> None:
@@ -346,6 +359,8 @@ class Transfer:
             if self._done:
                 return
             self._refund(0)
+            if error and self._cancelled:  # a socket that was shut down on that account fails in its own ways
+                error, side = errno.ECANCELED, ""
             self._error = error
             self._side = side
             if not error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import TracebackType
 
 from fastxfer.core.engine import Engine
@@ -14,18 +15,25 @@ __all__ = ["TransferRunner"]
 class TransferRunner:
     """Carries transfers to their end for the coroutines of one event loop (asyncio or uvloop).
 
-    Make it where the loop runs, and close it there. A transfer that can end without waiting ends at once, in the
-    caller's own turn; those that move memory only wait in the loop's own poll; those that touch files or move much
-    are carried by native threads, which start with the first of them.
+    Make it where the loop runs, and close it there. What can be done at once is done in the caller's own turn. A small
+    transfer that waits for its peer then costs the loop one entry in a poll set of its own: one wake-up of the loop may
+    finish many. What is big, or would have to wait for a disk, is carried by native threads, which start with the first
+    that needs them.
 
     Args:
-        threads: how many native threads may be started.
+        threads: how many native threads drive big transfers, 1 to 8.
+        small_files: read and write files up to 64 KiB in the loop's thread (on systems that can tell, reads only what
+            the page cache has). False leaves every file to the threads.
     """
 
-    def __init__(self, *, threads: int = 2) -> None:
+    def __init__(self, *, threads: int = 2, small_files: bool = True) -> None:
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1: {threads}")
         self._loop = asyncio.get_running_loop()
         self._threads = threads
-        self._engine: Engine | None = None
+        self._small_files = small_files
+        self._light: Engine | None = None
+        self._heavy: Engine | None = None
         self._waiting: dict[Transfer, asyncio.Future[None]] = {}
         self._closed = False
 
@@ -56,43 +64,68 @@ class TransferRunner:
         """
         if self._closed:
             raise RuntimeError("the runner is closed")
-        if transfer.advance():
+        big = (transfer._uses_file and not self._small_files) or transfer._start()
+        if transfer.done:
             return
-        self._submit(transfer)
+        (self._big_engine() if big else self._small_engine()).submit(transfer)
         ended = self._loop.create_future()
         self._waiting[transfer] = ended
-        cancelled: asyncio.CancelledError | None = None
-        while not ended.done():
-            try:
-                await asyncio.shield(ended)
-            except asyncio.CancelledError as error:
-                cancelled = error
-                transfer.cancel()
-        if cancelled is not None:
-            raise cancelled
+        try:
+            await ended
+        except asyncio.CancelledError:
+            await self._cancel(transfer)
+            raise
+
+    async def _cancel(self, transfer: Transfer) -> None:
+        """Wait, come what may, until nothing native holds *transfer*."""
+        transfer.cancel()
+        while transfer in self._waiting:
+            ended = self._waiting[transfer] = self._loop.create_future()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ended
 
     async def aclose(self) -> None:
         """Cancel what is under way, wait for it, and stop the threads. Idempotent."""
         self._closed = True
-        for transfer in list(self._waiting):
+        for transfer in self._waiting:
             transfer.cancel()
-        if self._waiting:
+        while self._waiting:
             await asyncio.wait(list(self._waiting.values()))
-        if self._engine is not None:
-            self._loop.remove_reader(self._engine.fileno())
-            self._engine.close()
-            self._engine = None
+        self.close()
 
-    def _submit(self, transfer: Transfer) -> None:
-        if self._engine is None:
-            self._engine = Engine(self._threads)
-            self._loop.add_reader(self._engine.fileno(), self._collect)
-        self._engine.submit(transfer)
+    def close(self) -> None:
+        """Stop at once: transfers under way end with ECANCELED, and those who await them are told. Idempotent."""
+        self._closed = True
+        for engine in (self._light, self._heavy):
+            if engine is not None:
+                self._loop.remove_reader(engine.fileno())
+                engine.close()
+        self._light = self._heavy = None
+        while self._waiting:
+            _, ended = self._waiting.popitem()
+            if not ended.done():
+                ended.set_result(None)
 
-    def _collect(self) -> None:
-        if self._engine is None:
-            return
-        for transfer in self._engine.completed():
+    def _small_engine(self) -> Engine:
+        if self._light is None:
+            self._light = self._start(0)
+        return self._light
+
+    def _big_engine(self) -> Engine:
+        if self._heavy is None:
+            self._heavy = self._start(self._threads)
+        return self._heavy
+
+    def _start(self, threads: int) -> Engine:
+        engine = Engine(threads)
+        self._loop.add_reader(engine.fileno(), self._collect, engine)
+        return engine
+
+    def _collect(self, engine: Engine) -> None:
+        for transfer in engine.completed():
+            if not transfer.done:
+                self._big_engine().submit(transfer)
+                continue
             ended = self._waiting.pop(transfer)
             if not ended.done():
                 ended.set_result(None)

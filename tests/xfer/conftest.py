@@ -38,13 +38,22 @@ def twin(request: pytest.FixtureRequest) -> SimpleNamespace:
     )
 
 
+def wait_for(engine: Any) -> bool:
+    """Whether the engine has something to collect, after some patience."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(engine, select.POLLIN)
+        return bool(poll.poll(PATIENCE * 1000))
+    return bool(select.select([engine], [], [], PATIENCE)[0])
+
+
 def finish_in_engine(engine: Any, transfers: list[Any]) -> None:
     """Carry *transfers* to their end in *engine*; what an engine without threads hands back goes on elsewhere."""
     for transfer in transfers:
         engine.submit(transfer)
     waiting = set(transfers)
     while waiting:
-        assert select.select([engine], [], [], PATIENCE)[0], "the engine finished nothing"
+        assert wait_for(engine), "the engine finished nothing"
         for transfer in engine.completed():
             waiting.remove(transfer)
             if not transfer.done:
@@ -167,5 +176,6 @@ def tools() -> SimpleNamespace:
         content_of=content_of,
         reply=reply,
         finish_in_engine=finish_in_engine,
+        wait_for=wait_for,
         patience=PATIENCE,
     )

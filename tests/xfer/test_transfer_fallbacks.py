@@ -1,0 +1,60 @@
+"""The environment can forbid sendfile and splice; what is then done gives the same result."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import importlib, os, socket, sys, tempfile, threading
+xfer = importlib.import_module(sys.argv[1])
+content = os.urandom(3_000_000)
+with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:
+    source.write(content)
+    source.flush()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+    ours.setblocking(False)
+    peer.setblocking(False)
+    sending = xfer.Transfer(ours.fileno(), send=b"head", send_fd=source.fileno(), timeout=60)
+    receiving = xfer.Transfer(
+        peer.fileno(), framing=xfer.FRAMING_RAW, recv_fd=target.fileno(), recv_offset=0, recv_count=3_000_004, timeout=60
+    )
+    thread = threading.Thread(target=sending.run)
+    thread.start()
+    receiving.run()
+    thread.join()
+    assert (sending.error, receiving.error) == (0, 0)
+    assert os.pread(target.fileno(), 4_000_000, 0) == b"head" + content
+    ours.close()
+    peer.close()
+"""
+
+
+def calls_of(module: str, trace: Path, **environment: str) -> str:
+    """Run the script, and return the names of the system calls it made."""
+    command = [sys.executable, "-c", SCRIPT, module]
+    strace = shutil.which("strace")
+    if strace:
+        command = [strace, "-f", "-qq", "-e", "trace=sendfile,splice", "-o", str(trace), *command]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100, check=False
+    )
+    if strace and "ptrace" in done.stderr:
+        pytest.skip("strace is not allowed here")
+    assert done.returncode == 0, done.stderr
+    return trace.read_text() if strace else ""
+
+
+@pytest.mark.parametrize("forbidden", [(), ("SENDFILE",), ("SPLICE",), ("SENDFILE", "SPLICE")])
+def test_forbidden_calls_are_not_made(twin, tmp_path, forbidden):
+    trace = calls_of(twin.Transfer.__module__, tmp_path / "trace", **{f"FASTXFER_NO_{name}": "1" for name in forbidden})
+    if trace and twin.name == "c":
+        assert ("sendfile(" in trace) == ("SENDFILE" not in forbidden)
+        assert ("splice(" in trace) == ("SPLICE" not in forbidden)
