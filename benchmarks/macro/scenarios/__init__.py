@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from benchmarks.macro.scenario import Scenario
 from benchmarks.macro.scenarios.fdfs import FDFS
+from benchmarks.macro.scenarios.ftp_server import FTP_SERVER
 
-SCENARIOS: tuple[Scenario, ...] = (*FDFS,)
+SCENARIOS: tuple[Scenario, ...] = (*FDFS, *FTP_SERVER)

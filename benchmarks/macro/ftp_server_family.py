@@ -1,0 +1,119 @@
+"""FTP servers as peers, under one load generator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.macro import congestion, process
+from benchmarks.macro.client import WorkerError
+from benchmarks.macro.compile import CompileError, compiled
+from benchmarks.macro.family import TIMEOUT, Field
+from benchmarks.macro.remote_files import fill, lay_entries
+from benchmarks.macro.scenario import Load, Peer, Scenario
+from benchmarks.macro.servers.ftp import FtpDaemon
+from benchmarks.macro.servers.ftp_setup import Certificate, make_certificate
+
+
+def load_program(tls: bool) -> str:
+    """The compiled load generator.
+
+    Raises:
+        CompileError: without a C compiler, or for TLS without the headers of OpenSSL.
+    """
+    if not tls:
+        return compiled("ftpload.c", "-pthread")
+    try:
+        return compiled("ftpload.c", "-DWITH_TLS", "-pthread", "-lssl", "-lcrypto")
+    except CompileError as error:
+        raise CompileError(f"the TLS load generator needs OpenSSL's headers: {error}") from None
+
+
+class ServerParty:
+    """A server under load."""
+
+    def __init__(self, peer: Peer, folder: Path, certificate: Certificate | None) -> None:
+        self.peer = peer
+        self._load = load_program(certificate is not None)
+        self._daemon = FtpDaemon(peer.module, folder, certificate)
+        self.version = self._daemon.version
+
+    def run(self, scenario: Scenario, load: Load) -> list[dict[str, Any]]:
+        results = []
+        for op in scenario.ops:
+            name = self._prepare(op, load)
+            results.append(self._measure(op, load, name, scenario.tls))
+            if op == "stor":
+                for path in self._daemon.root.glob("stored*"):
+                    path.unlink()
+        return results
+
+    def close(self) -> None:
+        self._daemon.stop()
+
+    def _prepare(self, op: str, load: Load) -> str:
+        """Lay what the operation reads; the name to be given to the load generator."""
+        root = self._daemon.root
+        if op == "retr":
+            return fill(root, load.size, load.count)
+        if op in {"list", "mlsd", "nlst"}:
+            return lay_entries(root, load.entries)
+        return "stored"
+
+    def _measure(self, op: str, load: Load, name: str, tls: bool) -> dict[str, Any]:
+        server = self._daemon.server
+        command = [self._load, op, server["host"], str(server["port"]), str(load.concurrency), str(load.count)]
+        command += [str(load.size), name, *(["tls"] if tls else [])]
+        before = process.cpu_seconds(self._daemon.pids)
+        rest = process.proportional_memory_kib(self._daemon.pids)
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=congestion.environment(os.environ),
+            text=True,
+        ) as generator:
+            assert generator.stdout is not None
+            assert generator.stderr is not None
+            if op == "idle":
+                line = generator.stdout.readline()
+                memory = process.proportional_memory_kib(self._daemon.pids)
+            else:
+                memory = None
+            try:
+                output, errors = generator.communicate(timeout=TIMEOUT)
+            except subprocess.TimeoutExpired:
+                generator.kill()
+                raise WorkerError(f"{op}: the server did not finish in {TIMEOUT:.0f} s") from None
+            line = line if op == "idle" else output
+        if generator.returncode or not line:
+            raise WorkerError(f"{op}: {errors.strip()[-300:] or 'the load generator failed'}")
+        result: dict[str, Any] = {"op": op, "size": load.size, "concurrency": load.concurrency, **json.loads(line)}
+        result["server_cpu_seconds"] = round(process.cpu_seconds(self._daemon.pids) - before, 3)
+        if memory is not None:
+            result |= {
+                "operations": load.concurrency,
+                "seconds": 1.0,
+                "cpu_seconds": None,
+                "p50_us": None,
+                "p99_us": None,
+            }
+            result |= {"server_memory_kib": memory, "server_grown_kib": memory - rest, "server_cpu_seconds": None}
+        if not result["operations"]:
+            raise WorkerError(f"{op}: {result['error']}")
+        return result
+
+
+def server_field(scenario: Scenario, peers: Sequence[Peer], folder: Path) -> Field:
+    """FTP servers, each with a root of its own."""
+    field = Field()
+    certificate = make_certificate(folder) if scenario.tls else None
+    field.server = "the peers themselves; load generator: ftpload.c"
+    for peer in peers:
+        field.add(peer.name, lambda peer=peer: ServerParty(peer, folder / peer.module, certificate))  # type: ignore[misc]
+    return field
