@@ -6,8 +6,11 @@ from pathlib import Path
 
 from benchmarks.macro.family import Field, client_field
 from benchmarks.macro.ftp_server_family import server_field
+from benchmarks.macro.remote_files import RemoteFiles
 from benchmarks.macro.scenario import Peer, Scenario
 from benchmarks.macro.servers import fastdfs
+from benchmarks.macro.servers.ftp import first_available
+from benchmarks.macro.servers.ftp_setup import make_certificate
 
 PEERS = {
     "fdfs": (
@@ -19,6 +22,17 @@ PEERS = {
         Peer("py3Fdfs", "fdfs_py3fdfs", share=0.25, most=64),
         Peer("bare loop", "fdfs_bare", ("tracker",), limit=True, most=64),
         Peer("bare loop, no tracker", "fdfs_bare", ("direct",), limit=True, most=64),
+    ),
+    "ftp": (
+        Peer("fastxfer", "ftp_fastxfer_sync", ours=True, most=64),
+        Peer("fastxfer asyncio", "ftp_fastxfer_async", ours=True),
+        Peer("curl", "ftp_curl", serial_share=0.05, most=300),
+        Peer("lftp", "ftp_lftp", most=64),
+        Peer("pycurl", "ftp_pycurl", most=64),
+        Peer("ftplib, 8 KiB blocks", "ftp_ftplib", ("8192",), most=64),
+        Peer("ftplib, 1 MiB blocks", "ftp_ftplib", ("1048576",), most=64),
+        Peer("aioftp", "ftp_aioftp"),
+        Peer("bare loop", "ftp_bare", limit=True, most=64),
     ),
     "ftpd": (
         Peer("fastxfer", "fastxfer", ours=True),
@@ -36,4 +50,8 @@ def field_of(scenario: Scenario, folder: Path) -> Field:
     peers = [peer for peer in PEERS[scenario.family] if not scenario.peers or peer.name in scenario.peers]
     if scenario.family == "ftpd":
         return server_field(scenario, peers, folder)
-    return client_field(scenario, peers, fastdfs.start, folder)
+    if scenario.family == "ftp":
+        certificate = make_certificate(folder) if scenario.tls else None
+        daemon = first_available(scenario.server, folder, certificate)
+        return client_field(peers, daemon, folder, RemoteFiles(daemon.root))
+    return client_field(peers, fastdfs.start(folder), folder)

@@ -28,6 +28,13 @@ class Server(Protocol):
     def stop(self) -> None: ...
 
 
+class Around(Protocol):
+    """What happens at the server around a run."""
+
+    def prepare(self, work: Work) -> None: ...
+    def check(self, work: Work) -> None: ...
+
+
 class Party(Protocol):
     """A peer that is ready to be measured."""
 
@@ -69,11 +76,19 @@ class Field:
 
 
 class ClientParty:
-    """A client in a worker process, against a server that all clients share."""
+    """A client in a worker process, against a server that all clients share.
 
-    def __init__(self, peer: Peer, server: Server, folder: Path) -> None:
+    Args:
+        peer: which client.
+        server: the server.
+        folder: local directory of this peer alone.
+        around: prepares the server for a run and checks what the run left there.
+    """
+
+    def __init__(self, peer: Peer, server: Server, folder: Path, around: Around | None = None) -> None:
         self.peer = peer
         self._server = server
+        self._around = around
         self._folder = folder
         self._log = folder / f"{peer.module}.log"
         self._worker: Worker | None = Worker(peer, self._log)
@@ -82,20 +97,25 @@ class ClientParty:
     def run(self, scenario: Scenario, load: Load) -> list[dict[str, Any]]:
         if self._worker is None:
             self._worker = Worker(self.peer, self._log)
+        share = self.peer.share * (self.peer.serial_share if load.concurrency == 1 else 1)
         work = Work(
             ops=scenario.ops,
             size=load.size,
-            count=max(1, round(load.count * self.peer.share)),
+            count=max(1, round(load.count * share)),
             concurrency=load.concurrency,
             server=self._server.server,
             folder=str(self._folder),
         )
+        if self._around:
+            self._around.prepare(work)
         try:
             results = self._worker.run(work, lambda: process.cpu_seconds(self._server.pids), TIMEOUT)
         except WorkerError:
             self._worker.close()
             self._worker = None
             raise
+        if self._around:
+            self._around.check(work)
         for result in results:
             result["server_cpu_seconds"] = round(result.pop("after") - result.pop("before"), 3)
         return results
@@ -105,14 +125,13 @@ class ClientParty:
             self._worker.close()
 
 
-def client_field(scenario: Scenario, peers: Sequence[Peer], start: Callable[[Path], Server], folder: Path) -> Field:
-    """Clients of one server."""
+def client_field(peers: Sequence[Peer], server: Server, folder: Path, around: Around | None = None) -> Field:
+    """Clients of one running server."""
     field = Field()
-    server = start(folder)
     field.keep(server.stop)
     field.server = server.description
     for peer in peers:
         own = folder / f"{peer.module}{'-'.join(peer.arguments)}"
         own.mkdir(exist_ok=True)
-        field.add(peer.name, lambda peer=peer, own=own: ClientParty(peer, server, own))  # type: ignore[misc]
+        field.add(peer.name, lambda peer=peer, own=own: ClientParty(peer, server, own, around))  # type: ignore[misc]
     return field

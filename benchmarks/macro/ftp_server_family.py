@@ -17,6 +17,7 @@ from benchmarks.macro.remote_files import fill, lay_entries
 from benchmarks.macro.scenario import Load, Peer, Scenario
 from benchmarks.macro.servers.ftp import FtpDaemon
 from benchmarks.macro.servers.ftp_setup import Certificate, make_certificate
+from fastxfer.bench import Measurement
 
 
 def load_program(tls: bool) -> str:
@@ -46,10 +47,14 @@ class ServerParty:
         results = []
         for op in scenario.ops:
             name = self._prepare(op, load)
-            results.append(self._measure(op, load, name, scenario.tls))
-            if op == "stor":
-                for path in self._daemon.root.glob("stored*"):
-                    path.unlink()
+            try:
+                results.append(self._measure(op, load, name, scenario.tls))
+            except WorkerError as error:
+                results.append(_failed(op, load, str(error)))
+            for path in self._daemon.root.glob("stored*"):
+                path.unlink()
+        if not any(result["operations"] for result in results):
+            raise WorkerError(results[0]["error"])
         return results
 
     def close(self) -> None:
@@ -107,6 +112,10 @@ class ServerParty:
         if not result["operations"]:
             raise WorkerError(f"{op}: {result['error']}")
         return result
+
+
+def _failed(op: str, load: Load, error: str) -> dict[str, Any]:
+    return Measurement(op, load.size, load.concurrency, 0, 0.0, failed=load.count, error=error).to_json()
 
 
 def server_field(scenario: Scenario, peers: Sequence[Peer], folder: Path) -> Field:

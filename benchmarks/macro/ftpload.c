@@ -266,7 +266,7 @@ static long long transfer(struct session *s, const char *verb, const char *argum
     }
     stream_close(&data);
     code = reply(s);
-    return code == 226 || code == 250 ? moved : -1;
+    return code / 100 == 2 ? moved : -1; /* 226 or 250; aioftp ends listings with 200 */
 }
 
 static int once(struct session *s, long index)

@@ -1,9 +1,13 @@
-"""The files that servers hold before a run."""
+"""The files that servers hold before a run, and what a run must leave there."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+
+from benchmarks.macro.client import WorkerError
+from fastxfer.bench import Work, file_names, source_folder, target_folder
 
 BLOCK = os.urandom(1 << 20)
 SPARE_LINKS = 256 * 1024
@@ -45,3 +49,63 @@ def lay_entries(root: Path, count: int) -> str:
         for index in range(count):
             os.close(os.open(folder / f"entry-{index:06d}.dat", os.O_CREAT | os.O_WRONLY, 0o644))
     return name
+
+
+class RemoteFiles:
+    """Lays the files that clients download, and checks those that they upload.
+
+    Args:
+        root: the directory that the FTP server serves.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def prepare(self, work: Work) -> None:
+        target = self._local(target_folder(work))
+        shutil.rmtree(target, ignore_errors=True)
+        _open_folder(target)
+        for op in work.ops:
+            folder = self._local(source_folder(work, op)) if op.startswith("download") else target
+            for parent in {folder / Path(name).parent for name in file_names(work, op)}:
+                _open_folder(parent)
+            if op.startswith("download"):
+                self._lay(folder, file_names(work, op), work.size)
+
+    def check(self, work: Work) -> None:
+        """Every uploaded file is there and whole.
+
+        Raises:
+            WorkerError: when one is not.
+        """
+        target = self._local(target_folder(work))
+        for op in work.ops:
+            if not op.startswith("upload"):
+                continue
+            for name in file_names(work, op):
+                path = target / name
+                if not path.exists() or path.stat().st_size != work.size:
+                    raise WorkerError(f"{op}: {name} did not arrive whole")
+        shutil.rmtree(target)
+
+    def _local(self, remote: str) -> Path:
+        return self._root / remote.lstrip("/")
+
+    def _lay(self, folder: Path, names: list[str], size: int) -> None:
+        first = folder / names[0]
+        if not first.exists():
+            write(first, size)
+        for name in names[1:]:
+            path = folder / name
+            if path.exists():
+                continue
+            if size >= SPARE_LINKS:
+                path.hardlink_to(first)
+            else:
+                write(path, size)
+
+
+def _open_folder(path: Path) -> None:
+    """A directory that the server's user may write in, whoever it is."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o777)

@@ -25,8 +25,8 @@ FACTS = (
     ("load_before", "Load average before"),
 )
 METHOD = """\
-Each repetition goes once round all peers of a scenario, on the same servers, starting with another peer each time; every
-client runs in a process of its own. The figures are medians over the repetitions, with the range in brackets. Rates of
+Each repetition goes once round all peers of a scenario, on the same servers, starting with another peer each time;
+every client runs in a process of its own. The figures are medians over the repetitions, with the range in brackets. Rates of
 separate runs must not be compared: only ratios within one run mean something, and on a shared machine differences under
 about 15 % do not. CPU is user and system time of the client process and the children it waited for, and of the server's
 processes. *Limits* (in italics) are bare loops that do the same work and nothing else. A peer that could not take part
@@ -53,7 +53,8 @@ def _head(document: dict[str, Any]) -> Iterator[str]:
     machine = document["machine"]
     yield markdown(["", ""], [[label, str(machine[key])] for key, label in FACTS if machine.get(key) is not None])
     if document.get("interpreter_kib"):
-        yield f"A bare Python interpreter takes {document['interpreter_kib'] / 1024:.0f} MiB of each Python client's peak.\n"
+        bare = document["interpreter_kib"] / 1024
+        yield f"A bare Python interpreter takes {bare:.0f} MiB of each Python client's peak.\n"
     yield METHOD
 
 
@@ -84,7 +85,8 @@ def _scenario(scenario: dict[str, Any], charts: Path, prefix: str) -> Iterator[s
         yield f"Not run: {scenario['error']}\n"
         return
     versions = ", ".join(f"{name} {version}" for name, version in scenario["versions"].items())
-    yield f"`{scenario['name']}`. {f'Server: {scenario["server"]}. ' if scenario['server'] else ''}Versions: {versions}.\n"
+    server = f"Server: {scenario['server']}. " if scenario["server"] else ""
+    yield f"`{scenario['name']}`. {server}Versions: {versions}.\n"
     for name, reason in scenario["missing"].items():
         yield f"- {name}: missing: {reason}"
     failures = {(name, reason) for point in scenario["points"] for name, reason in point["failures"].items()}
@@ -101,7 +103,8 @@ def _points(scenario: dict[str, Any]) -> Iterator[str]:
         load = point["load"]
         for op in scenario["ops"]:
             if any(op in runs for runs in point["runs"].values()):
-                yield f"**{op}** ({scaled(load['size'], 'size')}, {load['concurrency']} in flight, {load['count']:,} times)\n"
+                work = f"{scaled(load['size'], 'size')}, {load['concurrency']} in flight, {load['count']:,} times"
+                yield f"**{op}** ({work})\n"
                 yield operation_table(point, op, scenario["roles"])
 
 

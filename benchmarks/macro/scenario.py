@@ -35,6 +35,7 @@ class Peer:
         ours: whether it is fastxfer.
         limit: whether it is a bare loop that bounds the others.
         share: fraction of the count that it does (a process per operation would take for ever).
+        serial_share: the same where only one operation is in flight.
         most: the largest concurrency that it is asked for; above it is left out and said so.
     """
 
@@ -44,6 +45,7 @@ class Peer:
     ours: bool = False
     limit: bool = False
     share: float = 1.0
+    serial_share: float = 1.0
     most: int = 1_000_000
 
 

@@ -21,7 +21,7 @@ class Work:
         concurrency: operations in flight: threads, tasks or connections.
         server: where: ``tracker`` for FastDFS; ``host``, ``port``, ``user``, ``password``, ``tls``, ``ca`` for FTP.
         folder: local directory for files that are sent or received.
-        remote: directory on the server that the work may fill, for FTP.
+        remote: absolute directory on the FTP server that the work may fill; empty for the root.
     """
 
     ops: tuple[str, ...]
@@ -30,7 +30,7 @@ class Work:
     concurrency: int = 1
     server: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
-    remote: str = "bench"
+    remote: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.macro.scenario import Scenario
 from benchmarks.macro.scenarios.fdfs import FDFS
+from benchmarks.macro.scenarios.ftp_client import FTP_CLIENT
 from benchmarks.macro.scenarios.ftp_server import FTP_SERVER
 
-SCENARIOS: tuple[Scenario, ...] = (*FDFS, *FTP_SERVER)
+SCENARIOS: tuple[Scenario, ...] = (*FDFS, *FTP_CLIENT, *FTP_SERVER)
