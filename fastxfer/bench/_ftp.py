@@ -6,13 +6,14 @@ The files to be downloaded lie in :func:`source_folder` of the server before, up
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastxfer.bench._fdfs import source_file
 from fastxfer.bench._loops import in_tasks, in_threads, run_in_loop
-from fastxfer.bench._measure import Meter
+from fastxfer.bench._measure import Meter, Recorder
 from fastxfer.bench._work import Work
 
 if TYPE_CHECKING:
@@ -129,32 +130,24 @@ def run_ftp_sessions(work: Work, connect: Callable[[], FtpSession], meter: Meter
 def run_ftp_batch(work: Work, batch: FtpBatch, meter: Meter) -> None:
     """Do *work* with a client that is given all files at once; logins are part of it."""
     for op in work.ops:
-        downloads = op.startswith("download")
-        pairs = download_pairs(work, op) if downloads else upload_pairs(work, op)
-        with meter.operation(op, work) as recorder:
+        with _measured(op, work, meter) as (recorder, pairs, downloads):
             (batch.download_all if downloads else batch.upload_all)(pairs, work.concurrency)
             recorder.add_untimed(len(pairs), work.size)
-        if not recorder.done:
-            raise RuntimeError(f"{op} failed: {recorder.error}")
-        if downloads:
-            check_received(work, pairs)
 
 
 def ftp_sync(work: Work, meter: Meter) -> None:
     """Do *work* with :class:`fastxfer.ftp.Client`, its threads sharing one client's pool."""
     from fastxfer.ftp import Client
 
-    with Client(ftp_url(work), config=ftp_config(work)) as client:
-        for op in work.ops:
-            downloads = op.startswith("download")
-            pairs = download_pairs(work, op) if downloads else upload_pairs(work, op)
+    with Client(ftp_url(work), password=work.server["password"], config=ftp_config(work)) as client:
+
+        def move(recorder: Recorder, pairs: Sequence[tuple[str, str]], downloads: bool) -> None:
             action = client.download if downloads else client.upload
-            with meter.operation(op, work) as recorder:
-                in_threads(pairs, work.concurrency, recorder, work.size, lambda _, pair, action=action: action(*pair))
-            if not recorder.done:
-                raise RuntimeError(f"every {op} failed: {recorder.error}")
-            if downloads and not recorder.failed:
-                check_received(work, pairs)
+            in_threads(pairs, work.concurrency, recorder, work.size, lambda _, pair: action(*pair))
+
+        for op in work.ops:
+            with _measured(op, work, meter) as (recorder, pairs, downloads):
+                move(recorder, pairs, downloads)
 
 
 def ftp_async(work: Work, meter: Meter) -> None:
@@ -162,21 +155,30 @@ def ftp_async(work: Work, meter: Meter) -> None:
     from fastxfer.ftp import AsyncClient
 
     async def main() -> None:
-        async with AsyncClient(ftp_url(work), config=ftp_config(work)) as client:
-            for op in work.ops:
-                downloads = op.startswith("download")
-                pairs = download_pairs(work, op) if downloads else upload_pairs(work, op)
+        async with AsyncClient(ftp_url(work), password=work.server["password"], config=ftp_config(work)) as client:
+
+            async def move(recorder: Recorder, pairs: Sequence[tuple[str, str]], downloads: bool) -> None:
                 action = client.download if downloads else client.upload
-                with meter.operation(op, work) as recorder:
-                    await in_tasks(
-                        pairs, work.concurrency, recorder, work.size, lambda _, pair, action=action: action(*pair)
-                    )
-                if not recorder.done:
-                    raise RuntimeError(f"every {op} failed: {recorder.error}")
-                if downloads and not recorder.failed:
-                    check_received(work, pairs)
+                await in_tasks(pairs, work.concurrency, recorder, work.size, lambda _, pair: action(*pair))
+
+            for op in work.ops:
+                with _measured(op, work, meter) as (recorder, pairs, downloads):
+                    await move(recorder, pairs, downloads)
 
     run_in_loop(main())
+
+
+@contextmanager
+def _measured(op: str, work: Work, meter: Meter) -> Iterator[tuple[Recorder, Sequence[tuple[str, str]], bool]]:
+    """Lay the local files, time the body, and check what was received."""
+    downloads = op.startswith("download")
+    pairs = download_pairs(work, op) if downloads else upload_pairs(work, op)
+    with meter.operation(op, work) as recorder:
+        yield recorder, pairs, downloads
+    if not recorder.done:
+        raise RuntimeError(f"every {op} failed: {recorder.error}")
+    if downloads and not recorder.failed:
+        check_received(work, pairs)
 
 
 def ftp_url(work: Work) -> str:
