@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.macro.family import Field, client_field
 from benchmarks.macro.ftp_server_family import server_field
+from benchmarks.macro.http_family import http_field
 from benchmarks.macro.remote_files import RemoteFiles
 from benchmarks.macro.scenario import Peer, Scenario
 from benchmarks.macro.servers import fastdfs
@@ -42,6 +43,11 @@ PEERS = {
         Peer("pyftpdlib", "pyftpdlib"),
         Peer("aioftp", "aioftp"),
     ),
+    "http": (
+        Peer("fastxfer", "fastxfer", ours=True),
+        Peer("nginx", "nginx"),
+        Peer("aiohttp", "aiohttp"),
+    ),
 }
 
 
@@ -50,6 +56,8 @@ def field_of(scenario: Scenario, folder: Path) -> Field:
     peers = [peer for peer in PEERS[scenario.family] if not scenario.peers or peer.name in scenario.peers]
     if scenario.family == "ftpd":
         return server_field(scenario, peers, folder)
+    if scenario.family == "http":
+        return http_field(peers, folder)
     if scenario.family == "ftp":
         certificate = make_certificate(folder) if scenario.tls else None
         daemon = first_available(scenario.server, folder, certificate)

@@ -27,10 +27,10 @@ FACTS = (
 METHOD = """\
 Each repetition goes once round all peers of a scenario, on the same servers, starting with another peer each time;
 every client runs in a process of its own. The figures are medians over the repetitions, with the range in brackets.
-Rates of separate runs must not be compared: only ratios within one run mean something, and on a shared machine differences under
-about 15 % do not. CPU is user and system time of the client process and the children it waited for, and of the
-server's processes. *Limits* (in italics) are bare loops that do the same work and nothing else. A peer that could not
-take part is named with the reason.
+Rates of separate runs must not be compared: only ratios within one run mean something, and on a shared machine
+differences under about 15 % do not. CPU is user and system time of the client process and the children it waited for,
+and of the server's processes. *Limits* (in italics) are bare loops that do the same work and nothing else. A peer that
+could not take part is named with the reason.
 """
 
 

@@ -133,6 +133,7 @@ def run_ftp_batch(work: Work, batch: FtpBatch, meter: Meter) -> None:
         with _measured(op, work, meter) as (recorder, pairs, downloads):
             (batch.download_all if downloads else batch.upload_all)(pairs, work.concurrency)
             recorder.add_untimed(len(pairs), work.size)
+            recorder.in_children = True
 
 
 def ftp_sync(work: Work, meter: Meter) -> None:

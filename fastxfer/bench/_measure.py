@@ -67,6 +67,8 @@ class Recorder:
     bytes: int = 0
     failed: int = 0
     error: str = ""
+    in_children: bool = False
+    """The work is done by child processes, whose memory is not known."""
 
     def add(self, latencies: Sequence[int], size: int) -> None:
         """Add operations that moved *size* bytes each and took *latencies* nanoseconds."""
@@ -127,7 +129,7 @@ class Meter:
                 cpu_seconds=spent,
                 p50_us=p50,
                 p99_us=p99,
-                peak_kib=peak_memory_kib(),
+                peak_kib=None if recorder.in_children else peak_memory_kib(),
                 error=recorder.error,
             )
         )
