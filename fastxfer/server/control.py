@@ -283,9 +283,10 @@ class Control(asyncio.Protocol):
         return header.rest
 
     def eof_received(self) -> bool:
-        if self._task is None and not self._queue:
+        session = self.session
+        if (self._task is None and not self._queue) or (session is not None and session.progress is not None):
             return False
-        # Commands sent before the end are still carried out.
+        # Commands sent before the end are still carried out, but nobody waits for the end of a transfer.
         self._ended = True
         return self._channel is None
 

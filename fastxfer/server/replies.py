@@ -70,12 +70,20 @@ _TEXTS = {
     errno.EIO: (451, "Input or output error."),
 }
 _BY_ERRNO = {number: reply(code, text) for number, (code, text) in _TEXTS.items()}
+_BY_CLASS = (
+    (PermissionError, errno.EACCES),
+    (FileNotFoundError, errno.ENOENT),
+    (FileExistsError, errno.EEXIST),
+    (NotADirectoryError, errno.ENOTDIR),
+    (IsADirectoryError, errno.EISDIR),
+)
+"""For exceptions that were raised without an errno."""
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV})
 
 
 def from_os_error(error: OSError) -> bytes:
     """The reply for *error*; it tells neither paths of the machine nor more of a refusal than that it is one."""
-    number = error.errno or 0
+    number = error.errno or next((number for kind, number in _BY_CLASS if isinstance(error, kind)), 0)
     if number in _REFUSED:
         return NOT_ALLOWED
     return _BY_ERRNO.get(number, LOCAL_ERROR)

@@ -1,0 +1,571 @@
+"""RETR, STOR, APPE, STOU, REST, ABOR and what becomes of the files (RFC 959, RFC 3659 section 5)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fastxfer.server import (
+    Direction,
+    Hooks,
+    LimitsConfig,
+    RatesConfig,
+    TimeoutsConfig,
+    TransferInfo,
+    UploadsConfig,
+    User,
+)
+from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, read_all
+
+SIZES = [0, 1, 4096, 70_000, 3_000_001]
+BIG = 3_000_001
+
+
+def visible(root: Path) -> list[str]:
+    """Names of the files that are not unfinished uploads."""
+    return sorted(entry.name for entry in root.iterdir() if not entry.name.endswith(".fxpart"))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
+
+
+def reset(sock: socket.socket) -> None:
+    """Close *sock* with a TCP reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_goes_up_and_comes_down_unchanged(client: Dialogue, root: Path, size: int) -> None:
+    content = os.urandom(size)
+    assert client.put("STOR file", content).code == 226
+    assert (root / "file").read_bytes() == content
+    assert client.fetch("RETR file") == content
+    assert visible(root) == ["file"]
+
+
+def test_bytes_of_any_kind_may_be_in_a_name(client: Dialogue, root: Path) -> None:
+    for name in ("ä ö.txt", "日本語", "a  b", "-leading", "#!?", "quote\"'", "%2e%2e", "back\\slash", "x" * 255):
+        assert client.put(f"STOR {name}", name.encode()).code == 226
+        assert client.fetch(f"RETR {name}") == name.encode()
+        assert (root / name).exists()
+        client.expect(250, f"DELE {name}")
+
+
+def test_a_name_that_is_not_utf8_survives(client: Dialogue, root: Path) -> None:
+    assert client.put(b"STOR caf\xe9", b"latin").code == 226
+    assert os.path.exists(os.fsencode(root) + b"/caf\xe9")
+    assert b"caf\xe9\r\n" in client.fetch("NLST")
+
+
+def test_the_opening_reply_tells_the_size(client: Dialogue, root: Path) -> None:
+    (root / "file").write_bytes(b"12345")
+    with client.data() as data:
+        assert "(5 bytes)" in client.say("RETR file")
+        read_all(data)
+    assert client.read().code == 226
+
+
+def test_a_missing_file_is_refused_before_any_data_connection(client: Dialogue) -> None:
+    with client.data() as data:
+        client.expect(550, "RETR nothing")
+        client.expect(550, "RETR nothing/at/all")
+        client.expect(550, "STOR no/such/directory/file")
+        assert data.fileno() >= 0
+
+
+def test_without_a_data_connection_there_is_no_transfer(client: Dialogue, root: Path) -> None:
+    (root / "file").write_text("x")
+    for command in ("RETR file", "STOR new", "APPE new", "STOU", "LIST", "NLST", "MLSD"):
+        client.expect(425, command)
+    assert visible(root) == ["file"]
+
+
+def test_a_directory_is_not_a_file(client: Dialogue, root: Path) -> None:
+    (root / "dir").mkdir()
+    client.passive()
+    client.expect(550, "RETR dir")
+    client.expect(550, "STOR dir")
+    client.expect(550, "APPE dir")
+
+
+@pytest.mark.parametrize("offset", [0, 1, 4095, 4096])
+def test_rest_begins_a_download_in_the_middle(client: Dialogue, root: Path, offset: int) -> None:
+    content = os.urandom(4096)
+    (root / "file").write_bytes(content)
+    client.expect(350, f"REST {offset}")
+    assert client.fetch("RETR file") == content[offset:]
+    assert client.fetch("RETR file") == content, "REST holds for one transfer"
+
+
+def test_rest_beyond_the_end_is_refused(client: Dialogue, root: Path) -> None:
+    (root / "file").write_bytes(b"123")
+    client.passive()
+    client.expect(350, "REST 4")
+    client.expect(554, "RETR file")
+    client.expect(350, "REST 4")
+    client.expect(554, "STOR file")
+    assert (root / "file").read_bytes() == b"123"
+
+
+def test_rest_is_forgotten_with_the_next_other_command(client: Dialogue, root: Path) -> None:
+    (root / "file").write_bytes(b"123456")
+    client.expect(350, "REST 3")
+    client.expect(250, "CWD /")
+    assert client.fetch("RETR file") == b"123456"
+
+
+def test_rest_before_stor_keeps_the_beginning(client: Dialogue, root: Path) -> None:
+    (root / "file").write_bytes(b"abcdef")
+    client.expect(350, "REST 3")
+    assert client.put("STOR file", b"XYZ!").code == 226
+    assert (root / "file").read_bytes() == b"abcXYZ!"
+
+
+def test_a_broken_upload_leaves_nothing_under_the_final_name_and_can_be_resumed(
+    serve: Callable[..., Running], root: Path
+) -> None:
+    content = os.urandom(BIG)
+    server = serve()
+    with Dialogue(server.address) as client:
+        client.login()
+        data = client.data()
+        client.expect(150, "STOR file")
+        data.sendall(content[:1_000_000])
+        reset(data)
+        assert client.read().code == 426
+        assert visible(root) == []
+        assert client.fetch("NLST") == b"", "unfinished uploads are in no listing"
+        assert b"file" not in client.fetch("LIST") + client.fetch("MLSD")
+    with Dialogue(server.address) as client:
+        client.login()
+        kept = int(client.expect(213, "SIZE file").split()[1])
+        assert 0 < kept <= 1_000_000
+        client.passive()
+        client.expect(550, "RETR file")
+        client.expect(350, f"REST {kept}")
+        assert client.put("STOR file", content[kept:]).code == 226
+    assert (root / "file").read_bytes() == content
+    assert os.listdir(root) == ["file"]
+
+
+def test_appe_goes_on_with_a_broken_upload(client: Dialogue, root: Path) -> None:
+    data = client.data()
+    client.expect(150, "STOR file")
+    data.sendall(b"first ")
+    wait_for(lambda: any(entry.stat().st_size == 6 for entry in root.iterdir()))
+    reset(data)
+    assert client.read().code == 426
+    client.expect(213, "SIZE file")
+    assert client.put("APPE file", b"second").code == 226
+    assert (root / "file").read_bytes() == b"first second"
+
+
+def test_a_broken_upload_leaves_the_old_file_as_it_was(client: Dialogue, root: Path) -> None:
+    (root / "file").write_bytes(b"old content")
+    data = client.data()
+    client.expect(150, "STOR file")
+    data.sendall(b"new")
+    reset(data)
+    assert client.read().code == 426
+    assert (root / "file").read_bytes() == b"old content"
+    assert client.expect(213, "SIZE file") == "213 11"
+
+
+def test_what_a_broken_upload_brought_is_its_users_alone(serve: Callable[..., Running], root: Path) -> None:
+    server = serve(users=[(User(name=USER), PASSWORD), (User(name="bob"), PASSWORD)])
+    with Dialogue(server.address) as client:
+        client.login()
+        data = client.data()
+        client.expect(150, "STOR file")
+        data.sendall(b"hers")
+        wait_for(lambda: any(entry.stat().st_size == 4 for entry in root.iterdir()))
+        reset(data)
+        assert client.read().code == 426
+    with Dialogue(server.address) as client:
+        client.login("bob")
+        client.expect(550, "SIZE file")
+        assert client.put("APPE file", b"his").code == 226
+    assert (root / "file").read_bytes() == b"his"
+
+
+def test_broken_uploads_are_thrown_away_where_that_is_wanted(serve: Callable[..., Running], root: Path) -> None:
+    server = serve(uploads=UploadsConfig(keep_partial=False))
+    with Dialogue(server.address) as client:
+        client.login()
+        data = client.data()
+        client.expect(150, "STOR file")
+        data.sendall(b"x" * 100_000)
+        reset(data)
+        assert client.read().code == 426
+    assert list(root.iterdir()) == []
+
+
+def test_uploads_in_place_are_there_from_the_first_byte(serve: Callable[..., Running], root: Path) -> None:
+    server = serve(uploads=UploadsConfig(atomic=False))
+    with Dialogue(server.address) as client:
+        client.login()
+        with client.data() as data:
+            client.expect(150, "STOR file")
+            data.sendall(b"half")
+            wait_for(lambda: (root / "file").exists() and (root / "file").read_bytes() == b"half")
+        assert client.read().code == 226
+        client.expect(350, "REST 2")
+        assert client.put("STOR file", b"LF").code == 226
+    assert (root / "file").read_bytes() == b"haLF"
+
+
+def test_a_synced_upload_is_whole(serve: Callable[..., Running], root: Path) -> None:
+    server = serve(uploads=UploadsConfig(fsync=True))
+    with Dialogue(server.address) as client:
+        assert client.login().put("STOR file", b"safe").code == 226
+    assert (root / "file").read_bytes() == b"safe"
+
+
+def test_a_replaced_file_keeps_its_mode(client: Dialogue, root: Path) -> None:
+    (root / "file").write_text("old")
+    (root / "file").chmod(0o640)
+    assert client.put("STOR file", b"new").code == 226
+    assert (root / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_appe_makes_and_lengthens_a_file(client: Dialogue, root: Path) -> None:
+    assert client.put("APPE log", b"one\n").code == 226
+    assert client.put("APPE log", b"two\n").code == 226
+    assert (root / "log").read_bytes() == b"one\ntwo\n"
+
+
+def test_stou_tells_a_name_that_was_not_there(client: Dialogue, root: Path) -> None:
+    names = set()
+    for _ in range(3):
+        with client.data() as data:
+            opening = client.expect(150, "STOU")
+            data.sendall(b"unique")
+        assert client.read().code == 226
+        names.add(opening.split("FILE: ")[1])
+    assert len(names) == 3
+    assert sorted(names) == visible(root)
+
+
+def test_abor_ends_a_download(client: Dialogue, root: Path) -> None:
+    with (root / "file").open("wb") as file:
+        file.truncate(1 << 30)
+    with client.data() as data:
+        client.expect(150, "RETR file")
+        data.recv(1000)
+        client.send(b"\xff\xf4\xff\xf2ABOR\r\n")
+        assert client.read().code == 426
+        assert client.read().code == 226
+    client.expect(200, "NOOP")
+
+
+def test_abor_with_urgent_data_ends_an_upload(client: Dialogue, root: Path) -> None:
+    with client.data() as data:
+        client.expect(150, "STOR file")
+        data.sendall(b"x" * 100_000)
+        client.sock.send(b"\xff\xf4\xff", socket.MSG_OOB)
+        client.send(b"\xf2ABOR\r\n")
+        assert client.read().code == 426
+        assert client.read().code == 226
+    assert visible(root) == []
+    client.expect(200, "NOOP")
+
+
+def test_abor_without_a_transfer(client: Dialogue) -> None:
+    client.expect(225, "ABOR")
+    host, port = client.passive()
+    client.expect(226, "ABOR")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, port), timeout=DEADLINE)
+
+
+def test_stat_shows_a_transfer_under_way(client: Dialogue, root: Path) -> None:
+    with client.data() as data:
+        client.expect(150, "STOR file")
+        data.sendall(b"x" * 5000)
+        wait_for(lambda: any("5000 bytes" in line for line in client.expect(211, "STAT").lines))
+    assert client.read().code == 226
+    assert not any("bytes" in line for line in client.expect(211, "STAT").lines)
+
+
+def test_commands_sent_during_a_transfer_are_answered_after_it(client: Dialogue) -> None:
+    with client.data() as data:
+        client.expect(150, "STOR file")
+        client.send(b"NOOP\r\nPWD\r\n")
+        data.sendall(b"x")
+    assert [client.read().code for _ in range(3)] == [226, 200, 257]
+
+
+def test_quit_waits_for_the_transfer(client: Dialogue, root: Path) -> None:
+    with client.data() as data:
+        client.expect(150, "STOR file")
+        client.send(b"QUIT\r\n")
+        data.sendall(b"whole")
+    assert client.read().code == 226
+    assert client.read().code == 221
+    assert (root / "file").read_bytes() == b"whole"
+
+
+def test_a_lost_control_connection_ends_the_upload(server: Running, root: Path) -> None:
+    client = Dialogue(server.address).login()
+    with client.data() as data:
+        client.expect(150, "STOR file")
+        data.sendall(b"x" * 100)
+        client.close()
+        data.settimeout(DEADLINE)
+        try:
+            assert data.recv(1) == b""
+        except ConnectionResetError:
+            pass
+    wait_for(lambda: server.server.sessions == 0)
+    assert visible(root) == []
+
+
+def test_two_uploads_to_one_name_by_one_user_do_not_mix(server: Running, root: Path) -> None:
+    with Dialogue(server.address) as first, Dialogue(server.address) as second:
+        first.login()
+        second.login()
+        with first.data() as data:
+            first.expect(150, "STOR file")
+            second.passive()
+            second.expect(450, "STOR file")
+            data.sendall(b"first")
+        assert first.read().code == 226
+        assert second.put("STOR file", b"second").code == 226
+    assert (root / "file").read_bytes() == b"second"
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_whole(server: Running, root: Path) -> None:
+    (root / "file").write_bytes(b"o" * BIG)
+    with Dialogue(server.address) as reader, Dialogue(server.address) as writer:
+        reader.login()
+        writer.login()
+        with reader.data() as data:
+            reader.expect(150, "RETR file")
+            assert writer.put("STOR file", b"n" * 100).code == 226
+            assert read_all(data) == b"o" * BIG
+        assert reader.read().code == 226
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_reported(client: Dialogue, root: Path) -> None:
+    with (root / "file").open("wb") as file:
+        file.truncate(1 << 30)
+    with client.data() as data:
+        client.expect(150, "RETR file")
+        data.recv(1000)
+        os.truncate(root / "file", 1000)
+        read_all(data)
+    assert client.read().code == 451
+
+
+def test_ascii_type_changes_line_ends(client: Dialogue, root: Path) -> None:
+    (root / "unix").write_bytes(b"one\ntwo\r\nthree")
+    client.expect(200, "TYPE A")
+    assert client.fetch("RETR unix") == b"one\r\ntwo\r\nthree"
+    assert client.expect(213, "SIZE unix") == "213 15"
+    assert client.put("STOR up", b"a\r\nb\r\r\nc\n\r").code == 226
+    assert (root / "up").read_bytes() == b"a\nb\r\nc\n\r"
+    client.expect(350, "REST 1")
+    client.passive()
+    client.expect(554, "RETR unix")
+
+
+def test_ascii_line_ends_may_fall_between_blocks(client: Dialogue, root: Path) -> None:
+    text = b"".join(b"%07d\n" % number for number in range(100_000))
+    (root / "file").write_bytes(text)
+    client.expect(200, "TYPE A N")
+    assert client.fetch("RETR file") == text.replace(b"\n", b"\r\n")
+    assert client.put("STOR back", text.replace(b"\n", b"\r\n")).code == 226
+    assert (root / "back").read_bytes() == text
+
+
+def test_mode_z_compresses_both_ways(client: Dialogue, root: Path) -> None:
+    content = b"all work and no play\n" * 50_000
+    (root / "file").write_bytes(content)
+    client.expect(200, "OPTS MODE Z LEVEL 9")
+    client.expect(200, "MODE Z")
+    packed = client.fetch("RETR file")
+    assert len(packed) < len(content) // 10
+    assert zlib.decompress(packed) == content
+    assert client.put("STOR up", zlib.compress(content)).code == 226
+    assert (root / "up").read_bytes() == content
+    assert sorted(zlib.decompress(client.fetch("NLST")).split()) == [b"file", b"up"]
+    client.expect(200, "MODE S")
+    assert client.fetch("RETR file") == content
+
+
+def test_a_cut_or_broken_mode_z_upload_is_refused(client: Dialogue, root: Path) -> None:
+    client.expect(200, "MODE Z")
+    packed = zlib.compress(os.urandom(10_000))
+    assert client.put("STOR cut", packed[:-10]).code == 451
+    assert client.put("STOR junk", b"this is not deflate").code == 451
+    assert visible(root) == []
+
+
+def test_an_upload_may_not_be_larger_than_allowed(serve: Callable[..., Running], root: Path) -> None:
+    server = serve(uploads=UploadsConfig(max_size=100_000))
+    with Dialogue(server.address) as client:
+        client.login()
+        client.expect(552, "ALLO 100001")
+        client.expect(200, "ALLO 1000")
+        assert client.put("STOR fits", b"x" * 100_000).code == 226
+        with client.data() as data:
+            client.expect(150, "STOR big")
+            try:
+                for _ in range(10_000):
+                    data.sendall(b"x" * 100_000)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+        assert client.read().code == 552
+    assert os.listdir(root) == ["fits"]
+
+
+def test_a_quota_holds_over_files(serve: Callable[..., Running], root: Path) -> None:
+    (root / "old").write_bytes(b"x" * 600)
+    server = serve(users=[(User(name=USER, quota_bytes=1000, quota_files=3), PASSWORD)])
+    with Dialogue(server.address) as client:
+        client.login()
+        assert client.expect(213, "AVBL") == "213 400"
+        assert client.put("STOR new", b"y" * 401).code == 552
+        assert client.put("STOR new", b"y" * 400).code == 226
+        client.passive()
+        client.expect(552, "STOR another")
+        client.expect(250, "DELE old")
+        assert client.put("STOR one", b"z").code == 226
+        assert client.put("STOR two", b"z").code == 226
+        client.passive()
+        client.expect(552, "STOR three")
+        client.expect(552, "MKD four")
+    assert visible(root) == ["new", "one", "two"]
+
+
+def test_a_rate_limit_slows_a_download_down(serve: Callable[..., Running], root: Path) -> None:
+    (root / "file").write_bytes(b"x" * 100_000)
+    server = serve(rates=RatesConfig(session_download=200_000))
+    with Dialogue(server.address) as client:
+        client.login()
+        began = time.monotonic()
+        assert len(client.fetch("RETR file")) == 100_000
+        # 50 ms' worth may come at once; the rest cannot come faster than the rate.
+        assert time.monotonic() - began >= 0.3
+
+
+def test_a_users_rate_is_shared_by_his_sessions(serve: Callable[..., Running], root: Path) -> None:
+    server = serve(users=[(User(name=USER, upload_rate=200_000), PASSWORD)])
+    began = time.monotonic()
+
+    def upload(name: str) -> None:
+        with Dialogue(server.address) as client:
+            assert client.login().put(f"STOR {name}", b"x" * 60_000).code == 226
+
+    threads = [threading.Thread(target=upload, args=(f"f{number}",)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert time.monotonic() - began >= 0.4
+    assert visible(root) == ["f0", "f1"]
+
+
+def test_a_reader_that_stalls_is_given_up(serve: Callable[..., Running], root: Path) -> None:
+    with (root / "file").open("wb") as file:
+        file.truncate(1 << 30)
+    server = serve(timeouts=TimeoutsConfig(data_stall=0.5, shutdown=1.0))
+    with Dialogue(server.address) as client:
+        client.login()
+        with client.data():
+            client.expect(150, "RETR file")
+            assert client.read().code == 426
+        client.expect(200, "NOOP")
+
+
+def test_a_writer_that_stalls_is_given_up(serve: Callable[..., Running], root: Path) -> None:
+    server = serve(timeouts=TimeoutsConfig(data_stall=0.5, shutdown=1.0))
+    with Dialogue(server.address) as client:
+        client.login()
+        with client.data():
+            client.expect(150, "STOR file")
+            assert client.read().code == 426
+    assert visible(root) == []
+
+
+def test_a_transfer_may_be_limited_in_time(serve: Callable[..., Running], root: Path) -> None:
+    server = serve(timeouts=TimeoutsConfig(transfer=0.6, shutdown=1.0))
+    with Dialogue(server.address) as client:
+        client.login()
+        with client.data() as data:
+            client.expect(150, "STOR file")
+            try:
+                for _ in range(200):
+                    data.sendall(b"x")
+                    time.sleep(0.05)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            assert client.read().code == 426
+
+
+class _Clerk(Hooks):
+    def __init__(self) -> None:
+        self.ended: list[TransferInfo] = []
+
+    async def on_transfer_start(self, transfer: TransferInfo) -> None:
+        if "forbidden" in transfer.path:
+            raise PermissionError("no")
+
+    async def on_transfer_end(self, transfer: TransferInfo) -> None:
+        self.ended.append(transfer)
+
+
+def test_hooks_see_and_may_refuse_transfers(serve: Callable[..., Running], root: Path) -> None:
+    (root / "forbidden").write_text("x")
+    clerk = _Clerk()
+    server = serve(hooks=clerk)
+    with Dialogue(server.address) as client:
+        client.login()
+        client.passive()
+        client.expect(550, "RETR forbidden")
+        client.expect(550, "STOR forbidden too")
+        assert client.put("STOR file", b"12345").code == 226
+        client.expect(350, "REST 2")
+        assert client.fetch("RETR file") == b"345"
+        client.expect(250, "DELE file")
+    up, down = clerk.ended
+    assert (up.direction, up.path, up.moved, up.ok, up.session.user) == (Direction.UPLOAD, "/file", 5, True, USER)
+    assert (down.direction, down.offset, down.moved, down.ok) == (Direction.DOWNLOAD, 2, 3, True)
+    assert visible(root) == ["forbidden"]
+
+
+def test_many_sessions_move_files_at_the_same_time(serve: Callable[..., Running], root: Path) -> None:
+    server = serve(limits=LimitsConfig(sessions=100))
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            content = os.urandom(300_000 + number)
+            with Dialogue(server.address) as client:
+                client.login()
+                for turn in range(3):
+                    assert client.put(f"STOR {number}-{turn}", content).code == 226
+                    assert client.fetch(f"RETR {number}-{turn}") == content
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE * 3)
+    assert not failures
+    assert len(visible(root)) == 60
