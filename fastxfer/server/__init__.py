@@ -19,6 +19,7 @@ from fastxfer.server.config import (
     WebConfig,
 )
 from fastxfer.server.filesystem import FileInfo, FileKind, Filesystem, Reader, Space, Writer
+from fastxfer.server.fsspecfs import FsspecFilesystem
 from fastxfer.server.guard import LoginRefusedError
 from fastxfer.server.hooks import Direction, Hooks, SessionInfo, TransferInfo
 from fastxfer.server.localfs import LocalFilesystem
@@ -37,6 +38,7 @@ __all__ = [
     "FileInfo",
     "FileKind",
     "Filesystem",
+    "FsspecFilesystem",
     "FtpServer",
     "Hooks",
     "LimitsConfig",

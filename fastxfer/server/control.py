@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from fastxfer.core.ftpwire import LINE_TOO_LONG, CommandReader
+from fastxfer.core.ftpwire import LINE_EMPTY, LINE_TOO_LONG, CommandReader
 from fastxfer.server import replies
 from fastxfer.server.commands import COMMANDS
 from fastxfer.server.config import ListenerConfig
@@ -412,7 +412,7 @@ class Control(asyncio.Protocol):
             if self._nonsense > MAX_NONSENSE:
                 self.finish(replies.UNKNOWN)
                 return
-        if verb:
+        if verb or argument == LINE_EMPTY:
             self.write(replies.UNKNOWN)
         else:
             self.write(replies.LINE_TOO_LONG if argument == LINE_TOO_LONG else replies.BAD_SYNTAX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -108,6 +109,15 @@ class DataStream:
                 await asyncio.wait_for(self._drain(), LINGER)
             except (OSError, asyncio.TimeoutError):
                 return
+
+    def acknowledge(self) -> None:
+        """Answer the client's end of a TLS stream with ours, if the socket takes it; some wait for it."""
+        channel = self._channel
+        if channel is None:
+            return
+        channel.close()
+        with contextlib.suppress(OSError):
+            self._socket.send(channel.outgoing())
 
     async def _drain(self) -> None:
         while await self._loop.sock_recv(self._socket, BLOCK):

@@ -30,7 +30,8 @@ CHUNK = 65536
 SLOW_PIECE = 0.005
 """Seconds that a piece may take on the event loop; after a slower one the rest is made in a thread."""
 _GLOB = re.compile(r"[*?\[]")
-_OPTIONS = re.compile(r"-[A-Za-z1]+$")
+_OPTIONS = re.compile(r"-[aAbcCdfFgGhHiIklLmnopqQrRsStTuUxX1]+$")
+"""A word of options of ``ls``; anything else that begins with a dash is a name."""
 MAX_STARS = 8
 """Wildcards in one pattern."""
 _TYPES = {

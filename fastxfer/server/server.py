@@ -245,7 +245,10 @@ class FtpServer:
 async def _bind(listener: ListenerConfig, config: ServerConfig) -> list[socket.socket]:
     """The listening sockets of *listener*, one for each address of its host."""
     if listener.fd >= 0:
-        return [socket.socket(fileno=os.dup(listener.fd))]
+        inherited = socket.socket(fileno=os.dup(listener.fd))
+        inherited.setblocking(False)
+        inherited.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        return [inherited]
     loop = asyncio.get_running_loop()
     host = listener.host or None
     found = await loop.getaddrinfo(

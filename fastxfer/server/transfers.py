@@ -348,6 +348,7 @@ async def _receive_changed(session: Session, progress: Progress, sock: socket.so
         if data:
             await writer.write(data)
         if not moved:
+            stream.acknowledge()
             return
         progress.moved += moved
         await pace(session.upload_limits, moved)

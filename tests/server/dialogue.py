@@ -7,7 +7,9 @@ import contextlib
 import re
 import socket
 import ssl
+import struct
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -196,6 +198,12 @@ class Dialogue:
         """Open a passive data connection."""
         return socket.create_connection(self.passive(command), timeout=DEADLINE)
 
+    def data_after(self, command: str) -> socket.socket:
+        """A passive data connection for *command*, whose opening reply was read."""
+        data = self.data()
+        assert self.say(command).code in (125, 150)
+        return data
+
     def fetch(self, command: str | bytes, *, context: ssl.SSLContext | None = None) -> bytes:
         """Carry out a command that sends data; the data. The last reply must be 226."""
         data = self.data()
@@ -218,6 +226,20 @@ class Dialogue:
             assert opening.code in (125, 150), opening
             data.sendall(body)
         return self.read()
+
+
+def reset(sock: socket.socket) -> None:
+    """Close *sock* with a TCP reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until *condition* holds."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
 
 
 def read_all(sock: socket.socket) -> bytes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-import struct
 import threading
 import time
 import zlib
@@ -23,7 +23,7 @@ from fastxfer.server import (
     UploadsConfig,
     User,
 )
-from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, read_all
+from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, read_all, reset, wait_for
 
 SIZES = [0, 1, 4096, 70_000, 3_000_001]
 BIG = 3_000_001
@@ -32,19 +32,6 @@ BIG = 3_000_001
 def visible(root: Path) -> list[str]:
     """Names of the files that are not unfinished uploads."""
     return sorted(entry.name for entry in root.iterdir() if not entry.name.endswith(".fxpart"))
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.01)
-
-
-def reset(sock: socket.socket) -> None:
-    """Close *sock* with a TCP reset."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -325,10 +312,8 @@ def test_a_lost_control_connection_ends_the_upload(server: Running, root: Path) 
         data.sendall(b"x" * 100)
         client.close()
         data.settimeout(DEADLINE)
-        try:
+        with contextlib.suppress(ConnectionResetError):
             assert data.recv(1) == b""
-        except ConnectionResetError:
-            pass
     wait_for(lambda: server.server.sessions == 0)
     assert visible(root) == []
 
