@@ -29,7 +29,7 @@ SOURCES = {
     "crc32": ["crc32.c"],
     "wire": [],
     "buffers": [],
-    "ftpwire": [],
+    "ftpwire": ["listing.c", "directory.c"],
     "xfer": [*TRANSFER, "transfer_run.c"],
     "engine": [*TRANSFER, "engine.c", "engine_thread.c", "timers.c"],
 }

@@ -97,8 +97,8 @@ class ListingReader:
         self._max_line = max_line
         self._line = bytearray()
         self._discarding = False
-        self._first = True
-        self._vms_name: bytes | None = None
+        self.first = True
+        self.vms_name: bytes | None = None
         self.unparsed = 0
         self.samples: list[str] = []
 
@@ -111,7 +111,7 @@ class ListingReader:
             piece = chunk[start:] if end < 0 else chunk[start:end]
             start = len(chunk) if end < 0 else end + 1
             if not self._discarding and len(self._line) + len(piece) > self._max_line:
-                self._reject(bytes(self._line + piece[:SAMPLE_LENGTH]))
+                self.reject(bytes(self._line + piece[:SAMPLE_LENGTH]))
                 self._line.clear()
                 self._discarding = True
             if self._discarding:
@@ -126,9 +126,7 @@ class ListingReader:
         entries: list[Entry] = []
         if self._line:
             self._take(entries)
-        if self._vms_name is not None:
-            self._reject(self._vms_name)
-            self._vms_name = None
+        self.reject_pending()
         return entries
 
     def _take(self, entries: list[Entry]) -> None:
@@ -139,7 +137,7 @@ class ListingReader:
         entry = self._parse(line)
         if entry is not None:
             entries.append(entry)
-        self._first = False
+        self.first = False
 
     def _parse(self, line: bytes) -> Entry | None:
         if self._format == "names":
@@ -148,34 +146,33 @@ class ListingReader:
             entry = parse_facts(self._text(line), strict=self._format == "auto")
             if entry is not None or self._format == "mlsd":
                 if entry is None:
-                    self._reject(line)
+                    self.reject(line)
                 return entry
-        return self._parse_list(line)
+        return self.parse_list_line(line)
 
-    def _parse_list(self, line: bytes) -> Entry | None:
+    def parse_list_line(self, line: bytes) -> Entry | None:
         tokens = [match.span() for _, match in zip(range(MAX_TOKENS), _TOKEN.finditer(line), strict=False)]
         words = [line[start:end] for start, end in tokens]
         if not words:
             return None
-        if self._vms_name is not None:
-            found = _vms(self._vms_name, words)
+        if self.vms_name is not None:
+            found = _vms(self.vms_name, words)
             if found is not None:
-                self._vms_name = None
+                self.vms_name = None
                 return self._entry(found)
-            self._reject(self._vms_name)
-            self._vms_name = None
+            self.reject_pending()
         found = self._unix_like(line, tokens, words) or _dos(line, tokens, words) or _os2(line, tokens, words)
         found = found or _as400(line, tokens, words)
         if found is None and _is_vms_name(words[0]):
             if len(words) == 1:
-                self._vms_name = words[0]
+                self.vms_name = words[0]
                 return None
             found = _vms(words[0], words[1:])
         if found is not None:
             return self._entry(found)
-        heading = self._first and len(words) == 2 and words[1].isdigit()
+        heading = self.first and len(words) == 2 and words[1].isdigit()
         if not heading and not line.startswith((b"Directory ", b"Total of ")):
-            self._reject(line)
+            self.reject(line)
         return None
 
     def _unix_like(self, line: bytes, tokens: list[tuple[int, int]], words: list[bytes]) -> _Found | None:
@@ -197,7 +194,13 @@ class ListingReader:
     def _text(self, text: bytes) -> str:
         return text.decode(self._encoding, "surrogateescape")
 
-    def _reject(self, line: bytes) -> None:
+    def reject_pending(self) -> None:
+        """A VMS name whose other fields never came."""
+        if self.vms_name is not None:
+            self.reject(self.vms_name)
+            self.vms_name = None
+
+    def reject(self, line: bytes) -> None:
         self.unparsed += 1
         if len(self.samples) < MAX_SAMPLES:
             self.samples.append(line[:SAMPLE_LENGTH].decode("utf-8", "backslashreplace"))

@@ -99,7 +99,7 @@ def list_line(item: ListItem, now: float) -> bytes:
         name = f"{name} -> {item.target}"
     line = (
         f"{_KINDS.get(stat.S_IFMT(item.mode), '?')}{_permissions(item.mode)} {item.nlink:3d} "
-        f"{_word(item.owner):<8} {_word(item.group):<8} {item.size:12d} "
+        f"{word(item.owner):<8} {word(item.group):<8} {item.size:12d} "
         f"{_MONTHS[moment.tm_mon - 1]} {moment.tm_mday:2d} {clock} {name}\r\n"
     )
     return _encode(line)
@@ -123,9 +123,9 @@ def mlsd_line(item: ListItem, facts: tuple[str, ...], file_perm: str, dir_perm: 
         elif fact == "unix.mode":
             written.append(f"UNIX.mode={item.mode & 0o7777:04o}")
         elif fact in ("unix.owner", "unix.uid"):
-            written.append(f"UNIX.{fact[5:]}={_word(item.owner)}")
+            written.append(f"UNIX.{fact[5:]}={word(item.owner)}")
         else:
-            written.append(f"UNIX.{fact[5:]}={_word(item.group)}")
+            written.append(f"UNIX.{fact[5:]}={word(item.group)}")
     return _encode("".join(f"{fact};" for fact in written if fact) + f" {item.name}\r\n")
 
 
@@ -274,7 +274,7 @@ def _fact_type(mode: int) -> str:
     return "OS.unix=symlink" if stat.S_ISLNK(mode) else "OS.unix=other"
 
 
-def _word(text: str) -> str:
+def word(text: str) -> str:
     """*text* as a column or fact of its own: nothing in it may end it early."""
     return re.sub(r"[\x00-\x20\x7f;]", "_", text) or "_"
 
