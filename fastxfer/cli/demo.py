@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +17,11 @@ from rich.table import Table
 
 from fastxfer.cli._demo_run import DemoRun, LocalFile, Phase, find_files
 from fastxfer.cli._display import CountDisplay
+from fastxfer.cli._errors import CommandFailed
 from fastxfer.cli._exit_codes import ExitCode
 from fastxfer.cli._output import Output, output_option
 from fastxfer.cli._parameters import size_text
 from fastxfer.fdfs import Client, ClientConfig
-from fastxfer.fdfs.node import Node
 
 
 @click.command("demo")
@@ -39,7 +42,7 @@ def demo(
 ) -> int:
     """Upload the files in PATH, download them, verify every byte, delete them, and show how fast that was.
 
-    Default PATH: the files of Python's standard library. The node runs in this process on free loopback ports.
+    Default PATH: the files of Python's standard library. The node is a process of its own on free loopback ports.
     """
     if trackers and keep:
         raise click.UsageError("--keep is for the node that the demo starts, not for a cluster")
@@ -69,7 +72,25 @@ def cluster(trackers: tuple[str, ...], keep: Path | None) -> Iterator[list[str]]
         return
     with contextlib.ExitStack() as stack:
         directory = keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="fastxfer-demo-"))
-        yield stack.enter_context(Node(directory)).tracker_addrs
+        yield stack.enter_context(node_process(directory))
+
+
+@contextlib.contextmanager
+def node_process(directory: str | Path) -> Iterator[list[str]]:
+    """A node in a process of its own, so that client and servers do not share an interpreter; it ends with this one."""
+    command = [sys.executable, "-m", "fastxfer", "node", str(directory), "--json", "--until-stdin-ends"]
+    command += ["--tracker-port", "0", "--storage-port", "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise CommandFailed("the node could not be started")
+            yield json.loads(line)["trackers"]
+        finally:
+            process.stdin.close()
+            process.wait()
 
 
 def report(output: Output, root: Path, files: list[LocalFile], run: DemoRun) -> None:

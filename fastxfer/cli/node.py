@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -43,6 +44,7 @@ EPILOG = "It is for development and tests: one process, no authentication, loopb
     help="Seconds; 0: at once.",
 )
 @click.option("--lenient", is_flag=True, help="Leave out the traps of real storage servers (see the documentation).")
+@click.option("--until-stdin-ends", is_flag=True, help="Stop when standard input ends, as with the parent process.")
 @output_option
 def node(
     directory: Path,
@@ -59,6 +61,7 @@ def node(
     capacity: int | None,
     replication_delay: float,
     lenient: bool,
+    until_stdin_ends: bool,
     output: Output,
 ) -> None:
     """Run a FastDFS tracker and storage that keep their files in DIRECTORY, until stopped by Ctrl-C or SIGTERM."""
@@ -93,9 +96,18 @@ def node(
         lines = [f"tracker  {address}" for address in servers.tracker_addrs]
         lines += [f"storage  {each['address']}  {each['name']}" for each in storages]
         document = {"trackers": servers.tracker_addrs, "storages": storages, "directory": str(directory.resolve())}
+        if until_stdin_ends:
+            threading.Thread(target=wait_for_end, args=(stopped,), daemon=True).start()
         output.result(document, "\n".join([*lines, f"Files are kept in {directory.resolve()}. Ctrl-C stops it."]))
         while not stopped.wait(0.5):
             pass
+
+
+def wait_for_end(stopped: threading.Event) -> None:
+    """Read standard input to its end."""
+    while os.read(0, 4096):
+        pass
+    stopped.set()
 
 
 def parse_groups(texts: tuple[str, ...]) -> dict[str, int]:
