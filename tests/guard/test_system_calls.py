@@ -1,0 +1,90 @@
+"""One operation of a hot path needs no more system calls than it did."""
+
+from __future__ import annotations
+
+import ftplib
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.guard.baseline import check_system_calls
+from tests.guard.counting import ROOT, count_system_calls, environment, run_quietly, traced, workload
+
+FEW, MANY = 10, 60
+
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="strace is a Linux program"),
+    pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed"),
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the baseline is of x86-64"),
+]
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from fastxfer.fdfs.node import Node
+
+    with Node(tmp_path_factory.mktemp("node")) as node:
+        yield node.tracker_addrs[0]
+
+
+@pytest.mark.parametrize("operation", ["upload", "download", "info"])
+def test_a_small_fastdfs_operation_is_one_exchange(tracker: str, operation: str, tmp_path: Path) -> None:
+    from fastxfer.fdfs import Client, ClientConfig
+
+    with Client(ClientConfig(tracker_addrs=[tracker])) as client:
+        file_id = client.upload_buffer(b"x" * 4096, "bin")
+
+    def run(count: int, report: Path) -> None:
+        run_quietly(traced(report, workload(f"fdfs_{operation}", count, tracker, file_id)))
+
+    check_system_calls(f"fdfs_{operation}", count_system_calls(tmp_path / "calls", FEW, MANY, run))
+
+
+def start_server(command: Sequence[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+    )
+
+
+def test_a_small_ftp_download_costs_the_client_what_it_did(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "small").write_bytes(b"x" * 4096)
+    server = start_server(workload("ftp_serve", 0, str(root)))
+    try:
+        assert server.stdout is not None
+        port = server.stdout.readline().strip()
+
+        def run(count: int, report: Path) -> None:
+            run_quietly(traced(report, workload("ftp_download", count, port, str(tmp_path / "got"))))
+
+        check_system_calls("ftp_download", count_system_calls(tmp_path / "calls", FEW, MANY, run))
+    finally:
+        server.communicate(timeout=60)
+
+
+def test_a_small_retr_costs_the_server_what_it_did(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "small").write_bytes(b"x" * 4096)
+
+    def run(count: int, report: Path) -> None:
+        server = start_server(traced(report, workload("ftp_serve", 0, str(root))))
+        try:
+            assert server.stdout is not None
+            with ftplib.FTP() as client:
+                client.connect("127.0.0.1", int(server.stdout.readline()), timeout=60)
+                client.login("user", "pass")
+                for _ in range(count):
+                    received: list[bytes] = []
+                    client.retrbinary("RETR small", received.append)
+                    assert b"".join(received) == b"x" * 4096
+        finally:
+            server.communicate(timeout=60)
+
+    check_system_calls("ftp_serve_retr", count_system_calls(tmp_path / "calls", FEW, MANY, run))
