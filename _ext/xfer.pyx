@@ -18,7 +18,10 @@ cdef extern from "ratelimit.h" nogil:
     void fx_rate_destroy(fx_rate* limit)
     void fx_rate_set(fx_rate* limit, double rate)
     double fx_rate_get(fx_rate* limit)
-    double fx_rate_book(fx_rate* limit, double count)
+    int64_t fx_rate_take(fx_rate* limit, int64_t count, int64_t now)
+
+cdef extern from "clock.h" nogil:
+    int64_t fx_now()
 
 cdef extern from "sys/socket.h" nogil:
     int SHUT_RDWR
@@ -132,8 +135,10 @@ cdef class RateLimit:
         return <int64_t>self.rate.burst
 
     def reserve(self, int64_t count):
-        """Book *count* bytes that were moved by other means; how many seconds to wait before the next."""
-        return fx_rate_book(&self.rate, <double>count)
+        cdef int64_t now = fx_now()
+        if count < 0:
+            raise ValueError(f"count must not be negative: {count}")
+        return (fx_rate_take(&self.rate, count, now) - now) / NS
 
 
 cdef class Transfer:

@@ -44,6 +44,14 @@ double fx_rate_get(fx_rate *limit) {
     return rate;
 }
 
+/* With the lock held: takes grant tokens and says from when they may be spent. */
+static int64_t take(fx_rate *limit, int64_t grant, int64_t now) {
+    limit->tokens -= (double)grant;
+    if (limit->tokens >= 0) return now;
+    double wait = -limit->tokens / limit->rate;
+    return wait > 1e9 ? now + INT64_C(1000000000) * FX_SECOND : now + (int64_t)(wait * FX_SECOND);
+}
+
 int64_t fx_rate_reserve(fx_rate *limit, int64_t want, int64_t now, int64_t *ready) {
     pthread_mutex_lock(&limit->lock);
     refill(limit, now);
@@ -51,27 +59,21 @@ int64_t fx_rate_reserve(fx_rate *limit, int64_t want, int64_t now, int64_t *read
     if (most > limit->burst) most = limit->burst;
     int64_t grant = (double)want > most ? (int64_t)most : want;
     if (grant < 1) grant = 1;
-    limit->tokens -= (double)grant;
-    *ready = now;
-    if (limit->tokens < 0) {
-        double wait = -limit->tokens / limit->rate;
-        *ready = wait > 1e9 ? now + INT64_C(1000000000) * FX_SECOND : now + (int64_t)(wait * FX_SECOND);
-    }
+    *ready = take(limit, grant, now);
     pthread_mutex_unlock(&limit->lock);
     return grant;
+}
+
+int64_t fx_rate_take(fx_rate *limit, int64_t count, int64_t now) {
+    pthread_mutex_lock(&limit->lock);
+    refill(limit, now);
+    int64_t ready = take(limit, count, now);
+    pthread_mutex_unlock(&limit->lock);
+    return ready;
 }
 
 void fx_rate_refund(fx_rate *limit, int64_t tokens) {
     pthread_mutex_lock(&limit->lock);
     limit->tokens += (double)tokens;
     pthread_mutex_unlock(&limit->lock);
-}
-
-double fx_rate_book(fx_rate *limit, double count) {
-    pthread_mutex_lock(&limit->lock);
-    refill(limit, fx_now());
-    limit->tokens -= count;
-    double wait = limit->tokens < 0 ? -limit->tokens / limit->rate : 0;
-    pthread_mutex_unlock(&limit->lock);
-    return wait;
 }

@@ -22,8 +22,8 @@ double fx_rate_get(fx_rate *limit);
 /* Takes up to want tokens, on credit if need be, and says from when they may be spent. Credit serves those who wait in
  * the order they came, with one wake-up each. */
 int64_t fx_rate_reserve(fx_rate *limit, int64_t want, int64_t now, int64_t *ready);
-/* Takes all of count at once, on credit if need be; the seconds until the bucket is out of debt. */
-double fx_rate_book(fx_rate *limit, double count);
+/* Takes all of count tokens on credit; from when they may be spent. */
+int64_t fx_rate_take(fx_rate *limit, int64_t count, int64_t now);
 void fx_rate_refund(fx_rate *limit, int64_t tokens);
 
 #endif

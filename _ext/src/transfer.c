@@ -143,9 +143,12 @@ static int part(fx_transfer *t, fx_worker *w) {
     switch (atomic_load_explicit(&t->phase, memory_order_relaxed)) {
         case FX_BEGIN:
             return begin(t);
-        case FX_SEND:
-            if (!t->iov_count && t->send_left == 0) return turn_round(t);
-            return fx_send_part(t, w);
+        case FX_SEND: {
+            if (t->iov_count || t->send_left) return fx_send_part(t, w);
+            int want = turn_round(t);
+            /* The answer to what has just been sent cannot be there yet: do not even look. */
+            return want == FX_MOVED && w->moved && !fx_transfer_done(t) ? fx_wait_for(t, t->fd, FX_WANT_READ) : want;
+        }
         case FX_HEADER:
             return fx_header_part(t, w);
         case FX_BODY:
@@ -169,6 +172,7 @@ int fx_transfer_step(fx_transfer *t, fx_worker *w, int64_t budget) {
         }
     }
     w->budget = budget;
+    w->moved = false;
     int want = FX_MOVED;
     while (want == FX_MOVED) {
         if (fx_transfer_cancelled(t)) fx_transfer_finish(t, ECANCELED, FX_SIDE_NONE);
@@ -178,8 +182,9 @@ int fx_transfer_step(fx_transfer *t, fx_worker *w, int64_t budget) {
             want = FX_WANT_TURN;
         else
             want = part(t, w);
+        w->moved = w->budget != budget;
     }
-    if (t->idle >= 0 && w->budget != budget) {
+    if (t->idle >= 0 && w->moved) {
         int64_t now = fx_now();
         if (now > t->moved_at) t->moved_at = now;
     }

@@ -34,6 +34,7 @@ int fx_worker_init(fx_worker *worker) {
     worker->scratch = error ? NULL : memory;
     worker->pipe[0] = worker->pipe[1] = -1;
     worker->budget = 0;
+    worker->moved = false;
     worker->spin_misses = 0;
     worker->gentle = false;
     return error;

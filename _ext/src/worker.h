@@ -13,6 +13,7 @@ typedef struct fx_worker {
     uint8_t *scratch; /* FX_SCRATCH bytes, page aligned */
     int pipe[2];      /* -1 until wanted; empty between steps */
     int64_t budget;   /* bytes that the step under way may still move */
+    bool moved;       /* the step under way has moved bytes */
     unsigned spin_misses; /* busy waits in a row that were in vain */
     bool gentle;      /* never wait for a disk, and leave to others what is big: FX_WANT_TURN instead */
 } fx_worker;

@@ -36,16 +36,6 @@ class RateLimit:
     def burst(self) -> int:
         return self._burst
 
-    def reserve(self, count: int) -> float:
-        """Book *count* bytes that were moved by other means; how many seconds to wait before the next."""
-        with self._lock:
-            now = time.monotonic()
-            if now > self._stamp:
-                self._tokens = min(float(self._burst), self._tokens + (now - self._stamp) * self._rate)
-                self._stamp = now
-            self._tokens -= count
-            return max(0.0, -self._tokens / self._rate)
-
     def _slice(self) -> int:
         """What one transfer may take at a time: some 50 ms' worth, so that sharers take turns."""
         return int(max(_SMALLEST, min(_LARGEST, self._rate * _SLICE)))
@@ -57,11 +47,21 @@ class RateLimit:
         """
         with self._lock:
             grant = min(want, self._slice(), self._burst)
-            if now > self._stamp:
-                self._tokens = min(float(self._burst), self._tokens + (now - self._stamp) * self._rate)
-                self._stamp = now
-            self._tokens -= grant
-            return grant, now if self._tokens >= 0 else now - self._tokens / self._rate
+            return grant, self._take(grant, now)
+
+    def reserve(self, count: int) -> float:
+        if count < 0:
+            raise ValueError(f"count must not be negative: {count}")
+        now = time.monotonic()
+        with self._lock:
+            return self._take(count, now) - now
+
+    def _take(self, count: int, now: float) -> float:
+        if now > self._stamp:
+            self._tokens = min(float(self._burst), self._tokens + (now - self._stamp) * self._rate)
+            self._stamp = now
+        self._tokens -= count
+        return now if self._tokens >= 0 else now - self._tokens / self._rate
 
     def _refund(self, tokens: int) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import importlib
 import os
@@ -268,10 +269,8 @@ def test_many_loops_in_one_process(tools):
         loop.close()
 
     factories = [asyncio.new_event_loop]
-    try:
+    with contextlib.suppress(ImportError):
         factories.append(importlib.import_module("uvloop").new_event_loop)
-    except ImportError:
-        pass
     threads = [threading.Thread(target=one_loop, args=(factory,)) for factory in factories * 3]
     for thread in threads:
         thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -37,10 +38,8 @@ def test_a_file_that_may_not_grow(twin, drive, pair, background, make_file, size
     import resource
 
     def feed():
-        try:
+        with contextlib.suppress(OSError):  # it is given up
             pair[1].sendall(bytes(size))
-        except OSError:
-            pass  # given up
 
     target = make_file()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -24,7 +24,12 @@ with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:
     peer.setblocking(False)
     sending = xfer.Transfer(ours.fileno(), send=b"head", send_fd=source.fileno(), timeout=60)
     receiving = xfer.Transfer(
-        peer.fileno(), framing=xfer.FRAMING_RAW, recv_fd=target.fileno(), recv_offset=0, recv_count=3_000_004, timeout=60
+        peer.fileno(),
+        framing=xfer.FRAMING_RAW,
+        recv_fd=target.fileno(),
+        recv_offset=0,
+        recv_count=3_000_004,
+        timeout=60,
     )
     thread = threading.Thread(target=sending.run)
     thread.start()

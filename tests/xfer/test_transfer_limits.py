@@ -93,10 +93,7 @@ def test_cancel_wakes_what_sleeps(twin, pair, tcp_pair, background, tools, waits
         what["relay_fd"] = tcp_pair()[0].fileno()
     transfer = twin.Transfer(pair[0].fileno(), **what)
     engine = twin.Engine(1)
-    if way == "run":
-        going = background(transfer.run)
-    else:
-        going = background(tools.finish_in_engine, engine, [transfer])
+    going = background(transfer.run if way == "run" else lambda: tools.finish_in_engine(engine, [transfer]))
     time.sleep(0.05)
     transfer.cancel()
     going.result(60)
@@ -239,3 +236,12 @@ def test_a_rate_must_be_positive(twin, rate):
 def test_a_burst_must_not_be_negative(twin):
     with pytest.raises(ValueError, match="burst"):
         twin.RateLimit(1, -1)
+
+
+def test_bytes_moved_by_other_means_can_be_reserved(twin):
+    limit = twin.RateLimit(1000, 100)
+    assert limit.reserve(100) == 0
+    assert 0.4 < limit.reserve(500) <= 0.5
+    assert 0.9 < limit.reserve(500) <= 1.0
+    with pytest.raises(ValueError, match="negative"):
+        limit.reserve(-1)

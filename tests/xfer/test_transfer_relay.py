@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import random
 import socket
@@ -61,10 +62,8 @@ def test_a_target_that_has_gone(twin, drive, ends, background, how):
     target_peer.close()
 
     def feed():
-        try:
+        with contextlib.suppress(OSError):  # the relay gives up
             source_peer.sendall(bytes(50_000_000))
-        except OSError:
-            pass  # the relay gave up
 
     background(feed)
     transfer = drive(twin.Transfer(source.fileno(), framing=twin.RAW, relay_fd=target.fileno(), timeout=60, **how))
@@ -77,10 +76,8 @@ def test_a_target_that_stalls(twin, drive, ends, background, how):
     source_peer, source, target, _ = ends
 
     def feed():
-        try:
+        with contextlib.suppress(OSError):
             source_peer.sendall(bytes(50_000_000))
-        except OSError:
-            pass
 
     background(feed)
     transfer = drive(
