@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fastxfer.core.ftpwire import LINE_EMPTY, LINE_TOO_LONG, CommandReader
 from fastxfer.server import replies
+from fastxfer.server.clienthello import parse_client_hello
 from fastxfer.server.commands import COMMANDS
 from fastxfer.server.config import ListenerConfig
 from fastxfer.server.replies import ReplyError, from_os_error, reply
@@ -48,6 +49,7 @@ FOREIGN_VERBS = frozenset(
     ]
 )
 """Words of other protocols: a browser or mail client is being made to talk to this server."""
+ALPN = b"ftp"
 MAX_NONSENSE = 10
 """Lines without any known command, before login, after which the connection is closed."""
 
@@ -81,6 +83,7 @@ class Control(asyncio.Protocol):
         "_closing",
         "_ended",
         "_handshaking",
+        "_hello",
         "_listener",
         "_loop",
         "_nonsense",
@@ -108,6 +111,7 @@ class Control(asyncio.Protocol):
         self._queue: deque[tuple[str, str]] | None = None
         self._channel: TLSChannel | None = None
         self._handshaking = False
+        self._hello: bytes | None = None
         self._proxy: ProxyHeader | None = None
         self._task: asyncio.Task[bytes | None] | None = None
         self._verb = ""
@@ -196,6 +200,7 @@ class Control(asyncio.Protocol):
         self.context = self._runtime.control_context(self._listener)
         self._channel = TLSChannel(self.context, None, server_side=True)
         self._handshaking = True
+        self._hello = b""
         if self._reader.pending:
             self._injected()
 
@@ -217,6 +222,8 @@ class Control(asyncio.Protocol):
         try:
             channel.feed(data)
             if self._handshaking:
+                if self._hello is not None and not self._inspect(data):
+                    return b""
                 done = channel.handshake()
                 self._send_ciphertext(channel)
                 if not done:
@@ -236,6 +243,28 @@ class Control(asyncio.Protocol):
             self._send_ciphertext(channel)
             self._transport.close()
             return b""
+
+    def _inspect(self, data: bytes) -> bool:
+        """Look at the ClientHello; False where the connection was closed over it."""
+        self._hello = (self._hello or b"") + data
+        try:
+            hello = parse_client_hello(self._hello)
+        except ValueError:
+            # No ClientHello, and OpenSSL will say so.
+            self._hello = None
+            return True
+        if hello is None:
+            return True
+        self._hello = None
+        if hello.protocols and ALPN not in hello.protocols:
+            logger.warning("%s wants to speak %r here: connection closed", self._address, hello.protocols)
+            self._runtime.count_tls_failure()
+            self._abort()
+            return False
+        session = self.session
+        if session is not None and not session.host and hello.server_name in session.config.hosts:
+            session.host = hello.server_name
+        return True
 
     def _handshaken(self, channel: TLSChannel) -> None:
         self._runtime.handshaken(self, channel)
