@@ -168,7 +168,7 @@ class Cluster:
         """The trackers in the order in which to try them."""
         return self.health.sorted(self.settings.trackers)
 
-    def straight(self, file: FileId, *, update: bool) -> Address | None:
+    def straight(self, file: FileId, update: bool) -> Address | None:
         """The server to ask about *file* without asking a tracker; None where the tracker must be asked first."""
         if not self._straight:
             return None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Pipel
 from fastxfer.net.address import Address
 from fastxfer.net.connection import Connection
 from fastxfer.net.pool import PoolClosed
+from fastxfer.net.spin import AdaptiveSpin
 from fastxfer.net.sync_pool import SyncPool
 
 __all__ = ["SyncDriver"]
@@ -35,9 +36,6 @@ __all__ = ["SyncDriver"]
 T = TypeVar("T")
 
 _log = logging.getLogger("fastxfer.fdfs")
-
-_SPIN = 50
-"""Microseconds to poll busily where that is worth it."""
 
 
 class SyncDriver:
@@ -50,7 +48,7 @@ class SyncDriver:
         )
         self._timeout = config.network_timeout
         self._fixed_spin = config.spin
-        self._cores = _cores()
+        self._spins: defaultdict[int, AdaptiveSpin] = defaultdict(AdaptiveSpin)
         self._perform: dict[type, Callable[[Any], Any]] = {
             Call: self._call,
             Move: self._move,
@@ -99,15 +97,28 @@ class SyncDriver:
 
     def _take(self, address: Address, fresh: bool, certain: bool) -> Connection:
         try:
-            return self.pool.take(address, fresh=fresh, certain=certain)
+            return self.pool.take(address, fresh, certain)
         except (PoolClosed, OSError) as error:
             raise take_error(address, error) from error
 
     def _call(self, step: Call) -> tuple[int, Any]:
         address, command, limit, certain, fresh = step
-        connection = self._take(address, fresh, certain)
         try:
-            code, status, body = exchange(connection.fd, command.request, self._timeout, self._spin(), limit)
+            connection = self.pool.take(address, fresh, certain)
+        except (PoolClosed, OSError) as error:
+            raise take_error(address, error) from error
+        try:
+            if self._fixed_spin is None:
+                spin = self._spins[command.code]
+                budget = spin.budget(self.pool.book.busy)
+            else:
+                budget = self._fixed_spin
+            if budget and self._fixed_spin is None:
+                began = time.perf_counter()
+                code, status, body = exchange(connection.fd, command.request, self._timeout, budget, limit)
+                spin.learn(time.perf_counter() - began)
+            else:
+                code, status, body = exchange(connection.fd, command.request, self._timeout, budget, limit)
             if code:
                 raise call_error(code, address, command.request, connection.used)
             value = meaning(command, body, address) if status == 0 else None
@@ -123,7 +134,7 @@ class SyncDriver:
     def _move(self, step: Move) -> tuple[Transfer, Any]:
         connection = self._take(step.address, step.fresh, step.certain)
         try:
-            transfer = start(step, connection.fd, self._timeout, self._spin())
+            transfer = start(step, connection.fd, self._timeout, self._fixed_spin or 0)
             try:
                 transfer.run()
             finally:
@@ -172,16 +183,3 @@ class SyncDriver:
             pass
         except FastDFSError as error:
             _log.warning("refreshing what is known of the cluster failed: %s", error)
-
-    def _spin(self) -> int:
-        # Where there are as many exchanges under way as cores, spinning takes the core from a peer or another thread.
-        if self._fixed_spin is not None:
-            return self._fixed_spin
-        return _SPIN if self.pool.book.busy < self._cores else 0
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):
-        return os.cpu_count() or 1

@@ -51,7 +51,9 @@ _REAP_INTERVAL = 1.0
 """Seconds between two looks for connections that have been idle too long."""
 
 _TRUSTED_IDLE = 0.05
-"""A connection given back less than so many seconds ago is taken without looking whether it still lives."""
+_SURELY_ALIVE = 0.0005
+"""A connection given back less than so many seconds ago is taken without looking whether it still lives: for requests
+that may be sent again, and for those that may not."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class PoolBook(Generic[C]):
         _books.add(self)  # type: ignore[arg-type]  # only what no kind of connection matters to is called
 
     def take(
-        self, address: Address, ticket: Callable[[], Ticket[C]], *, fresh: bool = False, certain: bool = False
+        self, address: Address, ticket: Callable[[], Ticket[C]], fresh: bool = False, certain: bool = False
     ) -> C | Ticket[C] | None:
         """A place at *address*: an idle connection, or None (open one yourself), or a ticket made by *ticket*.
 
@@ -162,7 +164,7 @@ class PoolBook(Generic[C]):
                 self._close_all(places.idle)
             while places.idle:
                 connection = places.idle.pop()
-                if (not certain and now - connection.idle_since < _TRUSTED_IDLE) or connection.alive():
+                if now - connection.idle_since < (_SURELY_ALIVE if certain else _TRUSTED_IDLE) or connection.alive():
                     places.reused += 1
                     places.busy += 1
                     self.busy += 1

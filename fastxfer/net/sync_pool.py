@@ -50,14 +50,14 @@ class SyncPool:
         self._wait_timeout = wait_timeout
         self._options = options
 
-    def take(self, address: Address, *, fresh: bool = False, certain: bool = False) -> Connection:
+    def take(self, address: Address, fresh: bool = False, certain: bool = False) -> Connection:
         """A connection to *address*; give it back with :meth:`give` or :meth:`drop`.
 
         Raises :class:`~fastxfer.net.pool.PoolTimeout` when none became free in time, TimeoutError or OSError when none
         could be opened,
         :class:`PoolClosed` when the pool is closed. For *fresh* and *certain* see :meth:`PoolBook.take`.
         """
-        place = self.book.take(address, _Turn, fresh=fresh, certain=certain)
+        place = self.book.take(address, _Turn, fresh, certain)
         if place.__class__ is Connection:
             return place
         if isinstance(place, _Turn):

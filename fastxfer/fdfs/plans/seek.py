@@ -68,21 +68,25 @@ def perform(
 
     *ended* is the result where the file turns out to be gone after an earlier try whose reply was lost.
     """
-
-    def attempt(address: Address, fresh: bool) -> Plan[tuple[int, T]]:
-        return (yield Call(address, command, limit, not repeatable, fresh))  # type: ignore[no-any-return]
-
-    search = Search(cluster, file_id, file, command.code, update=update, repeatable=repeatable)
     # The usual case, without the machinery: the file's source answers.
-    address = cluster.straight(file, update=update)
+    status, failure = 0, None
+    address = cluster.straight(file, update)
     if address is not None and not cluster.groups[file.group].due.passed:
         try:
             status, value = yield Call(address, command, limit, not repeatable)
             if status == 0:
                 return value  # type: ignore[no-any-return]
-            search.note(address, status)
         except (NetworkError, InvalidResponseError, IntegrityError) as error:
-            search.trouble(address, error)
+            failure = error
+
+    def attempt(address: Address, fresh: bool) -> Plan[tuple[int, T]]:
+        return (yield Call(address, command, limit, not repeatable, fresh))  # type: ignore[no-any-return]
+
+    search = Search(cluster, file_id, file, command.code, update=update, repeatable=repeatable)
+    if address is not None and failure is not None:
+        search.trouble(address, failure)
+    elif address is not None and status:
+        search.note(address, status)
     try:
         return (yield from seek(search, attempt))
     except FileNotFoundError:
@@ -277,7 +281,7 @@ def _straight(search: Search) -> Plan[list[Address]]:
         except NetworkError:
             # The answer stands as it is.
             return []
-    address = cluster.straight(file, update=search.update)
+    address = cluster.straight(file, search.update)
     if address is None:
         return []
     if address in search.asked and not search.update:

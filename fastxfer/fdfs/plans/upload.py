@@ -12,6 +12,7 @@ from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.commands import Command, as_it_is
 from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT, query_file_info
 from fastxfer.fdfs.commands.storage import delete_file as delete_command
+from fastxfer.fdfs.commands.tracker import query_store
 from fastxfer.fdfs.errors import (
     FastDFSError,
     InsufficientSpaceError,
@@ -66,10 +67,13 @@ def upload(
         metadata = checked_metadata(metadata)
     code = _UPLOAD_APPENDER_FILE if appender else _UPLOAD_FILE
     try:
-        upload_request(code, STORE_PATH_ANY if store_path is None else store_path, body.size, extension)
+        head = upload_request(code, STORE_PATH_ANY if store_path is None else store_path, body.size, extension)
+        if group is not None:
+            query_store(group)
     except (ValueError, TypeError) as reason:
         raise InvalidArgumentError(str(reason)) from None
-    file_id = yield from _store(cluster, body, extension, code, group, store_path, control)
+    command = Command(code, head, unpack_file_id)
+    file_id = yield from _store(cluster, body, extension, command, group, store_path is None, control)
     if metadata:
         try:
             yield from set_metadata(cluster, file_id, metadata)
@@ -82,29 +86,38 @@ def _store(
     cluster: Cluster,
     body: Body,
     extension: str,
-    code: int,
+    command: Command[str],
     group: str | None,
-    store_path: int | None,
+    any_path: bool,
     control: Control | None,
 ) -> Plan[str]:
+    """Send the file to one server after another until one has it.
+
+    Where *any_path*, the store path that a tracker names with a server takes the place of the one in *command*.
+    """
     retry = cluster.settings.retry
     failures = 0
     failed: set[Address] = set()
     last: FastDFSError | None = None
     while True:
+        sending = command
         try:
-            address, path = yield from store_target(cluster, group, failed)
+            targets = cluster.targets.get(group)
+            address = None if targets is None or targets.due.passed else targets.next(cluster.health, failed)
+            if address is None:
+                address, path = yield from store_target(cluster, group, failed)
+                if path is not None and any_path:
+                    head = upload_request(command.code, path, body.size, extension)
+                    sending = command._replace(request=head)
         except NoStorageServerError as error:
             # Those named have all been tried in this round.
             failure: FastDFSError = last or error
         except NetworkError as error:
             failure = last or error
         else:
-            index = store_path if store_path is not None else STORE_PATH_ANY if path is None else path
-            command = Command(code, upload_request(code, index, body.size, extension), unpack_file_id)
             try:
                 status, file_id, crc = yield from send_body(
-                    cluster, address, command, body, repeatable=False, control=control
+                    cluster, address, sending, body, repeatable=False, control=control
                 )
             except PoolTimeoutError:
                 raise
@@ -120,7 +133,7 @@ def _store(
                 if cluster.config.verify:
                     yield from _compare(file_id, body, crc, address)
                 return file_id
-            last = status_error(status, str(address), code)
+            last = status_error(status, str(address), command.code)
             if status != _ENOSPC:
                 raise last
             cluster.forget_target(address)
@@ -144,7 +157,7 @@ def send_body(
     verify = cluster.config.verify
     step: Call | Move
     if control is None and body.small is not None:
-        whole = command._replace(request=command.request + body.small)
+        whole = Command(command.code, command.request + body.small, command.decode)
         step = Call(address, whole, certain=not repeatable)
     else:
         # Memory is folded by one call; a file's bytes on their way.
