@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ftp": {"ftp", "net", "core", "_ext"},
     "server": {"server", "net", "core", "_ext"},
     "ftppy": {"ftppy", "ftp", "server", "net", "core", "_ext"},
-    "cli": {"cli", "ftppy", "ftp", "server", "fdfs", "net", "core", "_ext"},
+    "bench": {"bench", "ftp", "fdfs", "net", "core", "_ext"},
+    "cli": {"cli", "bench", "ftppy", "ftp", "server", "fdfs", "net", "core", "_ext"},
 }
 """By folder: the folders it may import from (``_ext`` only for the types of its stubs)."""
 

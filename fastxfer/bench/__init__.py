@@ -29,6 +29,7 @@ from fastxfer.bench._ftp import (
 )
 from fastxfer.bench._loops import in_tasks, in_threads, run_in_loop
 from fastxfer.bench._measure import Measurement, Meter, Recorder
+from fastxfer.bench._target import Target
 from fastxfer.bench._work import Work
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Meter",
     "Recorder",
     "SyncStore",
+    "Target",
     "Work",
     "check_received",
     "download_pairs",

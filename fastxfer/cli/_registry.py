@@ -8,6 +8,7 @@ from __future__ import annotations
 Table = dict[str, tuple[str, str]]
 
 COMMANDS: Table = {
+    "bench": ("fastxfer.cli.bench:bench", "Measure transfers with your own servers."),
     "cert": ("fastxfer.cli.serve:cert", "Make a self-signed certificate for a start with TLS."),
     "demo": ("fastxfer.cli.demo:demo", "Send a directory through a FastDFS node on this machine and verify it."),
     "fdfs": ("fastxfer.cli.fdfs:fdfs", "Work with a FastDFS cluster."),

@@ -1,0 +1,51 @@
+"""``fastxfer bench`` measures real operations and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fastxfer.bench import Target
+from fastxfer.cli._app import run
+from fastxfer.fdfs.node import Node
+from tests.support.ftp_servers import run_pyftpdlib
+
+
+def test_it_measures_every_operation_of_a_fastdfs_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Node(tmp_path) as node:
+        url = f"fdfs://{node.tracker_addrs[0]}"
+        code = run(["bench", url, "--size", "1k", "--count", "5", "--concurrency", "2", "--json"])
+        left = list(tmp_path.rglob("*.bin"))
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert code == 0
+    assert [(row["client"], row["op"]) for row in rows] == [
+        (client, op) for client in ("sync", "asyncio") for op in ("upload", "download", "info", "delete")
+    ]
+    assert all(row["operations"] == 5 and not row["failed"] and row["seconds"] > 0 for row in rows)
+    assert rows[0]["bytes"] == 5 * 1024
+    assert left == []
+
+
+def test_it_measures_an_ftp_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_pyftpdlib(tmp_path) as peer:
+        monkeypatch.setenv("FASTXFER_PASSWORD", peer.password)
+        url = f"ftp://{peer.user}@{peer.host}:{peer.port}/"
+        code = run(["bench", url, "--size", "1k", "--count", "3", "--concurrency", "2", "--json"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert code == 0
+    assert [(row["client"], row["op"]) for row in rows] == [
+        (client, op) for client in ("sync", "asyncio") for op in ("upload", "download")
+    ]
+    assert all(row["operations"] == 3 and not row["failed"] for row in rows)
+    assert list(peer.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["http://host/", "fdfs://", "ftp://", "plain"])
+def test_it_refuses_other_urls(url: str) -> None:
+    with pytest.raises(ValueError, match="is not fdfs"):
+        Target(url)
+    assert run(["bench", url]) == 2
