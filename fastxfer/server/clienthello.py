@@ -56,19 +56,16 @@ def parse_client_hello(data: bytes) -> ClientHello | None:
         records.take(2)
         length = int.from_bytes(records.take(2), "big")
         if length > records.left:
-            return _incomplete(data)
+            break
         message += records.take(length)
         if len(message) >= 4:
             if message[0] != _CLIENT_HELLO:
                 raise ValueError("not a ClientHello")
             if len(message) >= 4 + int.from_bytes(message[1:4], "big"):
                 return _parse(message[4:])
-    return _incomplete(data)
-
-
-def _incomplete(data: bytes) -> None:
     if len(data) > LONGEST:
         raise ValueError("too long")
+    return None
 
 
 def _parse(body: bytes) -> ClientHello:
