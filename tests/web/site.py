@@ -119,7 +119,7 @@ class Site:
         """Send *pieces* as they are; all that comes back until the server closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT) as plain:
             # A server that has seen enough closes before all is sent.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            with contextlib.suppress(OSError):
                 for piece in pieces:
                     plain.sendall(piece)
                 if close:

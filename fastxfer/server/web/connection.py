@@ -123,8 +123,11 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What a request gets that never reached a handler; says nothing of *exc* and *message*."""
+        if isinstance(exc, ConnectionError):
+            logger.debug("connection from %s lost: %s", self.session.address, exc)
+            raise exc
         if request.writer.output_size > 0:
-            raise ConnectionError("the answer had already begun")
+            raise ConnectionAbortedError("the answer had already begun")
         if status >= 500:
             logger.error("request from %s failed", self.session.address, exc_info=exc)
         else:

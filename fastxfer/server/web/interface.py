@@ -83,6 +83,11 @@ class WebInterface:
         return self._shared.drained is not None
 
     @property
+    def active(self) -> int:
+        """Requests under way."""
+        return self._shared.active
+
+    @property
     def port(self) -> int:
         """The port that is listened on; 0 before :meth:`start`."""
         return self._shared.ports["web"]
