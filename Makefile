@@ -11,7 +11,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 # Stamped by the files that decide what is compiled and installed.
-NATIVE = $(wildcard _ext/*.pyx _ext/src/* fastxfer/_ext/*.pxd)
+NATIVE = $(wildcard _ext/*.pyx _ext/*.pxi _ext/src/* fastxfer/_ext/*.pxd)
 $(VENV)/.installed: $(BIN)/python pyproject.toml setup.py $(NATIVE)
 	$(BIN)/python -m pip install --quiet --editable ".[all]" --group test
 	@touch $@

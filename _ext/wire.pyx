@@ -10,6 +10,8 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.long cimport PyLong_CheckExact
+from cpython.number cimport PyNumber_Index
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
@@ -44,7 +46,8 @@ cdef extern from *:
             *size = PyUnicode_GET_LENGTH(text);
             return (const char *)PyUnicode_DATA(text);
         }
-        return PyUnicode_AsUTF8AndSize(text, size);
+        *size = 1;
+        return "\\xff";
     }
     """
     void fx_put32(char *p, uint32_t v) noexcept nogil
@@ -52,7 +55,9 @@ cdef extern from *:
     uint32_t fx_get32(const char *p) noexcept nogil
     uint64_t fx_get64(const char *p) noexcept nogil
     void fx_no_view(Py_buffer *view) noexcept
-    const char *fx_ascii(object text, Py_ssize_t *size) except NULL
+    # The characters of an ASCII str; of another one character that is allowed nowhere.
+    const char *fx_ascii(object text, Py_ssize_t *size) noexcept
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
 HEADER_SIZE = 10
 

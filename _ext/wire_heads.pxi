@@ -15,6 +15,11 @@ cdef inline bint all_in(const char *text, Py_ssize_t length, int kind) noexcept 
     return both != 0
 
 
+cdef inline int64_t integer(object number) except? -1:
+    """*number* as it is: a C integer's own conversion would cut a float's fraction off."""
+    return number if PyLong_CheckExact(number) else PyNumber_Index(number)
+
+
 cdef inline int check_range(str what, int64_t value, int64_t maximum) except -1:
     if value < 0 or value > maximum:
         raise ValueError(f"{what} {value} is not between 0 and {maximum}")
@@ -51,12 +56,22 @@ cdef inline int put_prefix(char *out, str prefix) except -1:
     return 0
 
 
+cdef int refuse(str file_id) except -1:
+    """Say what is wrong with a file ID that cannot be split."""
+    group, slash, _ = file_id.partition("/")
+    if not slash:
+        raise ValueError(f"bad file ID {file_id!r}: it has no slash after the group name")
+    if not (1 <= len(group) <= GROUP_WIDTH and group.isascii() and group.isalnum()):
+        raise ValueError(f"bad group name {group!r}: it must be 1 to 16 letters and digits")
+    raise ValueError(f"bad file ID {file_id!r}: the filename must be 1 to 127 of the characters A-Z a-z 0-9 / . - _")
+
+
 cdef int split(str file_id, FileName *name) except -1:
     cdef Py_ssize_t length
     cdef const char *text = fx_ascii(file_id, &length)
     cdef const char *slash = <const char *>memchr(text, c"/", length)
     if slash == NULL:
-        raise ValueError(f"bad file ID {file_id!r}: it has no slash after the group name")
+        return refuse(file_id)
     name.group = text
     name.group_length = slash - text
     name.filename = slash + 1
@@ -64,18 +79,12 @@ cdef int split(str file_id, FileName *name) except -1:
     if (
         name.group_length < 1
         or name.group_length > GROUP_WIDTH
-        or not all_in(text, name.group_length, IN_GROUP)
-    ):
-        group = file_id[:file_id.index("/")]
-        raise ValueError(f"bad group name {group!r}: it must be 1 to 16 letters and digits")
-    if (
-        name.filename_length < 1
+        or name.filename_length < 1
         or name.filename_length > MAX_FILENAME
+        or not all_in(text, name.group_length, IN_GROUP)
         or not all_in(name.filename, name.filename_length, IN_FILENAME)
     ):
-        raise ValueError(
-            f"bad file ID {file_id!r}: the filename must be 1 to 127 of the characters A-Z a-z 0-9 / . - _"
-        )
+        return refuse(file_id)
     return 0
 
 
@@ -108,7 +117,7 @@ cdef Py_ssize_t put_plain_header(char *out, int64_t length, int command, int sta
 
 cdef Py_ssize_t put_group_request(char *out, int command, str group, str server) except -1:
     cdef Py_ssize_t length
-    cdef const char *text = fx_ascii(server, &length)
+    cdef const char *text = PyUnicode_AsUTF8AndSize(server, &length)
     check_codes(command, 0)
     put_group(out + HEADER, group)
     if length > MAX_SERVER or memchr(text, 0, length) != NULL:
@@ -168,6 +177,10 @@ cdef Py_ssize_t put_sized(char *out, int command, str file_id, int64_t size, int
     return HEADER + fixed
 
 
+cdef inline Py_ssize_t put_append(char *out, str file_id, int64_t size) except -1:
+    return put_sized(out, APPEND_FILE, file_id, size, size)
+
+
 cdef Py_ssize_t put_modify(char *out, str file_id, int64_t offset, int64_t size) except -1:
     cdef FileName name
     cdef Py_ssize_t fixed
@@ -204,9 +217,9 @@ cdef Py_ssize_t put_download(char *out, str file_id, int64_t offset, int64_t len
     return HEADER + body
 
 
-def pack_header(int64_t length, int command, int status=0, /):
+def pack_header(length, int command, int status=0, /):
     cdef char out[HEAD_CAPACITY]
-    return PyBytes_FromStringAndSize(out, put_plain_header(out, length, command, status))
+    return PyBytes_FromStringAndSize(out, put_plain_header(out, integer(length), command, status))
 
 
 def pack_text(str text not None, Py_ssize_t width, /):
@@ -228,29 +241,29 @@ def file_request(int command, str file_id not None, int status=0, /):
     return PyBytes_FromStringAndSize(out, put_file_request(out, command, file_id, status))
 
 
-def upload_request(int command, int store_path_index, int64_t size, str extension not None="", /):
+def upload_request(int command, int store_path_index, size, str extension not None="", /):
     cdef char out[HEAD_CAPACITY]
-    return PyBytes_FromStringAndSize(out, put_upload(out, command, store_path_index, size, extension))
+    return PyBytes_FromStringAndSize(out, put_upload(out, command, store_path_index, integer(size), extension))
 
 
-def upload_slave_request(str master_id not None, int64_t size, str prefix not None, str extension not None="", /):
+def upload_slave_request(str master_id not None, size, str prefix not None, str extension not None="", /):
     cdef char out[HEAD_CAPACITY]
-    return PyBytes_FromStringAndSize(out, put_upload_slave(out, master_id, size, prefix, extension))
+    return PyBytes_FromStringAndSize(out, put_upload_slave(out, master_id, integer(size), prefix, extension))
 
 
-def append_request(str file_id not None, int64_t size, /):
+def append_request(str file_id not None, size, /):
     cdef char out[HEAD_CAPACITY]
-    return PyBytes_FromStringAndSize(out, put_sized(out, APPEND_FILE, file_id, size, size))
+    return PyBytes_FromStringAndSize(out, put_append(out, file_id, integer(size)))
 
 
-def modify_request(str file_id not None, int64_t offset, int64_t size, /):
+def modify_request(str file_id not None, offset, size, /):
     cdef char out[HEAD_CAPACITY]
-    return PyBytes_FromStringAndSize(out, put_modify(out, file_id, offset, size))
+    return PyBytes_FromStringAndSize(out, put_modify(out, file_id, integer(offset), integer(size)))
 
 
-def truncate_request(str file_id not None, int64_t size, /):
+def truncate_request(str file_id not None, size, /):
     cdef char out[HEAD_CAPACITY]
-    return PyBytes_FromStringAndSize(out, put_sized(out, TRUNCATE_FILE, file_id, size, 0))
+    return PyBytes_FromStringAndSize(out, put_sized(out, TRUNCATE_FILE, file_id, integer(size), 0))
 
 
 def regenerate_request(str file_id not None, /):
@@ -258,9 +271,9 @@ def regenerate_request(str file_id not None, /):
     return PyBytes_FromStringAndSize(out, put_regenerate(out, file_id))
 
 
-def download_request(str file_id not None, int64_t offset=0, int64_t length=0, /):
+def download_request(str file_id not None, offset=0, length=0, /):
     cdef char out[HEAD_CAPACITY]
-    return PyBytes_FromStringAndSize(out, put_download(out, file_id, offset, length))
+    return PyBytes_FromStringAndSize(out, put_download(out, file_id, integer(offset), integer(length)))
 
 
 def set_metadata_request(str file_id not None, str flag not None, metadata, /):
@@ -316,9 +329,9 @@ cdef class RequestBuffer:
             self.length = length
         return length
 
-    def header(self, int64_t length, int command, int status=0, /):
+    def header(self, length, int command, int status=0, /):
         cdef char out[HEAD_CAPACITY]
-        return self.take(out, put_plain_header(out, length, command, status))
+        return self.take(out, put_plain_header(out, integer(length), command, status))
 
     def group_request(self, int command, str group not None, str server not None="", /):
         cdef char out[HEAD_CAPACITY]
@@ -328,32 +341,32 @@ cdef class RequestBuffer:
         cdef char out[HEAD_CAPACITY]
         return self.take(out, put_file_request(out, command, file_id, status))
 
-    def upload_request(self, int command, int store_path_index, int64_t size, str extension not None="", /):
+    def upload_request(self, int command, int store_path_index, size, str extension not None="", /):
         cdef char out[HEAD_CAPACITY]
-        return self.take(out, put_upload(out, command, store_path_index, size, extension))
+        return self.take(out, put_upload(out, command, store_path_index, integer(size), extension))
 
     def upload_slave_request(
-        self, str master_id not None, int64_t size, str prefix not None, str extension not None="", /
+        self, str master_id not None, size, str prefix not None, str extension not None="", /
     ):
         cdef char out[HEAD_CAPACITY]
-        return self.take(out, put_upload_slave(out, master_id, size, prefix, extension))
+        return self.take(out, put_upload_slave(out, master_id, integer(size), prefix, extension))
 
-    def append_request(self, str file_id not None, int64_t size, /):
+    def append_request(self, str file_id not None, size, /):
         cdef char out[HEAD_CAPACITY]
-        return self.take(out, put_sized(out, APPEND_FILE, file_id, size, size))
+        return self.take(out, put_append(out, file_id, integer(size)))
 
-    def modify_request(self, str file_id not None, int64_t offset, int64_t size, /):
+    def modify_request(self, str file_id not None, offset, size, /):
         cdef char out[HEAD_CAPACITY]
-        return self.take(out, put_modify(out, file_id, offset, size))
+        return self.take(out, put_modify(out, file_id, integer(offset), integer(size)))
 
-    def truncate_request(self, str file_id not None, int64_t size, /):
+    def truncate_request(self, str file_id not None, size, /):
         cdef char out[HEAD_CAPACITY]
-        return self.take(out, put_sized(out, TRUNCATE_FILE, file_id, size, 0))
+        return self.take(out, put_sized(out, TRUNCATE_FILE, file_id, integer(size), 0))
 
     def regenerate_request(self, str file_id not None, /):
         cdef char out[HEAD_CAPACITY]
         return self.take(out, put_regenerate(out, file_id))
 
-    def download_request(self, str file_id not None, int64_t offset=0, int64_t length=0, /):
+    def download_request(self, str file_id not None, offset=0, length=0, /):
         cdef char out[HEAD_CAPACITY]
-        return self.take(out, put_download(out, file_id, offset, length))
+        return self.take(out, put_download(out, file_id, integer(offset), integer(length)))

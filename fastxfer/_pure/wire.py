@@ -232,7 +232,7 @@ def unpack_store_targets(body: Buffer, /) -> tuple[str, list[tuple[str, int]], i
     with _bytes_of(body) as view:
         if len(view) < 1:
             raise ValueError("an empty reply is not a list of store targets")
-        group, servers = _servers(view[:-1], "a list of store targets")
+        group, servers = _servers(view[:-1], "a list of store targets", len(view))
         return group, servers, view[-1]
 
 
@@ -244,7 +244,7 @@ def unpack_fetch_target(body: Buffer, /) -> tuple[str, str, int]:
 
 def unpack_fetch_targets(body: Buffer, /) -> tuple[str, list[tuple[str, int]]]:
     with _bytes_of(body) as view:
-        return _servers(view, "a list of fetch targets")
+        return _servers(view, "a list of fetch targets", len(view))
 
 
 def unpack_file_id(body: Buffer, /) -> str:
@@ -340,11 +340,11 @@ def _address_width(view: memoryview, fixed: int, what: str) -> int:
     return width
 
 
-def _servers(view: memoryview, what: str) -> tuple[str, list[tuple[str, int]]]:
+def _servers(view: memoryview, what: str, whole: int) -> tuple[str, list[tuple[str, int]]]:
     length = len(view) - 16
     for width in _ADDRESS_WIDTHS:
         record = width + 8
         if length > 0 and length % record == 0:
             starts = range(16, len(view), record)
             return _text(view[:16]), [(_text(view[at : at + width]), _port(view, at + width)) for at in starts]
-    raise ValueError(f"a reply of {len(view)} bytes is not {what}")
+    raise ValueError(f"a reply of {whole} bytes is not {what}")

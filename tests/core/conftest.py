@@ -1,0 +1,68 @@
+"""Each module of the native core is tested twice: compiled (``c``) and as its pure twin (``py``)."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+RECORDINGS = Path(__file__).parents[1] / "data" / "fastdfs" / "wire"
+UPLOADS = (
+    "UPLOAD_FILE",
+    "UPLOAD_APPENDER_FILE",
+    "UPLOAD_SLAVE_FILE",
+    "REGENERATE_APPENDER_FILENAME",
+    "CREATE_LINK",
+)
+
+
+def core_module(name: str, implementation: str) -> ModuleType:
+    if implementation == "py":
+        return importlib.import_module(f"fastxfer._pure.{name}")
+    try:
+        return importlib.import_module(f"fastxfer._ext.{name}")
+    except ImportError as error:
+        pytest.skip(f"the compiled module is not there: {error}")
+
+
+@pytest.fixture(params=["c", "py"])
+def implementation(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def crc32(implementation: str) -> ModuleType:
+    return core_module("crc32", implementation)
+
+
+@pytest.fixture
+def wire(implementation: str) -> ModuleType:
+    return core_module("wire", implementation)
+
+
+@pytest.fixture
+def buffers(implementation: str) -> ModuleType:
+    return core_module("buffers", implementation)
+
+
+@pytest.fixture
+def ftpwire(implementation: str) -> ModuleType:
+    return core_module("ftpwire", implementation)
+
+
+@pytest.fixture(scope="session")
+def exchanges() -> list[dict[str, Any]]:
+    """Every exchange recorded from real servers."""
+    return [
+        json.loads(line) for path in sorted(RECORDINGS.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()
+    ]
+
+
+@pytest.fixture(scope="session")
+def uploads(exchanges: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that made a new file ID."""
+    return [exchange for exchange in exchanges if exchange["command"] in UPLOADS and exchange["status"] == 0]
