@@ -33,6 +33,7 @@ METRICS: dict[str, Metric] = {
     "server_cpu_ms_per_op": _per("server_cpu_seconds", 1e3, "operations"),
     "server_cpu_s_per_gb": _per("server_cpu_seconds", 1e9, "bytes"),
     "client_peak_mib": _plain("peak_kib", 1 / 1024),
+    "server_grown_kib_per_session": _per("server_grown_kib", 1, "concurrency"),
     "server_memory_mib": _plain("server_memory_kib", 1 / 1024),
 }
 HIGHER_IS_BETTER = frozenset({"ops_per_s", "mb_per_s"})

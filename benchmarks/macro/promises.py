@@ -4,39 +4,89 @@ from __future__ import annotations
 
 from benchmarks.macro.targets import Target
 
-C, PYTHON = ("C library",), ("fastdfs-client", "py3Fdfs")
 OURS, ASYNC = "fastxfer", "fastxfer asyncio"
+C, BARE = ("C library",), ("bare loop, no tracker",)
+PYTHON_FDFS = ("fastdfs-client", "py3Fdfs")
+PYTHON_FTP = ("ftplib, 8 KiB blocks", "ftplib, 1 MiB blocks", "aioftp", "pycurl")
+FTP_CLIENTS = (*PYTHON_FTP, "curl", "lftp")
+FTP_SERVERS = ("vsftpd", "proftpd", "pure-ftpd", "pyftpdlib", "aioftp")
+DAEMONS = ("vsftpd", "proftpd")
+RATE, SPEED = "ops_per_s", "mb_per_s"
+CLIENT_CPU, CLIENT_CPU_GB = "client_cpu_ms_per_op", "client_cpu_s_per_gb"
+SERVER_CPU_GB = "server_cpu_s_per_gb"
 
 
-def _fdfs() -> list[Target]:
+def _fdfs_small() -> list[Target]:
     found = []
     for op in ("upload", "download", "info", "delete"):
         found += [
-            Target("fdfs-small-1", op, "ops_per_s", OURS, C, 1.5),
-            Target("fdfs-small-8", op, "ops_per_s", OURS, C, 1.2),
-            Target("fdfs-small-64", op, "ops_per_s", ASYNC, C, 1.0),
-            Target("fdfs-small-1", op, "client_cpu_ms_per_op", OURS, C, 1.0),
-            Target("fdfs-small-8", op, "client_cpu_ms_per_op", OURS, C, 1.0),
-            Target("fdfs-small-64", op, "client_cpu_ms_per_op", ASYNC, C, 1.5),
+            Target("fdfs-small-1", op, RATE, OURS, C, 1.5),
+            Target("fdfs-small-8", op, RATE, OURS, C, 1.2),
+            Target("fdfs-small-64", op, RATE, ASYNC, C, 1.0),
+            Target("fdfs-small-1", op, CLIENT_CPU, OURS, C, 1.0),
+            Target("fdfs-small-8", op, CLIENT_CPU, OURS, C, 1.0),
+            Target("fdfs-small-64", op, CLIENT_CPU, ASYNC, C, 1.5),
         ]
         if op != "info":
             found += [
-                Target("fdfs-small-8", op, "ops_per_s", OURS, PYTHON, 3.0),
-                Target("fdfs-small-8", op, "client_cpu_ms_per_op", OURS, PYTHON, 1 / 3),
-            ]
-    for scenario in ("fdfs-mib-1", "fdfs-mib-8"):
-        for op in ("upload", "download"):
-            found += [
-                Target(scenario, op, "client_cpu_s_per_gb", OURS, C, 1.0),
-                Target(scenario, op, "mb_per_s", OURS, ("bare loop, no tracker",), 0.95),
-            ]
-    for scenario in ("fdfs-file-1", "fdfs-file-8"):
-        for op in ("upload_file", "download_file"):
-            found += [
-                Target(scenario, op, "client_cpu_s_per_gb", OURS, C, 1.0),
-                Target(scenario, op, "mb_per_s", OURS, ("bare loop, no tracker",), 0.95),
+                Target("fdfs-small-8", op, RATE, OURS, PYTHON_FDFS, 3.0),
+                Target("fdfs-small-8", op, CLIENT_CPU, OURS, PYTHON_FDFS, 1 / 3),
             ]
     return found
 
 
-TARGETS: tuple[Target, ...] = tuple(_fdfs())
+def _fdfs_large() -> list[Target]:
+    found = []
+    for scenarios, ops in (
+        (("fdfs-mib-1", "fdfs-mib-8"), ("upload", "download")),
+        (("fdfs-file-1", "fdfs-file-8"), ("upload_file", "download_file")),
+    ):
+        for scenario in scenarios:
+            for op in ops:
+                found += [
+                    Target(scenario, op, CLIENT_CPU_GB, OURS, C, 1.0),
+                    Target(scenario, op, SPEED, OURS, BARE, 0.95),
+                ]
+    return found
+
+
+def _ftp_client() -> list[Target]:
+    found = []
+    for op in ("download", "upload"):
+        found += [
+            Target("ftp-bulk", op, SPEED, OURS, FTP_CLIENTS, 1.0),
+            Target("ftp-bulk", op, CLIENT_CPU_GB, OURS, PYTHON_FTP, 0.5),
+            Target("ftp-bulk-tls", op, SPEED, OURS, FTP_CLIENTS, 1.0),
+            Target("ftp-small-1", op, RATE, OURS, FTP_CLIENTS, 1.0),
+            Target("ftp-small-10", op, RATE, ASYNC, FTP_CLIENTS, 1.0),
+        ]
+    found.append(Target("ftp-bulk", "download", CLIENT_CPU_GB, OURS, ("bare loop",), 1.1))
+    found.append(Target("ftp-tree-10", "download_tree", RATE, ASYNC, FTP_CLIENTS, 1.0))
+    return found
+
+
+def _ftp_server() -> list[Target]:
+    found = []
+    for streams in (1, 4):
+        found += [
+            Target(f"ftpd-bulk-{streams}", "retr", SPEED, OURS, FTP_SERVERS, 1.0),
+            Target(f"ftpd-bulk-{streams}", "stor", SPEED, OURS, FTP_SERVERS, 1.0),
+            Target(f"ftpd-bulk-{streams}", "retr", SERVER_CPU_GB, OURS, ("vsftpd",), 1.0),
+            Target(f"ftpd-bulk-{streams}", "stor", SERVER_CPU_GB, OURS, ("pure-ftpd",), 1.0),
+            Target(f"ftpd-bulk-{streams}-tls", "retr", SPEED, OURS, ("pure-ftpd",), 1.0),
+            Target(f"ftpd-bulk-{streams}-tls", "stor", SPEED, OURS, ("pure-ftpd",), 1.0),
+        ]
+    for sessions in (1, 8):
+        for op in ("retr", "stor"):
+            found += [
+                Target(f"ftpd-small-{sessions}", op, RATE, OURS, ("pyftpdlib",), 2.0),
+                Target(f"ftpd-small-{sessions}", op, RATE, OURS, DAEMONS, 1.0),
+                Target(f"ftpd-small-{sessions}", op, RATE, OURS, ("pure-ftpd",), 1.0),
+            ]
+    found += [Target("ftpd-list", op, RATE, OURS, ("pure-ftpd",), 1.0) for op in ("list", "mlsd", "nlst")]
+    found += [Target(f"ftpd-login-{kind}", "login", RATE, OURS, ("pyftpdlib",), 1.0) for kind in ("1", "8", "tls")]
+    found.append(Target("ftpd-idle", "idle", "server_grown_kib_per_session", OURS, ("pyftpdlib",), 1.0))
+    return found
+
+
+TARGETS: tuple[Target, ...] = (*_fdfs_small(), *_fdfs_large(), *_ftp_client(), *_ftp_server())

@@ -18,6 +18,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("server_cpu_s_per_gb", "server CPU s/GB", "{:.2f}"),
     ("client_peak_mib", "client peak MiB", "{:.0f}"),
     ("server_memory_mib", "server MiB", "{:.1f}"),
+    ("server_grown_kib_per_session", "KiB per session", "{:.1f}"),
 )
 SMALL = 256 * 1024
 
