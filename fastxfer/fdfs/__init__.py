@@ -8,6 +8,7 @@
 
 from fastxfer.core.wire import FileId
 from fastxfer.fdfs.aio import AsyncClient
+from fastxfer.fdfs.batch import BatchProgress, BatchResult, UploadItem
 from fastxfer.fdfs.client import Client
 from fastxfer.fdfs.conf import read_client_conf
 from fastxfer.fdfs.config import ClientConfig
@@ -52,6 +53,8 @@ from fastxfer.net.progress import Progress
 __all__ = [
     "AlreadyDoneError",
     "AsyncClient",
+    "BatchProgress",
+    "BatchResult",
     "CancelToken",
     "Client",
     "ClientClosedError",
@@ -86,6 +89,7 @@ __all__ = [
     "StorageStatus",
     "TrackerServerOfflineError",
     "TransferCancelledError",
+    "UploadItem",
     "build_url",
     "http_token",
     "parse_file_id",

@@ -10,6 +10,7 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from fastxfer.fdfs.async_batch_methods import AsyncBatchMethods
 from fastxfer.fdfs.async_cluster_methods import AsyncClusterMethods
 from fastxfer.fdfs.async_driver import AsyncDriver
 from fastxfer.fdfs.async_stream import AnyStream, chunks_of
@@ -39,7 +40,7 @@ class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-class AsyncClient(AsyncClusterMethods):
+class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
     """:class:`~fastxfer.fdfs.Client` for coroutines: the same operations by the same names, awaited.
 
     To be used from the event loop in which its first operation runs, by any number of tasks. Cancelling a task that

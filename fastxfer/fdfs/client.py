@@ -8,6 +8,7 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from fastxfer.fdfs.batch_methods import BatchMethods
 from fastxfer.fdfs.body import memory_body
 from fastxfer.fdfs.chunks import CHUNK_SIZE, ChunkReader
 from fastxfer.fdfs.cluster import Cluster
@@ -36,7 +37,7 @@ class _Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-class Client(ClusterMethods):
+class Client(BatchMethods, ClusterMethods):
     """FastDFS client. Safe to use from any number of threads; made once and kept.
 
     All methods raise, beside what they say: :class:`ClientClosedError`; :class:`InvalidFileIDError`;

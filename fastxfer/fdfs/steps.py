@@ -29,6 +29,7 @@ __all__ = [
     "Plan",
     "Sleep",
     "Step",
+    "batch_control",
     "control_of",
     "parts",
 ]
@@ -55,20 +56,33 @@ class Call(NamedTuple):
 
 
 class Control:
-    """What the caller of one operation wants of it: an end, progress, a way to stop it."""
+    """What the caller of one operation wants of it: an end, progress, a way to stop it.
 
-    __slots__ = ("cancel", "deadline", "progress")
+    Attributes:
+        patient: small exchanges may be carried to their end first (they have a timeout): they are quicker without.
+    """
+
+    __slots__ = ("cancel", "deadline", "patient", "progress")
 
     def __init__(self, timeout: float | None, progress: Progress | None, cancel: CancelToken | None) -> None:
         self.deadline = Deadline(timeout)
         self.progress = progress
         self.cancel = cancel
+        self.patient = False
 
     def without_progress(self) -> Control:
         """The same end and cancellation, progress left aside."""
         other = Control(None, None, self.cancel)
         other.deadline = self.deadline
+        other.patient = self.patient
         return other
+
+
+def batch_control() -> Control:
+    """For all items of a batch: they end when it ends."""
+    control = Control(None, None, CancelToken())
+    control.patient = True
+    return control
 
 
 def control_of(

@@ -156,7 +156,7 @@ def send_body(
     """
     verify = cluster.config.verify
     step: Call | Move
-    if control is None and body.small is not None:
+    if body.small is not None and (control is None or control.patient):
         whole = Command(command.code, command.request + body.small, command.decode)
         step = Call(address, whole, certain=not repeatable)
     else:

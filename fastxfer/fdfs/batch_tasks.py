@@ -1,0 +1,137 @@
+"""Batches carried out by tasks of an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+from fastxfer.fdfs.batch import BatchProgress, BatchResult, Job, Reorder
+from fastxfer.fdfs.batch_item import finished, prepared
+from fastxfer.fdfs.batch_threads import length_of
+from fastxfer.fdfs.errors import InvalidArgumentError
+from fastxfer.fdfs.journal import Journal
+from fastxfer.fdfs.steps import Plan
+
+__all__ = ["run_batch_async"]
+
+T = TypeVar("T")
+Run = Callable[[Plan[T]], Awaitable[T]]
+
+_WINDOW = 4
+"""Results that wait to be taken, or for their turn, per task: then no further items are begun."""
+
+
+async def run_batch_async(
+    run: Run[T],
+    job: Job[T],
+    items: Iterable[Any] | AsyncIterable[Any],
+    *,
+    concurrency: int,
+    ordered: bool,
+    journal: str | os.PathLike[str] | None,
+    progress: Callable[[BatchProgress], object] | None,
+) -> AsyncGenerator[BatchResult[T], None]:
+    """Do *job* with all *items*, *concurrency* at a time; the results as they come, or in the order of the items."""
+    if concurrency < 1:
+        raise InvalidArgumentError(f"concurrency must be at least 1, not {concurrency}")
+    book = None if journal is None else Journal(journal, job.kind)
+    state = BatchProgress(length_of(items))
+    reorder: Reorder[T] = Reorder(ordered)
+    room = asyncio.Semaphore(_WINDOW * concurrency)
+    results: asyncio.Queue[tuple[BatchResult[T], int] | None] = asyncio.Queue()
+    failures: list[Exception] = []
+    ended = asyncio.Event()
+    workers = asyncio.gather(*_workers(run, job, book, items, room, results, concurrency, ended, failures))
+    workers.add_done_callback(lambda _: results.put_nowait(None))
+    try:
+        while (entry := await results.get()) is not None:
+            result, moved = entry
+            state.count(result, moved)
+            if progress is not None and state.due():
+                progress(state)
+            for ready in reorder.put(result):
+                room.release()
+                yield ready
+        await workers
+        if progress is not None:
+            progress(state)
+        if failures:
+            raise failures[0]
+    except GeneratorExit:
+        # The consumer stops. What is under way is of no use to anyone then, unless it is remembered.
+        ended.set()
+        if book is not None:
+            for _ in range(concurrency):
+                room.release()
+            await asyncio.wait([workers])
+        raise
+    finally:
+        workers.cancel()
+        await asyncio.wait([workers])
+        if not workers.cancelled():
+            workers.exception()
+        if book is not None:
+            book.close()
+
+
+def _workers(
+    run: Run[T],
+    job: Job[T],
+    book: Journal | None,
+    items: Iterable[Any] | AsyncIterable[Any],
+    room: asyncio.Semaphore,
+    results: asyncio.Queue[tuple[BatchResult[T], int] | None],
+    count: int,
+    ended: asyncio.Event,
+    failures: list[Exception],
+) -> list[Awaitable[None]]:
+    source = _numbered(items)
+    taking = asyncio.Lock()
+
+    async def work() -> None:
+        while True:
+            await room.acquire()
+            async with taking:
+                if ended.is_set():
+                    room.release()
+                    return
+                try:
+                    index, item = await anext(source)
+                except StopAsyncIteration:
+                    ended.set()
+                except Exception as error:
+                    # The iterable's own: what is under way is still finished and given out.
+                    ended.set()
+                    failures.append(error)
+                if ended.is_set():
+                    room.release()
+                    return
+            results.put_nowait(await _do(run, job, book, index, item))
+
+    return [asyncio.ensure_future(work()) for _ in range(count)]
+
+
+async def _do(run: Run[T], job: Job[T], book: Journal | None, index: int, item: Any) -> tuple[BatchResult[T], int]:
+    task = prepared(job, book, index, item)
+    if isinstance(task, BatchResult):
+        return task, 0
+    value, error = None, None
+    try:
+        value = await run(task.plan())
+    except Exception as trouble:
+        error = trouble
+    return finished(job, book, index, item, task, value, error), 0 if error else task.moved
+
+
+async def _numbered(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[tuple[int, Any]]:
+    index = 0
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield index, item
+            index += 1
+        return
+    for item in items:
+        yield index, item
+        index += 1

@@ -1,0 +1,72 @@
+"""Remembers what a batch has done, so that an interrupted one can go on."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from types import TracebackType
+
+from fastxfer.fdfs.errors import InvalidArgumentError
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """A file of finished items, kept on disk and looked up there, however many they are.
+
+    Each is written before it is reported, and outlives the process's death; the last may be lost with the machine's.
+
+    Args:
+        path: made where it is not there.
+        kind: of the batch; a journal is for one kind only.
+
+    Raises :class:`InvalidArgumentError` where the file is something else, or of another kind of batch.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], kind: str) -> None:
+        self._lock = threading.Lock()
+        self._path = os.fspath(path)
+        try:
+            self._open(kind)
+        except sqlite3.Error as reason:
+            raise InvalidArgumentError(f"{self._path} is no journal: {reason}") from None
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def find(self, key: str, stamp: str) -> str | None:
+        """The outcome of the item *key*, if it is remembered with the same *stamp*."""
+        with self._lock:
+            row = self._base.execute("SELECT value FROM done WHERE key = ? AND stamp = ?", (key, stamp)).fetchone()
+        return None if row is None else str(row[0])
+
+    def add(self, key: str, stamp: str, value: str) -> None:
+        """The item *key* is finished."""
+        with self._lock:
+            self._base.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (key, stamp, value))
+
+    def close(self) -> None:
+        with self._lock:
+            self._base.close()
+
+    def _open(self, kind: str) -> None:
+        self._base = sqlite3.connect(self._path, timeout=60, isolation_level=None, check_same_thread=False)
+        try:
+            # In this mode a commit is one write to a log, without waiting for the disk.
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = NORMAL")
+            self._base.execute("CREATE TABLE IF NOT EXISTS batch (kind TEXT PRIMARY KEY)")
+            self._base.execute("CREATE TABLE IF NOT EXISTS done (key TEXT PRIMARY KEY, stamp TEXT, value TEXT)")
+            kinds = [row[0] for row in self._base.execute("SELECT kind FROM batch")] or [kind]
+            if kinds != [kind]:
+                raise InvalidArgumentError(f"{self._path} is the journal of another kind of batch: {kinds[0]}")
+            self._base.execute("INSERT OR IGNORE INTO batch VALUES (?)", (kind,))
+        except BaseException:
+            self._base.close()
+            raise
