@@ -11,6 +11,9 @@ from fastxfer.core.xfer import Transfer
 
 __all__ = ["TransferRunner"]
 
+_AT_ONCE = 8
+"""After so many transfers that ended without a wait the loop gets its turn: else one task could keep it for ever."""
+
 
 class TransferRunner:
     """Carries transfers to their end for the coroutines of one event loop (asyncio or uvloop).
@@ -36,6 +39,7 @@ class TransferRunner:
         self._heavy: Engine | None = None
         self._waiting: dict[Transfer, asyncio.Future[None]] = {}
         self._closed = False
+        self._at_once = 0
 
     async def __aenter__(self) -> TransferRunner:
         return self
@@ -66,6 +70,10 @@ class TransferRunner:
             raise RuntimeError("the runner is closed")
         big = (transfer._uses_file and not self._small_files) or transfer._start()
         if transfer.done:
+            self._at_once += 1
+            if self._at_once == _AT_ONCE:
+                self._at_once = 0
+                await asyncio.sleep(0)
             return
         (self._big_engine() if big else self._small_engine()).submit(transfer)
         ended = self._loop.create_future()

@@ -125,6 +125,28 @@ def test_what_is_done_at_once_needs_no_wait(run):
     run(main)
 
 
+def test_transfers_that_end_at_once_leave_other_tasks_their_turn(run):
+    async def main():
+        turns = 0
+
+        async def other():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with TransferRunner() as runner:
+            ours, peer = socket_pair()
+            task = asyncio.create_task(other())
+            with ours, peer:
+                for _ in range(100):
+                    await runner.run(Transfer(ours.fileno(), send=b"x"))
+            task.cancel()
+        assert turns >= 10
+
+    run(main)
+
+
 def test_a_timeout_is_the_transfers_own(run):
     async def main():
         async with TransferRunner() as runner:
