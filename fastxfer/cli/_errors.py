@@ -7,6 +7,7 @@ import sys
 from fastxfer.cli._exit_codes import ExitCode
 
 _FDFS = "fastxfer.fdfs.errors"
+_FTP = "fastxfer.ftp.errors"
 
 CODES: tuple[tuple[str, str, ExitCode], ...] = (
     ("builtins", "KeyboardInterrupt", ExitCode.INTERRUPTED),
@@ -24,6 +25,18 @@ CODES: tuple[tuple[str, str, ExitCode], ...] = (
     (_FDFS, "NetworkError", ExitCode.UNREACHABLE),
     (_FDFS, "NoStorageServerError", ExitCode.UNREACHABLE),
     (_FDFS, "TransferCancelledError", ExitCode.INTERRUPTED),
+    (_FTP, "FTPError", ExitCode.FAILED),
+    (_FTP, "ConnectionFailedError", ExitCode.UNREACHABLE),
+    (_FTP, "InvalidArgumentError", ExitCode.USAGE),
+    (_FTP, "LocalFileError", ExitCode.LOCAL),
+    (_FTP, "LoginError", ExitCode.DENIED),
+    (_FTP, "NotFoundError", ExitCode.NOT_FOUND),
+    (_FTP, "PermanentError", ExitCode.DENIED),
+    (_FTP, "ServiceUnavailableError", ExitCode.UNREACHABLE),
+    (_FTP, "TimedOutError", ExitCode.UNREACHABLE),
+    (_FTP, "UnsupportedError", ExitCode.FAILED),
+    (_FTP, "VerificationError", ExitCode.MISMATCH),
+    ("concurrent.futures._base", "CancelledError", ExitCode.INTERRUPTED),
 )
 """``(module, class, code)``; a module that was never imported cannot have raised anything, so none is imported."""
 

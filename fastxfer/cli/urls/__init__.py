@@ -1,0 +1,1 @@
+"""Commands on ``ftp://``, ``ftps://``, ``ftpes://`` and ``fdfs://`` URLs and local paths alike."""

@@ -1,0 +1,129 @@
+"""The local file system as a place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from fastxfer.cli.urls.place import Listed, Moved, Moving
+
+CHUNK = 1 << 20
+
+
+class LocalPlace:
+    """Files of this machine. Errors are the built-in OSErrors."""
+
+    def stat(self, path: str) -> Listed:
+        return listed(path, os.path.basename(path.rstrip("/" + os.sep)) or path)
+
+    def entries(self, path: str) -> Iterator[Listed]:
+        with os.scandir(path or ".") as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                with contextlib.suppress(FileNotFoundError):
+                    yield listed(entry.path, entry.name)
+
+    def glob(self, pattern: str) -> list[str]:
+        return sorted(glob.glob(pattern, recursive=True))
+
+    def join(self, path: str, name: str) -> str:
+        return os.path.join(path, name)
+
+    def read(self, path: str) -> Iterator[bytes]:
+        with open(path, "rb") as file:
+            while data := file.read(CHUNK):
+                yield data
+
+    def write(self, stream: BinaryIO, path: str) -> Moved:
+        with replacing(path) as (file, _):
+            shutil.copyfileobj(stream, file, CHUNK)
+            size = file.tell()
+        return Moved(path, size)
+
+    def download(self, path: str, target: Path, how: Moving) -> Moved:
+        return copy_file(Path(path), target, how)
+
+    def upload(self, source: Path, path: str, how: Moving) -> Moved:
+        return copy_file(source, Path(path), how)
+
+    def remove(self, path: str) -> None:
+        os.unlink(path)
+
+    def remove_tree(self, path: str) -> int:
+        if not os.path.isdir(path) or os.path.islink(path):
+            os.unlink(path)
+            return 1
+        count = 1 + sum(len(folders) + len(names) for _, folders, names in os.walk(path))
+        shutil.rmtree(path)
+        return count
+
+    def make_directory(self, path: str, *, parents: bool) -> None:
+        if parents:
+            os.makedirs(path, exist_ok=True)
+        else:
+            os.mkdir(path)
+
+    def rename(self, source: str, target: str) -> None:
+        if os.path.isdir(target):
+            target = os.path.join(target, os.path.basename(source.rstrip("/" + os.sep)))
+        shutil.move(source, target)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def listed(path: str, name: str) -> Listed:
+    info = os.lstat(path)
+    kinds = ((stat.S_ISDIR, "dir"), (stat.S_ISREG, "file"), (stat.S_ISLNK, "link"))
+    kind = next((kind for test, kind in kinds if test(info.st_mode)), "other")
+    extra = {"target": os.readlink(path)} if kind == "link" else None
+    return Listed(name, kind, info.st_size, info.st_mtime, stat.S_IMODE(info.st_mode), extra)
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[tuple[BinaryIO, str]]:
+    """A file written beside *path*, which takes its name when all went well."""
+    folder = os.path.dirname(os.path.abspath(path))
+    fd, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield file, temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def copy_file(source: Path, target: Path, how: Moving) -> Moved:
+    """Copy one file; it appears under its name when it is whole."""
+    if how.make_directories:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    if not how.overwrite and target.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    if target.exists() and source.samefile(target):
+        raise shutil.SameFileError(f"{source} and {target} are the same file")
+    with open(source, "rb") as reading, replacing(target) as (writing, temporary):
+        size = 0
+        while data := reading.read(CHUNK):
+            writing.write(data)
+            size += len(data)
+            if how.progress is not None:
+                how.progress.advance(len(data))
+            if how.cancel is not None and how.cancel.cancelled:
+                raise InterruptedError(errno.EINTR, "cancelled", str(target))
+        writing.flush()
+        if how.preserve:
+            info = os.fstat(reading.fileno())
+            os.utime(temporary, ns=(info.st_atime_ns, info.st_mtime_ns))
+    return Moved(str(target), size)
