@@ -80,7 +80,9 @@ cdef bytes format_items(FxListingStyle *style, items):
     memset(&out, 0, sizeof(out))
     defaults = columns.of("ftp")
     try:
-        for fields in items:
+        for fields_given in items:
+            # Named tuples too: a tuple of its own type is needed for the quick access below.
+            fields = fields_given if type(fields_given) is tuple else tuple(fields_given)
             count = len(fields)
             if not 4 <= count <= 10:
                 raise TypeError(f"a list item has 4 to 10 fields, not {count}")

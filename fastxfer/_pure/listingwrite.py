@@ -258,6 +258,8 @@ class DirectoryLister(Iterator[bytes]):
 def _listable(items: Iterable[tuple[object, ...]]) -> Iterator[ListItem]:
     for fields in items:
         item = ListItem(*fields)  # type: ignore[arg-type]
+        if not isinstance(item.name, str):
+            raise TypeError(f"a name is a str, not {type(item.name).__name__}")
         if is_listable(item.name):
             yield item
 

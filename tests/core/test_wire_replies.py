@@ -132,9 +132,9 @@ def test_separators_in_metadata_are_refused(wire: ModuleType, byte: str) -> None
 
 def test_metadata_limits_are_bytes(wire: ModuleType) -> None:
     wire.encode_metadata({"ä" * 32: "ö" * 128})
-    with pytest.raises(ValueError, match="name .* longer than 64 bytes"):
+    with pytest.raises(ValueError, match=r"name .* longer than 64 bytes"):
         wire.encode_metadata({"ä" * 33: ""})
-    with pytest.raises(ValueError, match="value .* longer than 256 bytes"):
+    with pytest.raises(ValueError, match=r"value .* longer than 256 bytes"):
         wire.encode_metadata({"a": "ö" * 128 + "x"})
     with pytest.raises(ValueError, match="name is empty"):
         wire.encode_metadata({"": "x"})
