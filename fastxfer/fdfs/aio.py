@@ -19,7 +19,7 @@ from fastxfer.fdfs.chunks import CHUNK_SIZE, ChunkReader
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.config import ClientConfig, Settings
 from fastxfer.fdfs.errors import ClientClosedError
-from fastxfer.fdfs.plans import change, download, files, small, upload
+from fastxfer.fdfs.plans import change, download, files, segmented, small, upload
 from fastxfer.fdfs.stats import ClientStats, client_stats
 from fastxfer.fdfs.steps import Control, Plan, control_of
 from fastxfer.fdfs.types import FileInfo, MetadataFlag
@@ -227,6 +227,35 @@ class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
         )
         return await self._run(plan, control)
 
+    async def upload_segmented(
+        self,
+        local_filename: Path,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        segments: int = 4,
+        regenerate: bool = True,
+        file_ext_name: str | None = None,
+        group: str | None = None,
+        store_path: int | None = None,
+        progress: OnProgress = None,
+        cancel: CancelToken | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """See :meth:`Client.upload_segmented`."""
+        control = self._control(progress, cancel, timeout)
+        plan = segmented.upload_segmented(
+            self._cluster,
+            local_filename,
+            segments,
+            file_ext_name,
+            metadata,
+            regenerate=regenerate,
+            group=group,
+            store_path=store_path,
+            control=control,
+        )
+        return await self._run(plan, control)
+
     # --- downloads
 
     async def download_file(
@@ -341,6 +370,24 @@ class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
                     await written
                 total += len(chunk)
         return total
+
+    async def download_segmented(
+        self,
+        file_id: str,
+        local_filename: Path,
+        *,
+        segments: int = 4,
+        fsync: bool = False,
+        progress: OnProgress = None,
+        cancel: CancelToken | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """See :meth:`Client.download_segmented`."""
+        control = self._control(progress, cancel, timeout)
+        plan = segmented.download_segmented(
+            self._cluster, file_id, local_filename, segments, fsync=fsync, control=control
+        )
+        await self._run(plan, control)
 
     # --- changes
 

@@ -23,7 +23,7 @@ from fastxfer.fdfs.outcome import (
     start,
     take_error,
 )
-from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Pipeline, Plan, Sleep
+from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Parallel, Pipeline, Plan, Sleep
 from fastxfer.net.address import Address
 from fastxfer.net.aio import TransferRunner
 from fastxfer.net.async_pool import AsyncPool
@@ -56,6 +56,7 @@ class AsyncDriver:
             Sleep: self._sleep,
             Blocking: self._blocking,
             Background: self._background,
+            Parallel: self._parallel,
         }
 
     async def run(self, plan: Plan[T], control: Control | None = None) -> T:
@@ -178,6 +179,17 @@ class AsyncDriver:
 
     async def _blocking(self, step: Blocking) -> object:
         return await self.loop.run_in_executor(None, step.function)
+
+    async def _parallel(self, step: Parallel) -> list[Any]:
+        tasks = [self.loop.create_task(self.run(plan)) for plan in step.plans]
+        try:
+            return list(await asyncio.gather(*tasks))
+        except BaseException:
+            step.token.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
 
     async def _background(self, step: Background) -> None:
         task = self.loop.create_task(self._run_quietly(step.plan()))

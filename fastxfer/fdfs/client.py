@@ -16,7 +16,7 @@ from fastxfer.fdfs.cluster_methods import ClusterMethods
 from fastxfer.fdfs.config import ClientConfig, Settings
 from fastxfer.fdfs.driver import SyncDriver
 from fastxfer.fdfs.errors import ClientClosedError
-from fastxfer.fdfs.plans import change, download, files, small, upload
+from fastxfer.fdfs.plans import change, download, files, segmented, small, upload
 from fastxfer.fdfs.stats import ClientStats, client_stats
 from fastxfer.fdfs.steps import Control, Plan, control_of
 from fastxfer.fdfs.types import FileInfo, MetadataFlag
@@ -248,6 +248,43 @@ class Client(BatchMethods, ClusterMethods):
         )
         return self._run(plan, control)
 
+    def upload_segmented(
+        self,
+        local_filename: Path,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        segments: int = 4,
+        regenerate: bool = True,
+        file_ext_name: str | None = None,
+        group: str | None = None,
+        store_path: int | None = None,
+        progress: OnProgress = None,
+        cancel: CancelToken | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """Upload one big file over several connections at once. As :meth:`upload_file`.
+
+        An appender file is made, its pieces are written into it, and it is made a normal file: that takes servers from
+        6.02 on, or *regenerate* False, which leaves it an appender file. It pays where one connection is the
+        bottleneck, not the server's disk.
+
+        Args:
+            segments: pieces at a time, of 1 MiB at least.
+        """
+        control = control_of(progress, cancel, timeout)
+        plan = segmented.upload_segmented(
+            self._cluster,
+            local_filename,
+            segments,
+            file_ext_name,
+            metadata,
+            regenerate=regenerate,
+            group=group,
+            store_path=store_path,
+            control=control,
+        )
+        return self._run(plan, control)
+
     # --- downloads
 
     def download_file(
@@ -364,6 +401,30 @@ class Client(BatchMethods, ClusterMethods):
             stream.write(chunk)
             total += len(chunk)
         return total
+
+    def download_segmented(
+        self,
+        file_id: str,
+        local_filename: Path,
+        *,
+        segments: int = 4,
+        fsync: bool = False,
+        progress: OnProgress = None,
+        cancel: CancelToken | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Save one big file over several connections at once, to all servers that have it. As :meth:`download_to_file`.
+
+        Room on the disk is taken before. The CRC-32 is that of the segments combined.
+
+        Args:
+            segments: ranges at a time, of 1 MiB at least.
+        """
+        control = control_of(progress, cancel, timeout)
+        plan = segmented.download_segmented(
+            self._cluster, file_id, local_filename, segments, fsync=fsync, control=control
+        )
+        self._run(plan, control)
 
     # --- changes
 

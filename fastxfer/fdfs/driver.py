@@ -24,7 +24,7 @@ from fastxfer.fdfs.outcome import (
     start,
     take_error,
 )
-from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Pipeline, Plan, Sleep
+from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Parallel, Pipeline, Plan, Sleep
 from fastxfer.net.address import Address
 from fastxfer.net.connection import Connection
 from fastxfer.net.pool import PoolClosed
@@ -56,6 +56,7 @@ class SyncDriver:
             Sleep: self._sleep,
             Blocking: self._blocking,
             Background: self._background,
+            Parallel: self._parallel,
         }
 
     def run(self, plan: Plan[T], control: Control | None = None) -> T:
@@ -172,6 +173,30 @@ class SyncDriver:
 
     def _blocking(self, step: Blocking) -> object:
         return step.function()
+
+    def _parallel(self, step: Parallel) -> list[Any]:
+        results: list[Any] = [None] * len(step.plans)
+        errors: list[BaseException] = []
+
+        def work(index: int) -> None:
+            try:
+                results[index] = self.run(step.plans[index])
+            except BaseException as error:
+                errors.append(error)
+                step.token.cancel()
+
+        threads = [
+            threading.Thread(target=work, args=(index,), name="fastxfer-segment", daemon=True)
+            for index in range(1, len(step.plans))
+        ]
+        for thread in threads:
+            thread.start()
+        work(0)
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+        return results
 
     def _background(self, step: Background) -> None:
         threading.Thread(target=self._run_quietly, args=(step.plan(),), name="fastxfer-refresh", daemon=True).start()

@@ -80,6 +80,17 @@ class ArrivingFile:
         if self.seekable:
             os.ftruncate(self.fd, 0)
 
+    def allocate(self, size: int) -> None:
+        """Take room for *size* bytes on the disk; OSError at once where there is none."""
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(self.fd, 0, size)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                    raise
+        os.ftruncate(self.fd, size)
+
     def sync(self) -> None:
         """Have its bytes written to the disk."""
         os.fsync(self.fd)

@@ -25,6 +25,7 @@ __all__ = [
     "Call",
     "Control",
     "Move",
+    "Parallel",
     "Pipeline",
     "Plan",
     "Sleep",
@@ -175,7 +176,17 @@ class Background(NamedTuple):
     plan: Callable[[], Generator[Any, Any, object]]
 
 
-Step = Call | Move | Pipeline | Sleep | Blocking | Background
+class Parallel(NamedTuple):
+    """Run several plans at once. Outcome: their results, in that order.
+
+    The first error ends the others, by way of *token*, which all of them have in their controls, and is raised.
+    """
+
+    plans: Sequence[Generator[Any, Any, Any]]
+    token: CancelToken
+
+
+Step = Call | Move | Pipeline | Sleep | Blocking | Background | Parallel
 Plan = Generator[Step, Any, T]
 
 

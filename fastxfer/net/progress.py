@@ -39,6 +39,7 @@ class Progress:
         self._counter: _Counter | None = None
         self._receiving = False
         self._overhead = 0
+        self._parts: list[Progress] = []
         self._began = time.monotonic()
         self._ended: float | None = None
 
@@ -46,6 +47,8 @@ class Progress:
     def transferred(self) -> int:
         """Bytes of the body moved so far. Goes back where a failed attempt is begun again."""
         counter, done = self._counter, self._finished_bytes
+        if self._parts:
+            done += sum(part.transferred for part in self._parts)
         if counter is None:
             return done
         moved = counter.received if self._receiving else max(0, counter.sent - self._overhead)
@@ -73,6 +76,14 @@ class Progress:
     @property
     def done(self) -> bool:
         return self._ended is not None
+
+    def part(self) -> Progress:
+        """For one of several transfers that run at once: what it moves counts here too."""
+        part = Progress()
+        self._parts.append(part)
+        if self._callback is not None:
+            _ticker.add(self)
+        return part
 
     def follow(self, counter: _Counter, *, receiving: bool, overhead: int = 0) -> None:
         """Read the live *counter* of a transfer; *overhead* bytes of what it sends are not body."""

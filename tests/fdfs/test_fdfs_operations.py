@@ -424,3 +424,27 @@ def test_a_link(shared_node: Node, make_client: MakeClient) -> None:
     client.delete_file(link)
     assert client.download_file(source) == b"shared content"
     client.delete_file(source)
+
+
+@pytest.mark.parametrize("segments", [1, 2, 3, 7])
+@pytest.mark.parametrize("size", [0, 1_000_000, 5_000_001])
+def test_one_file_over_several_connections(client: Any, tmp_path: Path, size: int, segments: int) -> None:
+    source, target = tmp_path / "source.bin", tmp_path / "target"
+    source.write_bytes(content(size))
+    progress = Progress()
+    file_id = client.upload_segmented(source, {"a": "b"}, segments=segments, progress=progress)
+    assert progress.transferred == size
+    parts = parse_file_id(file_id)
+    assert (parts.appender, parts.size, parts.crc32) == (False, size, zlib.crc32(content(size)))
+    assert client.get_metadata(file_id) == {"a": "b"}
+    progress = Progress()
+    client.download_segmented(file_id, target, segments=segments, progress=progress)
+    assert progress.transferred == size
+    assert target.read_bytes() == content(size)
+    client.delete_file(file_id)
+    appender = client.upload_segmented(source, segments=segments, regenerate=False)
+    assert parse_file_id(appender).appender
+    client.append_buffer(appender, b"more")
+    client.download_segmented(appender, target, segments=segments)
+    assert target.read_bytes() == content(size) + b"more"
+    client.delete_file(appender)

@@ -104,6 +104,7 @@ class Search:
         update: the file is to be changed, so only servers that may be written to will do.
         repeatable: the request may be sent twice without harm.
         control: end and cancellation of the operation.
+        prefer: the server to ask first, whatever else is known.
     """
 
     def __init__(
@@ -116,7 +117,9 @@ class Search:
         update: bool = False,
         repeatable: bool = True,
         control: Control | None = None,
+        prefer: Address | None = None,
     ) -> None:
+        self.prefer = prefer
         self.cluster = cluster
         self.file_id = file_id
         self.file = file
@@ -236,7 +239,7 @@ def _round(search: Search, attempt: Attempt[T]) -> Plan[T]:
     if cluster.wants_group(file.group):
         yield from learn_group(cluster, file.group)
     yield from refresh_group(cluster, file.group)
-    for candidates in (_straight, _named_by_tracker, _remaining):
+    for candidates in (_preferred, _straight, _named_by_tracker, _remaining):
         for address in (yield from candidates(search)):
             if address not in search.asked:
                 found = yield from _ask(search, attempt, address)
@@ -269,6 +272,12 @@ def _ask(search: Search, attempt: Attempt[T], address: Address, *, fresh: bool =
         return (value,)
     search.note(address, status)
     return None
+
+
+def _preferred(search: Search) -> Plan[list[Address]]:
+    """The server that the caller wants, unless it has failed lately."""
+    yield from ()
+    return [search.prefer] if search.prefer is not None and search.cluster.health.up(search.prefer) else []
 
 
 def _straight(search: Search) -> Plan[list[Address]]:
