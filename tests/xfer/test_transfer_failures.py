@@ -213,6 +213,7 @@ def test_a_forked_child_finds_the_engine_closed_and_makes_a_new_one(twin, thread
             ours.close()
             return transfer.body
 
+        assert carry(engine) == b"data"
         ours, peer = socket.socketpair()
         ours.setblocking(False)
         under_way = xfer.Transfer(ours.fileno(), framing=xfer.FRAMING_RAW)
