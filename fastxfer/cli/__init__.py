@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -28,4 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     del click, rich
     from fastxfer.cli._app import run
 
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be valid in any encoding; they go out as the bytes they are.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
     raise SystemExit(run(list(sys.argv[1:] if arguments is None else arguments)))

@@ -18,7 +18,6 @@ from fastxfer.cli._several import Several, Stopwatch
 from fastxfer.cli.urls.location import Location, local_path, parse_location
 from fastxfer.cli.urls.opening import Places, place_options
 from fastxfer.cli.urls.place import Moving, has_magic
-from fastxfer.cli.urls.trees import copy_tree, tree_result
 
 EPILOG = (
     "User names and passwords are taken from the URL, from FASTXFER_USER and FASTXFER_PASSWORD, or from ~/.netrc; "
@@ -73,6 +72,8 @@ def get(
     if recursive:
         if no_clobber:
             raise click.UsageError("--no-clobber does not go with --recursive; use sync")
+        from fastxfer.cli.urls.trees import copy_tree, tree_result
+
         code = ExitCode.OK
         for location in locations:
             target = directory / _name(location)
@@ -145,6 +146,8 @@ def put(
     where = parse_location(target)
     place = places.at(where)
     if recursive:
+        from fastxfer.cli.urls.trees import copy_tree, tree_result
+
         code = ExitCode.OK
         for text in sources:
             source = parse_location(text)

@@ -7,17 +7,18 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fastxfer.cli._parameters import SIZE
 from fastxfer.cli.urls.credentials import credentials_for
-from fastxfer.cli.urls.fdfs_place import FdfsPlace
-from fastxfer.cli.urls.ftp_place import FtpPlace
 from fastxfer.cli.urls.local_place import LocalPlace
 from fastxfer.cli.urls.location import Location
 from fastxfer.cli.urls.place import Place
+
+if TYPE_CHECKING:
+    from fastxfer.cli.urls.ftp_place import FtpPlace
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -72,12 +73,12 @@ class Places:
 
     def ftp_at(self, location: Location) -> FtpPlace:
         """The FTP server where *location* is."""
-        place = self.at(location)
-        assert isinstance(place, FtpPlace)
-        return place
+        place: Any = self.at(location)
+        return place  # type: ignore[no-any-return]
 
     def _connect_fdfs(self, location: Location) -> Place:
         from fastxfer.cli.fdfs.connection import config_of
+        from fastxfer.cli.urls.fdfs_place import FdfsPlace
         from fastxfer.fdfs import Client
 
         if self.options.rate is not None:
@@ -91,6 +92,7 @@ class Places:
         return FdfsPlace(Client(config_of(trackers, None, settings)))
 
     def _connect_ftp(self, location: Location) -> Place:
+        from fastxfer.cli.urls.ftp_place import FtpPlace
         from fastxfer.ftp import AsyncClient, ClientConfig, TLSSettings
         from fastxfer.net.retry import RetryPolicy
 
