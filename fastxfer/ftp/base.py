@@ -34,12 +34,16 @@ from fastxfer.ftp.pool import Link, SessionPool
 from fastxfer.ftp.profile import ServerProfile
 from fastxfer.ftp.session import Session
 
-__all__ = ["HOOKS", "ClientBase", "RemotePath"]
+__all__ = ["HEADWAY", "HOOKS", "ClientBase", "RemotePath"]
 
 T = TypeVar("T")
 RemotePath = str | PurePath
 
 log = logging.getLogger("fastxfer.ftp")
+
+HEADWAY = 4096
+"""Bytes by which an attempt must have got further for the count of failures to begin again: whoever gets on is not
+failing, but a server that gives a byte a time must not keep a client for ever."""
 
 HOOKS = frozenset({"connect", "upload", "download", "retry", "error"})
 

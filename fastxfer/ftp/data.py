@@ -17,6 +17,7 @@ from fastxfer.core.ftpwire import parse_epsv, parse_pasv
 from fastxfer.ftp.commands import shown
 from fastxfer.ftp.errors import (
     ConnectionFailedError,
+    ConnectionLostError,
     FTPError,
     ProtocolError,
     ReplyError,
@@ -34,7 +35,7 @@ _PREOPENED_LIFE = 5.0
 _BURST = 1.0
 """Seconds between two transfers that make the second one probably not the last."""
 _SLICE = 1.0
-_GRACE = 3.0
+_GRACE = 1.5
 """Seconds to wait for the server's reason when its data connection failed."""
 
 
@@ -210,12 +211,12 @@ class DataPort:
             ) from error
         except OSError as error:
             # A server that refuses the command may close its port first: then the refusal is the reason.
-            reply = await session.any_reply(line, seconds=_GRACE)
-            if reply.code >= 400:
-                raise session.refusal(reply, line) from error
-            raise ConnectionFailedError(
-                f"no data connection: {error}", server=session.server, command=shown(line)
-            ) from error
+            reason = await self._reason(line, _GRACE)
+            if reason is not None:
+                raise reason from error
+            lost = isinstance(error, (ConnectionResetError, BrokenPipeError))
+            kind = ConnectionLostError if lost else ConnectionFailedError
+            raise kind(f"no data connection: {error}", server=session.server, command=shown(line)) from error
 
     async def finish(self, data: DataConnection, *, bytes_done: int = 0, path: str = "") -> Reply:
         """The transfer has moved its bytes: close the connection and fetch the server's verdict.
@@ -240,20 +241,27 @@ class DataPort:
             raise session.refusal(reply, data.line, path, bytes_done)
         return reply
 
-    async def verdict(self, data: DataConnection) -> ReplyError | None:
+    async def verdict(self, data: DataConnection, error: FTPError) -> ReplyError | None:
         """The data connection broke: the server's reason, if it tells one soon. The session is given up."""
         session = self._session
         data.stream.close()
         self.close()
         try:
-            reply = await session.reply(data.line, seconds=_GRACE)
-        except ReplyError as error:
-            return error
-        except FTPError:
-            return None
+            # One that was silent for so long already will not speak now.
+            return await self._reason(data.line, 0.1 if isinstance(error, TimedOutError) else _GRACE)
         finally:
             session.fail()
-        return session.refusal(reply, data.line) if reply.code >= 400 else None
+
+    async def _reason(self, line: str, seconds: float) -> ReplyError | None:
+        """The refusal that comes within *seconds*, if any."""
+        session = self._session
+        try:
+            reply = await session.reply(line, seconds=seconds)
+        except ReplyError as refusal:
+            return refusal
+        except FTPError:
+            return None
+        return session.refusal(reply, line) if reply.code >= 400 else None
 
     def abandon(self, data: DataConnection) -> None:
         """Give the transfer, and with it the session, up."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastxfer.core.ftpwire import parse_size, parse_time
-from fastxfer.ftp.base import ClientBase, RemotePath
+from fastxfer.ftp.base import HEADWAY, ClientBase, RemotePath
 from fastxfer.ftp.commands import announced_size
 from fastxfer.ftp.data import DataConnection
 from fastxfer.ftp.endpoints import ChunkSink, FileSink, MemorySink, Sink, is_path, seekable_descriptor
@@ -144,18 +144,17 @@ class DownloadOperations(Verification, ClientBase):
         remote = self._path(path)
         if offset < 0 or (length is not None and length < 0):
             raise InvalidArgumentError("a negative offset or length", path=remote)
-        sink = MemorySink(self._config.limits.body)
         if length is None:
+            sink = MemorySink(self._config.limits.body)
             await self._download_to(sink, remote, offset, False, False, False, None)
             return sink.data
 
-        async def piece(link: Link) -> None:
-            sink.reset()
-            await self._receive_part(link, remote, sink, offset, length)
+        async def piece(link: Link) -> bytes:
+            parts: list[bytes] = []
+            await self._receive_part(link, remote, ChunkSink(parts.append), offset, length)
+            return b"".join(parts)
 
-        if length:
-            await self._run(piece)
-        return sink.data
+        return await self._run(piece) if length else b""
 
     async def _download_to(
         self,
@@ -216,8 +215,7 @@ class DownloadOperations(Verification, ClientBase):
                     self._pool.release(link)
                     if not link.fresh and not moved and isinstance(error, ConnectionLostError):
                         continue
-                # Whoever gets further each time is not failing.
-                failures = 1 if moved > 0 else failures + 1
+                failures = 1 if moved >= HEADWAY else failures + 1
                 if not self._passing(error) or not await self._pause(error, failures, end):
                     await self._hook("error", error)
                     raise
@@ -286,7 +284,7 @@ class DownloadOperations(Verification, ClientBase):
                 strict=self._config.require_close_notify and fetch.size is None,
             )
         except (ConnectionLostError, TimedOutError) as error:
-            reason = await link.port.verdict(data)
+            reason = await link.port.verdict(data, error)
             if reason is not None and reason.code != 421:
                 reason.bytes_done = fetch.position
                 reason.path = fetch.path
@@ -390,7 +388,7 @@ class DownloadOperations(Verification, ClientBase):
             await receive(session, data, sink, self._rates, limit=length, strict=False)
         except ConnectionLostError as error:
             # The file may end before *length* bytes: then the server's word decides.
-            reason = await link.port.verdict(data)
+            reason = await link.port.verdict(data, error)
             if reason is not None or sink.position - start >= length:
                 raise reason or error from error
             return

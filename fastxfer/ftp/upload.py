@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastxfer.core.ftpwire import format_time, parse_size
-from fastxfer.ftp.base import ClientBase, RemotePath
+from fastxfer.ftp.base import HEADWAY, ClientBase, RemotePath
 from fastxfer.ftp.commands import check_path
 from fastxfer.ftp.endpoints import (
     ChunkSource,
@@ -70,6 +70,8 @@ class _Store:
     attempts: int = 0
     stored: bool = False
     begun: bool = False
+    furthest: int = 0
+    headway: bool = False
     repeated: bool = False
 
     @property
@@ -225,14 +227,11 @@ class UploadOperations(Verification, ClientBase):
         end = self._deadline()
         while not store.stored:
             link: Link | None = None
-            moved = 0
-            sent_before = store.transferred
             try:
                 link = await self._pool.acquire()
                 store.attempts += 1
                 await self._store_once(link, store)
             except FTPError as error:
-                moved = store.transferred - sent_before
                 error.path = error.path or store.path
                 if link is not None:
                     self._pool.release(link)
@@ -240,7 +239,8 @@ class UploadOperations(Verification, ClientBase):
                         continue
                 if await self._work_around(store, error):
                     continue
-                failures = 1 if moved > 0 else failures + 1
+                failures = 1 if store.headway else failures + 1
+                store.headway = False
                 if not self._repeatable(store) or not self._passing(error):
                     await self._hook("error", error)
                     raise
@@ -291,6 +291,9 @@ class UploadOperations(Verification, ClientBase):
             store.offset = await self._stored_so_far(link, store)
             if not store.begun:
                 store.resumed = store.offset
+            # What was sent does not count, what arrived does.
+            if store.offset >= store.furthest + HEADWAY:
+                store.furthest, store.headway = store.offset, True
             if store.offset and self._profile.restart:
                 restart = store.offset
             elif store.offset:
@@ -326,7 +329,7 @@ class UploadOperations(Verification, ClientBase):
         except (ConnectionLostError, TimedOutError) as error:
             store.transferred += max(0, error.bytes_done - base - store.offset)
             error.bytes_done = max(0, error.bytes_done - base)
-            reason = await link.port.verdict(data)
+            reason = await link.port.verdict(data, error)
             if reason is not None and reason.code != 421:
                 reason.bytes_done = error.bytes_done
                 reason.path = store.path

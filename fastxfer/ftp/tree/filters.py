@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fastxfer.ftp.errors import InvalidArgumentError
 
-__all__ = ["Filter", "pattern_to_regex"]
+__all__ = ["Filter", "PathPattern"]
+
+
+class PathPattern:
+    """A shell pattern for a whole path: ``*``, ``?``, ``[…]`` within a name, ``**`` for any number of directories.
+
+    The names are matched one after the other, so that no pattern takes more than its length times the path's.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        parts = [part for part in pattern.split("/") if part]
+        if parts and parts[-1] == "**":
+            # What is in it, not the directory itself.
+            parts.append("*")
+        self._parts = [None if part == "**" else re.compile(fnmatch.translate(part)) for part in parts]
+
+    def matches(self, path: str) -> bool:
+        """Whether the relative *path* is meant."""
+        reached = self._past_stars({0})
+        for name in path.split("/"):
+            after = set()
+            for position in reached:
+                if position == len(self._parts):
+                    continue
+                part = self._parts[position]
+                if part is None:
+                    after.add(position)
+                elif part.match(name):
+                    after.add(position + 1)
+            reached = self._past_stars(after)
+        return len(self._parts) in reached
+
+    def _past_stars(self, positions: set[int]) -> set[int]:
+        reached = set()
+        for position in positions:
+            reached.add(position)
+            while position < len(self._parts) and self._parts[position] is None:
+                position += 1
+                reached.add(position)
+        return reached
 
 
 class Filter:
@@ -29,57 +69,26 @@ class Filter:
     def takes(self, path: str, *, is_directory: bool) -> bool:
         """Whether the file or directory at relative *path* (with ``/``) is meant."""
         name = path.rsplit("/", 1)[-1]
-        for regex, by_path, directories_only in self._exclude:
-            if (is_directory or not directories_only) and regex.fullmatch(path if by_path else name):
+        for pattern, by_path, directories_only in self._exclude:
+            if (is_directory or not directories_only) and pattern.matches(path if by_path else name):
                 return False
         if is_directory or not self._include:
             return True
         return any(
-            regex.fullmatch(path if by_path else name)
-            for regex, by_path, directories_only in self._include
+            pattern.matches(path if by_path else name)
+            for pattern, by_path, directories_only in self._include
             if not directories_only
         )
 
 
-def _each(patterns: Iterable[str]) -> list[str]:
+def _each(patterns: Iterable[str]) -> Sequence[str]:
     if isinstance(patterns, str):
         return [patterns]
     return list(patterns)
 
 
-def _compile(pattern: str) -> tuple[re.Pattern[str], bool, bool]:
-    if not pattern.strip("/"):
+def _compile(pattern: str) -> tuple[PathPattern, bool, bool]:
+    body = pattern.strip("/")
+    if not body:
         raise InvalidArgumentError(f"an empty pattern: {pattern!r}")
-    directories_only = pattern.endswith("/")
-    body = pattern.strip("/") if directories_only else pattern.lstrip("/")
-    by_path = "/" in body or pattern.startswith("/")
-    return re.compile(pattern_to_regex(body)), by_path, directories_only
-
-
-def pattern_to_regex(pattern: str) -> str:
-    """A shell pattern as a regular expression that runs in linear time on any path."""
-    out = []
-    position = 0
-    while position < len(pattern):
-        character = pattern[position]
-        position += 1
-        if character == "*":
-            if pattern.startswith("*", position):
-                while pattern.startswith("*", position):
-                    position += 1
-                if pattern.startswith("/", position):
-                    position += 1
-                    out.append("(?:.*/)?")
-                else:
-                    out.append(".*")
-            else:
-                out.append("[^/]*")
-        elif character == "?":
-            out.append("[^/]")
-        elif character == "[" and (end := pattern.find("]", position + 1)) > 0:
-            body = pattern[position:end].replace("\\", "\\\\")
-            position = end + 1
-            out.append(f"[^{body[1:]}]" if body[:1] in ("!", "^") else f"[{body}]")
-        else:
-            out.append(re.escape(character))
-    return "(?s:" + "".join(out) + ")"
+    return PathPattern(body), "/" in body or pattern.startswith("/"), pattern.endswith("/")

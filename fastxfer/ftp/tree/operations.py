@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import posixpath
-import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from functools import partial
@@ -15,7 +14,7 @@ from fastxfer.ftp.directory import Found
 from fastxfer.ftp.errors import FTPError, InvalidArgumentError, NotFoundError, PermanentError
 from fastxfer.ftp.file_operations import FileOperations
 from fastxfer.ftp.tree.checking import check_tree
-from fastxfer.ftp.tree.filters import Filter, pattern_to_regex
+from fastxfer.ftp.tree.filters import Filter, PathPattern
 from fastxfer.ftp.tree.journal import Journal
 from fastxfer.ftp.tree.removing import remove_tree
 from fastxfer.ftp.tree.report import Item, OnItem, Recorder, TreeProgress, TreeReport
@@ -385,13 +384,13 @@ class TreeOperations(FileOperations):
             older_than: POSIX seconds.
         """
         top = self._path(path) if str(path) else self._directory or ""
-        by_path = re.compile(pattern_to_regex(pattern.lstrip("/"))) if "/" in pattern else None
+        by_path = PathPattern(pattern) if "/" in pattern else None
         async for here, entry in self.walk(path):
             if kind is not None and entry.type != kind:
                 continue
             if by_path is not None:
                 below = here[len(top) :].lstrip("/")
-                if not by_path.fullmatch(below):
+                if not by_path.matches(below):
                     continue
             elif not fnmatch.fnmatchcase(entry.name, pattern):
                 continue
@@ -408,6 +407,8 @@ class TreeOperations(FileOperations):
     async def remove_tree(self, path: RemotePath, *, missing_ok: bool = False) -> int:
         """Remove a directory and all that is in it, or a file: how many names were removed. Links are not followed."""
         remote = self._path(path)
+        if not posixpath.normpath(remote).strip("/."):
+            raise InvalidArgumentError("the top directory is not to be removed", path=remote)
         try:
             found = await self.stat(remote)
         except NotFoundError:

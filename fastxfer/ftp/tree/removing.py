@@ -7,7 +7,7 @@ import posixpath
 from functools import partial
 
 from fastxfer.core.ftpwire import Entry
-from fastxfer.ftp.errors import InvalidArgumentError, PermanentError, TransferError
+from fastxfer.ftp.errors import PermanentError, TransferError
 from fastxfer.ftp.file_operations import FileOperations
 from fastxfer.ftp.pool import Link
 
@@ -24,8 +24,6 @@ async def remove_tree(client: FileOperations, path: str, *, depth: int = 0) -> i
     Links are removed, never followed. Where a server lists a link as what it points to, DELE tells: it removes a link
     and refuses a directory; so it is tried before a directory is entered.
     """
-    if not path.strip("/.") and depth == 0:
-        raise InvalidArgumentError("the top directory is not to be removed", path=path)
     if depth > _DEEPEST:
         raise TransferError(f"directories deeper than {_DEEPEST} levels", path=path)
     entries = await client.list(path)

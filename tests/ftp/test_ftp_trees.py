@@ -1,0 +1,468 @@
+"""Whole trees: what is moved, what is left alone, what is removed, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fastxfer.ftp import (
+    AsyncClient,
+    Filter,
+    InvalidArgumentError,
+    Item,
+    LocalFileError,
+    NotFoundError,
+    PermanentError,
+    TreeProgress,
+    TreeReport,
+)
+from fastxfer.ftp.tree.journal import Journal
+from fastxfer.ftp.tree.workers import Workers
+from tests.ftp.hostile import run as run_scripted
+from tests.ftp.test_ftp_single_files import run
+from tests.support.ftp_servers import PASSWORD, USER, FTPPeer, run_pyftpdlib
+from tests.support.scripted_ftp import Control, scripted_server
+
+TREE = {
+    "a.txt": b"a",
+    "empty": b"",
+    "grün/ü b.txt": b"umlauts and blanks",
+    "sub/b.bin": bytes(100_000),
+    "sub/deep/er/c.txt": b"c" * 5000,
+}
+
+
+def plant(directory: Path, tree: dict[str, bytes] = TREE) -> Path:
+    for name, content in tree.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    (directory / "nothing in it").mkdir(exist_ok=True)
+    return directory
+
+
+def harvest(directory: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def test_a_tree_goes_up_and_comes_down_and_then_there_is_nothing_to_do(peer: FTPPeer, local: Path) -> None:
+    source, target = plant(local / "source"), local / "target"
+
+    async def body(client: AsyncClient) -> None:
+        report = await client.sync(source, "tree", "up")
+        assert report.ok
+        assert report.actions == {"upload": 5, "mkdir": 5}
+        assert harvest(peer.root / "tree") == TREE
+        assert (peer.root / "tree" / "nothing in it").is_dir()
+        again = await client.sync(source, "tree", "up")
+        assert again.actions == {"skip": 5}
+
+        report = await client.sync(target, "tree", "down")
+        assert report.actions == {"download": 5, "mkdir": 5}
+        assert harvest(target) == TREE
+        assert (target / "a.txt").stat().st_mtime == 1_700_000_000
+        again = await client.sync(target, "tree", "down")
+        assert again.actions == {"skip": 5}
+        assert (await client.sync(target, "tree", "both")).actions == {"skip": 5}
+        assert (await client.verify(source, "tree", checksum=True)).actions == {"match": 5}
+
+    run(peer, body)
+
+
+def test_a_mirror_removes_what_the_source_does_not_have_and_nothing_else(peer: FTPPeer, local: Path) -> None:
+    source = plant(local / "source")
+
+    async def body(client: AsyncClient) -> None:
+        await client.sync(source, "tree")
+        await client.upload(b"x", "tree/extra")
+        await client.upload(b"x", "tree/more/extra", make_directories=True)
+        await client.upload(b"x", "tree/keep.log")
+        (source / "a.txt").unlink()
+        told: list[Item] = []
+        dry = await client.mirror(source, "tree", exclude=["*.log"], dry_run=True, on_item=told.append)
+        assert sorted(item.remote for item in told if item.action == "delete") == [
+            "tree/a.txt",
+            "tree/extra",
+            "tree/more",
+        ]
+        assert dry.dry_run
+        assert (peer.root / "tree/extra").exists()
+        report = await client.mirror(source, "tree", exclude=["*.log"])
+        assert report.actions["delete"] == 3
+        expected = {name: content for name, content in TREE.items() if name != "a.txt"}
+        assert harvest(peer.root / "tree") == expected | {"keep.log": b"x"}
+
+        down = plant(local / "down", {"old": b"1", "olddir/old": b"2"})
+        report = await client.mirror(down, "tree", "down")
+        assert report.actions["delete"] == 2
+        assert harvest(down) == expected | {"keep.log": b"x"}
+
+    run(peer, body)
+
+
+def test_both_ways_the_newer_wins_and_what_is_missing_is_copied(peer: FTPPeer, local: Path) -> None:
+    here = plant(local / "here", {"same": b"same", "newer here": b"here!", "only here": b"h"})
+    os.utime(here / "newer here", (1_750_000_000, 1_750_000_000))
+
+    async def body(client: AsyncClient) -> None:
+        await client.mkdir("there")
+        await client.upload(b"same", "there/same", mtime=1_700_000_000)
+        await client.upload(b"old", "there/newer here", mtime=1_700_000_000)
+        await client.upload(b"t", "there/only there/x", make_directories=True)
+        report = await client.sync(here, "there", "both")
+        assert report.ok
+        expected = {"same": b"same", "newer here": b"here!", "only here": b"h", "only there/x": b"t"}
+        assert harvest(here) == expected
+        assert harvest(peer.root / "there") == expected
+        await client.upload(b"changed", "there/same", mtime=1_760_000_000)
+        await client.sync(here, "there", "both")
+        assert (here / "same").read_bytes() == b"changed"
+
+    run(peer, body)
+
+
+@pytest.mark.parametrize(
+    ("compare", "moved"),
+    [
+        ("newer", {"bigger", "newer"}),
+        ("exact", {"bigger", "newer", "older"}),
+        ("size", {"bigger"}),
+        ("newer-only", {"newer"}),
+        ("checksum", {"bigger", "newer", "older"}),
+        ("always", {"bigger", "newer", "older", "same"}),
+    ],
+)
+def test_what_counts_as_different(peer: FTPPeer, local: Path, compare: str, moved: set[str]) -> None:
+    source = plant(local / "source", {"same": b"same", "bigger": b"bigger!", "newer": b"NEWER", "older": b"OLDER"})
+    os.utime(source / "newer", (1_700_009_000, 1_700_009_000))
+    os.utime(source / "older", (1_600_000_000, 1_600_000_000))
+
+    async def body(client: AsyncClient) -> None:
+        await client.mkdir("t")
+        for name, content in {"same": b"same", "bigger": b"big", "newer": b"newer", "older": b"older"}.items():
+            await client.upload(content, f"t/{name}", mtime=1_700_000_000)
+        told: list[Item] = []
+        report = await client.sync(source, "t", compare=compare, on_item=told.append)
+        assert report.ok
+        assert {Path(item.local).name for item in told if item.action == "upload"} == moved
+
+    run(peer, body)
+
+
+def test_a_backup_is_timestamped_and_can_be_restored(peer: FTPPeer, local: Path) -> None:
+    source = plant(local / "source")
+
+    async def body(client: AsyncClient) -> None:
+        first = await client.backup([source, source / "a.txt"], "backups/daily")
+        second = await client.backup([source], "backups/daily", name="backup")
+        third = await client.backup([source], "backups/daily", name="backup")
+        assert first.ok
+        assert first.path.startswith("backups/daily/backup_20")
+        assert (second.path, third.path) == ("backups/daily/backup", "backups/daily/backup_2")
+        report = await client.restore(first.path, local / "restored")
+        assert report.ok
+        assert harvest(local / "restored") == {"a.txt": b"a"} | {f"source/{name}": c for name, c in TREE.items()}
+        with pytest.raises(InvalidArgumentError):
+            await client.backup([source, local / "missing"], "backups")
+        with pytest.raises(InvalidArgumentError):
+            await client.backup([source, local / "down" / "source"], "backups")
+        with pytest.raises(NotFoundError):
+            await client.restore("backups/never", local / "r2")
+
+    run(peer, body)
+
+
+def test_verification_tells_what_is_wrong(peer: FTPPeer, local: Path) -> None:
+    source = plant(local / "source")
+
+    async def body(client: AsyncClient) -> None:
+        await client.sync(source, "tree")
+        await client.upload(b"A", "tree/a.txt")
+        await client.upload(b"longer than before", "tree/empty")
+        await client.remove("tree/sub/b.bin")
+        await client.upload(b"x", "tree/extra")
+        told: list[Item] = []
+        report = await client.verify(source, "tree", on_item=told.append)
+        assert Counter(item.action for item in told) == {"match": 3, "differ": 1, "missing": 1, "extra": 1}
+        assert report.failed == 3
+        assert not report.ok
+        report = await client.verify(source, "tree", checksum=True)
+        assert report.failed == 4
+        assert (await client.verify(source / "empty", "tree/sub/deep/er/c.txt")).failed == 1
+        assert (await client.verify(source / "a.txt", "tree/a.txt")).ok
+        with pytest.raises(InvalidArgumentError):
+            await client.verify(local / "missing", "tree")
+
+    run(peer, body)
+
+
+def test_searching_by_name_path_kind_size_and_time(peer: FTPPeer, local: Path) -> None:
+    source = plant(local / "source")
+
+    async def body(client: AsyncClient) -> None:
+        await client.sync(source, "tree")
+
+        async def found(*arguments: str, **options: object) -> list[str]:
+            return sorted([path async for path, _ in client.search(*arguments, **options)])  # type: ignore[arg-type]
+
+        assert await found("*.txt", "tree") == ["tree/a.txt", "tree/grün/ü b.txt", "tree/sub/deep/er/c.txt"]
+        assert await found("sub/**/*.txt", "tree") == ["tree/sub/deep/er/c.txt"]
+        assert await found("sub/*", "tree") == ["tree/sub/b.bin", "tree/sub/deep"]
+        assert await found("*", "tree", kind="dir") == [
+            "tree/grün",
+            "tree/nothing in it",
+            "tree/sub",
+            "tree/sub/deep",
+            "tree/sub/deep/er",
+        ]
+        assert await found("*", "tree", kind="file", min_size=1000, max_size=9000) == ["tree/sub/deep/er/c.txt"]
+
+    run(peer, body)
+
+
+def test_lists_of_files_go_up_and_come_down_and_failures_are_told(peer: FTPPeer, local: Path) -> None:
+    plant(local / "source")
+
+    async def body(client: AsyncClient) -> None:
+        pairs = [(local / "source" / name, f"up/{number}/{name}") for number, name in enumerate(TREE)]
+        progress = TreeProgress()
+        report = await client.batch([*pairs, (local / "missing", "up/missing")], progress=progress)
+        assert report.actions == {"upload": 5}
+        assert [Path(item.local).name for item in report.failures] == ["missing"]
+        assert isinstance(report.failures[0].error, LocalFileError)
+        assert (progress.files_done, progress.files_failed) == (6, 1)
+        assert progress.transferred == sum(map(len, TREE.values())) == report.bytes
+        again = await client.batch(pairs, overwrite=False)
+        assert again.actions == {"skip": 5}
+        back = [(remote, local / "back" / str(number)) for number, (_, remote) in enumerate(pairs)]
+        report = await client.fetch([*back, ("up/missing", local / "back" / "x")], parallel=2)
+        assert report.actions == {"download": 5}
+        assert report.failed == 1
+        assert [path.read_bytes() for path in sorted((local / "back").iterdir())] == list(TREE.values())
+
+    run(peer, body)
+
+
+def test_one_failure_does_not_stop_the_others_unless_it_is_to(tmp_path: Path) -> None:
+    def retr(control: Control, argument: str) -> None:
+        if "bad" in argument:
+            control.reply("550 not for you")
+        else:
+            server.do_retr(control, argument)
+
+    with scripted_server() as server:
+        server.files |= {f"/{number}": b"x" for number in range(20)} | {"/bad": b"x"}
+        server.handlers["RETR"] = retr
+
+        async def body(client: AsyncClient) -> TreeReport:
+            with pytest.raises(PermanentError, match="not for you"):
+                await client.sync(tmp_path / "one", "/", "down", keep_going=False)
+            return await client.sync(tmp_path / "two", "/", "down")
+
+        report = run_scripted(server, body)
+        assert (report.actions["download"], report.failed) == (20, 1)
+        with pytest.raises(PermanentError, match="not for you"):
+            report.raise_for_failures()
+
+
+def test_nothing_is_removed_where_the_source_can_not_be_listed(tmp_path: Path) -> None:
+    def mlsd(control: Control, argument: str) -> None:
+        if argument.endswith("sub"):
+            control.reply("550 not readable today")
+        else:
+            server.do_mlsd(control, argument)
+
+    plant(tmp_path / "t", {"sub/precious": b"x", "file": b"y"})
+    with scripted_server() as server:
+        server.directories |= {"/t", "/t/sub"}
+        server.handlers["MLSD"] = mlsd
+        report = run_scripted(server, lambda client: client.mirror(tmp_path / "t", "/t", "down"))
+    assert report.failed == 1
+    assert harvest(tmp_path / "t") == {"sub/precious": b"x"}
+
+
+def test_a_file_where_a_directory_is_to_be_is_a_conflict_unless_deleting(tmp_path: Path) -> None:
+    plant(tmp_path / "t", {"x/inner": b"1"})
+    with scripted_server() as server:
+        server.files["/t/x"] = b"a file"
+        server.directories.add("/t")
+
+        async def body(client: AsyncClient) -> None:
+            report = await client.sync(tmp_path / "t", "/t", "up")
+            assert [item.action for item in report.failures] == ["conflict"]
+            report = await client.sync(tmp_path / "t", "/t", "both")
+            assert [item.action for item in report.failures] == ["conflict"]
+            report = await client.mirror(tmp_path / "t", "/t", "up")
+            assert report.ok
+
+        run_scripted(server, body)
+        assert server.files == {"/t/x/inner": b"1"}
+
+
+def test_local_links_are_left_out_unless_followed(tmp_path: Path) -> None:
+    plant(tmp_path / "t", {"real": b"content"})
+    os.symlink(tmp_path / "t" / "real", tmp_path / "t" / "link")
+    with scripted_server() as server:
+
+        async def body(client: AsyncClient) -> None:
+            await client.sync(tmp_path / "t", "/t")
+            assert set(server.files) == {"/t/real"}
+            await client.sync(tmp_path / "t", "/t", follow_links=True)
+            assert set(server.files) == {"/t/real", "/t/link"}
+
+        run_scripted(server, body)
+
+
+def test_arguments_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    with scripted_server() as server:
+
+        async def body(client: AsyncClient) -> None:
+            for attempt in (
+                client.sync(tmp_path, "/", "sideways"),
+                client.sync(tmp_path, "/", "up", compare="smell"),
+                client.sync(tmp_path, "/", "both", delete=True),
+                client.mirror(tmp_path, "/", "both"),
+                client.sync(tmp_path / "missing", "/", "up"),
+                client.sync(tmp_path, "/", parallel=0),
+                client.sync(tmp_path, "/", exclude=["/"]),
+            ):
+                with pytest.raises(InvalidArgumentError):
+                    await attempt
+
+        run_scripted(server, body)
+        assert server.count("STOR") == 0
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "taken"),
+    [
+        ((), (), ["a.txt", "b.log", "d/a.txt", "d/e/b.log"]),
+        (("*.txt",), (), ["a.txt", "d/a.txt"]),
+        ((), ("*.log",), ["a.txt", "d/a.txt"]),
+        ((), ("d/",), ["a.txt", "b.log"]),
+        ((), ("/a.txt",), ["b.log", "d/a.txt", "d/e/b.log"]),
+        ((), ("d/*.txt",), ["a.txt", "b.log", "d/e/b.log"]),
+        ((), ("**/*.log",), ["a.txt", "d/a.txt"]),
+        (("d/**",), ("*.log",), ["d/a.txt"]),
+        (("[ab].[!l]*",), (), ["a.txt", "d/a.txt"]),
+    ],
+)
+def test_patterns(include: tuple[str, ...], exclude: tuple[str, ...], taken: list[str]) -> None:
+    wanted = Filter(include, exclude)
+
+    def takes(path: str) -> bool:
+        parts = path.split("/")
+        above = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        return all(wanted.takes(directory, is_directory=True) for directory in above) and wanted.takes(
+            path, is_directory=False
+        )
+
+    assert [path for path in ("a.txt", "b.log", "d/a.txt", "d/e/b.log") if takes(path)] == taken
+
+
+def test_patterns_of_a_hostile_length_take_no_time() -> None:
+    wanted = Filter(exclude=["*a" * 20 + "b", "**/" * 10 + "x"])
+    assert wanted.takes("a" * 200, is_directory=False)
+
+
+def test_a_journal_remembers_what_was_finished(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", "up")
+    journal.note("a", 1, 2.5)
+    journal.note("b\udce9", 1, None)
+    journal.close(remove=False)
+    journal = Journal(tmp_path / "j", "up")
+    assert journal.finished("a", 1, 2.5)
+    assert journal.finished("b\udce9", 1, None)
+    assert not journal.finished("a", 2, 2.5)
+    assert not Journal(tmp_path / "j", "down").finished("a", 1, 2.5)
+    journal.close(remove=True)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "not a journal").write_text("text " * 100)
+    with pytest.raises(LocalFileError):
+        Journal(tmp_path / "not a journal", "up")
+
+
+KILLED = """
+import asyncio, sys
+from fastxfer.ftp import AsyncClient
+
+async def main():
+    async with AsyncClient(sys.argv[1], user=sys.argv[2], password=sys.argv[3], connections=3) as client:
+        print("begun", flush=True)
+        await client.mirror(sys.argv[4], "tree", journal=sys.argv[5], compare="exact", preserve_time=False)
+
+asyncio.run(main())
+"""
+
+
+def test_a_mirror_killed_and_begun_again_moves_no_finished_file_twice(tmp_path: Path) -> None:
+    source = plant(tmp_path / "source", {f"d{number % 7}/f{number}": b"x" * number for number in range(600)})
+    (tmp_path / "root").mkdir()
+    stored: Counter[str] = Counter()
+
+    def on_file_received(self: object, path: str) -> None:
+        stored[os.path.basename(path).split(".")[1]] += 1
+
+    with run_pyftpdlib(tmp_path / "root", on_file_received=on_file_received) as peer:
+        script = tmp_path / "mirror.py"
+        script.write_text(textwrap.dedent(KILLED))
+        command = [sys.executable, str(script), peer.url, USER, PASSWORD, str(source), str(tmp_path / "journal")]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        with subprocess.Popen(command, env=environment) as process:
+            end = time.monotonic() + 30
+            while len(stored) < 250 and time.monotonic() < end and process.poll() is None:
+                time.sleep(0.005)
+            process.send_signal(signal.SIGKILL)
+        done_before = set(harvest(tmp_path / "root"))
+        finished = {name for name in done_before if not name.endswith(".part")}
+        assert 0 < len(finished) < 600
+        # Times are not preserved and compared exactly, so only the journal can know.
+        subprocess.run(command, env=environment, check=True, timeout=60)
+        twice = [name for name, count in stored.items() if count > 1]
+        assert len(twice) <= 64 + 2 * 3
+        left = harvest(tmp_path / "root" / "tree")
+        assert {name: content for name, content in left.items() if ".part" not in name} == harvest(source)
+        assert not (tmp_path / "journal").exists()
+
+
+def test_workers_bound_what_runs_and_stop_at_an_unexpected_error() -> None:
+    running = most = done = 0
+
+    async def job() -> None:
+        nonlocal running, most, done
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001)
+        running -= 1
+        done += 1
+
+    async def bad() -> None:
+        raise ZeroDivisionError
+
+    async def body() -> None:
+        async with Workers(3) as workers:
+            for _ in range(30):
+                await workers.add(job)
+        assert (most, done) == (3, 30)
+
+    async def failing() -> None:
+        async with Workers(2) as workers:
+            await workers.add(bad)
+            for _ in range(100):
+                await workers.add(job)
+
+    asyncio.run(body())
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(failing())
