@@ -334,6 +334,8 @@ int fx_body_part(fx_transfer *t, fx_worker *w) {
                 if (t->left > FX_SMALL_FILE || t->received > FX_SMALL_FILE) return FX_WANT_TURN;
                 return receive_by_copy(t, w);
             }
+            /* Of unknown length: most files are small, and a pipe costs more calls than they do. */
+            if (t->left < 0 && t->received < FX_BIG_BODY) return receive_by_copy(t, w);
             if (!t->file_begun) return begin_file(t);
             if (t->use_splice && !fx_folds_received(t)) return receive_by_splice(t, w);
             return receive_by_copy(t, w);
