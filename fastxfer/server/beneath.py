@@ -28,6 +28,7 @@ EAGAIN_TRIES = 8
 
 O_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 O_PATH = getattr(os, "O_PATH", 0)
+_PERHAPS_A_LINK = frozenset({errno.ELOOP, errno.EMLINK, errno.ENOTDIR})
 _HOW = struct.Struct("QQQ")
 
 
@@ -71,6 +72,13 @@ def open_beneath(top: int, path: str, flags: int, mode: int = 0) -> int:
     Raises:
         OSError: EXDEV where a symbolic link leads out; else as :func:`os.open`.
     """
+    if "/" not in path and path != ".." and not flags & O_PATH:
+        # A single name leads out only where it is a link; this is the quicker half of all calls.
+        try:
+            return os.open(path, flags | O_CLOEXEC | os.O_NOFOLLOW, mode, dir_fd=top)
+        except OSError as error:
+            if error.errno not in _PERHAPS_A_LINK or flags & os.O_NOFOLLOW:
+                raise
     if _syscall is None:
         return _walk(top, path, flags | O_CLOEXEC, mode)
     name = os.fsencode(path)

@@ -79,7 +79,7 @@ class PassiveConfig:
     """Data connections."""
 
     ports: tuple[int, int] | None = None
-    """First and last passive port; None lets the system choose."""
+    """First and last passive port; None: 49152 to 65535."""
     address: str = ""
     """IPv4 address told in PASV replies (NAT); empty: the one the client connected to."""
     address_by_network: Mapping[str, str] = field(default_factory=dict)
@@ -171,8 +171,6 @@ class UploadsConfig:
     max_size: int = 0
     """Largest file accepted, bytes."""
     umask: int = 0o022
-    partial_max_age: float = 7 * 86400.0
-    """Seconds after which an unfinished upload that nobody resumed may be swept away; 0: never."""
 
 
 @dataclass(frozen=True, kw_only=True)

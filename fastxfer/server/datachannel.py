@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import errno
 import logging
-import random
+import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fastxfer.server import replies
 from fastxfer.server.replies import ReplyError
@@ -22,18 +23,28 @@ logger = logging.getLogger("fastxfer.server")
 
 BACKLOG = 4
 """A stranger who connects first must not keep the client out."""
-PORT_TRIES = 64
-_random = random.SystemRandom()
+DYNAMIC_PORTS = (49152, 65535)
+"""RFC 6335 section 6. Port 0 would do, but Linux then searches all ports in order, and where some thousand
+connections linger that takes longer than a transfer."""
+PORT_TRIES = 16
+SWEEP = 4096
+"""Ports tried in order when chance has found none."""
+LISTEN_TRIES = 8
+SOCK_NONBLOCK = getattr(_socket, "SOCK_NONBLOCK", 0)
+LISTENER_TYPE = _socket.SOCK_STREAM | SOCK_NONBLOCK
+_new_socket = cast("type[socket.socket]", _socket.socket)
+"""The class in C under :class:`socket.socket`: it does all that is needed here and is much quicker to make."""
 _GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM})
 
 
 class DataChannel:
     """The data connection of one session that is about to be."""
 
-    __slots__ = ("_listener", "_session", "_socket", "_target")
+    __slots__ = ("_family", "_listener", "_session", "_socket", "_target")
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._family = int(socket.AF_INET6 if ":" in session.local_address else socket.AF_INET)
         self._listener: socket.socket | None = None
         self._target: tuple[str, int] | None = None
         self._socket: socket.socket | None = None
@@ -48,25 +59,30 @@ class DataChannel:
         self.close()
         session = self._session
         host = session.local_address
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setblocking(False)
-            self._tune(listener)
-            ports = session.config.passive.ports
-            if ports is None:
-                listener.bind((host, 0))
-            elif not _bind_in_range(listener, host, ports):
+        ports = session.config.passive.ports or DYNAMIC_PORTS
+        for _ in range(LISTEN_TRIES):
+            listener = _new_socket(self._family, LISTENER_TYPE)
+            try:
+                self._tune(listener)
+                # Else a port on which an old connection lingers in TIME_WAIT would count as taken.
+                listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+                if not _bind_in_range(listener, host, ports):
+                    listener.close()
+                    return 0
+                listener.listen(BACKLOG)
+                port: int = listener.getsockname()[1]
+            except OSError as error:
                 listener.close()
+                if error.errno == errno.EADDRINUSE:
+                    # Another socket was bound to the port too, and listened first.
+                    continue
+                logger.warning("no passive port for %s: %s", session.address, error)
                 return 0
-            listener.listen(BACKLOG)
-            port: int = listener.getsockname()[1]
-        except OSError as error:
-            logger.warning("no passive port for %s: %s", session.address, error)
-            listener.close()
-            return 0
-        self._listener = listener
-        return port
+            if not SOCK_NONBLOCK:
+                listener.setblocking(False)
+            self._listener = listener
+            return port
+        return 0
 
     def connect_to(self, host: str, port: int) -> None:
         """Connect to *host* when a transfer begins."""
@@ -82,21 +98,21 @@ class DataChannel:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, passive.buffer)
 
     def take_now(self) -> socket.socket | None:
-        """The connection, if the client has made it already."""
+        """The connection, if the client has made it already. The port stays open until :meth:`close`."""
         listener = self._listener
         if listener is None:
             return None
         while True:
             try:
-                sock, peer = listener.accept()
+                fd, peer = listener._accept()  # type: ignore[attr-defined]
             except OSError as error:
                 if error.errno == errno.EAGAIN:
                     return None
                 if error.errno in _GONE:
                     continue
                 raise
+            sock = _new_socket(self._family, _socket.SOCK_STREAM, 0, fd)
             if self._welcome(peer[0]):
-                self.close()
                 sock.setblocking(False)
                 return sock
             logger.warning("data connection of %s: stranger %s turned away", self._session.address, peer[0])
@@ -142,7 +158,7 @@ class DataChannel:
         self._socket = sock
         sock.setblocking(False)
         self._tune(sock)
-        if (":" in session.local_address) == (family == socket.AF_INET6):
+        if self._family == family:
             # From the address that the client knows, so that its own peer check holds.
             sock.bind((session.local_address, 0))
         code = sock.connect_ex(target)
@@ -196,30 +212,41 @@ def _cannot_open() -> ReplyError:
     return error
 
 
+class _Dice:
+    """Numbers that nobody can guess, from the system, many at a time."""
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._at = 0
+
+    def below(self, limit: int) -> int:
+        """A number from 0 to before *limit*, which is at most 65536; the bias is under 1 in 65536."""
+        if self._at >= len(self._pool):
+            self._pool = os.urandom(2048)
+            self._at = 0
+        self._at += 4
+        return int.from_bytes(self._pool[self._at - 4 : self._at], "little") % limit
+
+
+_dice = _Dice()
+
+
 def _bind_in_range(listener: socket.socket, host: str, ports: tuple[int, int]) -> bool:
     """Bind to a port of the range that cannot be guessed; False if all of it seems taken."""
     first, last = ports
     span = last - first + 1
-    tried = set()
-    for _ in range(min(PORT_TRIES, span)):
-        port = first + _random.randrange(span)
-        while port in tried:
-            port = first + (port - first + 1) % span
-        tried.add(port)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise
-        else:
+    for _ in range(PORT_TRIES):
+        if _try_bind(listener, host, first + _dice.below(span)):
             return True
-    if span <= PORT_TRIES:
+    start = _dice.below(span)
+    return any(_try_bind(listener, host, first + (start + step) % span) for step in range(min(span, SWEEP)))
+
+
+def _try_bind(listener: socket.socket, host: str, port: int) -> bool:
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
         return False
-    for port in range(first, last + 1):
-        if port not in tried:
-            try:
-                listener.bind((host, port))
-            except OSError:
-                continue
-            return True
-    return False
+    return True

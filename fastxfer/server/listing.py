@@ -290,22 +290,23 @@ def _without(pieces: Iterator[bytes], ending: bytes) -> Iterator[bytes]:
         yield piece
 
 
-async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes] | Iterator[bytes]) -> bytes | None:
-    """Send *pieces* over the data connection; the last reply."""
+async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes] | Iterator[bytes]) -> None:
+    """Send *pieces* over the data connection, with all replies."""
     progress = Progress(Direction.DOWNLOAD, path, 0, session.private)
     session.progress = progress
     opening = replies.OPENING
     data = session.runtime.data(session)
+    write = session.control.write
     sock = None
     try:
         sock = data.take_now()
         if sock is None:
-            session.control.write(opening)
+            write(opening)
             opening = b""
             sock = await data.take()
         stream = DataStream.of(session, sock)
         if session.private:
-            session.control.write(opening)
+            write(opening)
             opening = b""
             await session.runtime.data_handshake(session, stream)
         deflate = Deflate(session.zlevel) if session.mode_z else None
@@ -315,10 +316,12 @@ async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes]
         if deflate is not None:
             await stream.send(deflate.finish())
         await stream.finish()
-        return opening + replies.TRANSFER_COMPLETE
+        sock.close()
+        write(opening + replies.TRANSFER_COMPLETE)
     except BaseException as error:
-        return opening + failed(session, progress, error)
+        write(opening + failed(session, progress, error))
     finally:
+        data.close()
         if sock is not None:
             sock.close()
         session.progress = None

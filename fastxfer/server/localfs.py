@@ -129,20 +129,24 @@ class LocalFilesystem(Filesystem):
     def _open(self, path: str, flags: int, mode: int = 0) -> int:
         return open_beneath(self._top, path[1:] or ".", flags, mode)
 
-    @contextlib.contextmanager
-    def _parent(self, path: str) -> Iterator[tuple[int, str]]:
-        """The descriptor of the directory that holds *path*, and the name in it."""
+    def _locate(self, path: str) -> tuple[int, str, bool]:
+        """The descriptor of the directory that holds *path*, the name in it, and whether to close the descriptor."""
         directory, _, name = path[1:].rpartition("/")
         if not name:
             raise PermissionError(errno.EACCES, "Not possible on the root", path)
         if not directory:
-            yield self._top, name
-            return
-        fd = open_beneath(self._top, directory, O_PATH | os.O_DIRECTORY)
+            return self._top, name, False
+        return open_beneath(self._top, directory, O_PATH | os.O_DIRECTORY), name, True
+
+    @contextlib.contextmanager
+    def _parent(self, path: str) -> Iterator[tuple[int, str]]:
+        """As :meth:`_locate`; the descriptor is closed at the end."""
+        fd, name, ours = self._locate(path)
         try:
             yield fd, name
         finally:
-            os.close(fd)
+            if ours:
+                os.close(fd)
 
     @contextlib.contextmanager
     def _changeable(self, path: str) -> Iterator[int | str]:
@@ -158,17 +162,18 @@ class LocalFilesystem(Filesystem):
             os.close(fd)
 
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
-        name = paths.basename(path)
-        if follow or path == paths.ROOT:
-            fd = self._open(path, O_PATH if O_PATH else os.O_RDONLY | os.O_NONBLOCK)
-            try:
-                return _info(name, os.fstat(fd))
-            finally:
-                os.close(fd)
-        with self._parent(path) as (fd, name):
-            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            target = os.readlink(name, dir_fd=fd) if stat.S_ISLNK(status.st_mode) else ""
-            return _info(name, status, target)
+        if path != paths.ROOT:
+            with self._parent(path) as (fd, name):
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if not stat.S_ISLNK(status.st_mode):
+                    return _info(name, status)
+                if not follow:
+                    return _info(name, status, os.readlink(name, dir_fd=fd))
+        fd = self._open(path, O_PATH if O_PATH else os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return _info(paths.basename(path), os.fstat(fd))
+        finally:
+            os.close(fd)
 
     async def entries(self, path: str) -> Sequence[FileInfo]:
         fd = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -231,42 +236,36 @@ class LocalFilesystem(Filesystem):
         return _PlainWriter(fd, path, where)
 
     async def _open_atomic(self, path: str, offset: int, append: bool, replace: bool, uploader: str) -> Writer:
-        with self._parent(path) as (directory, name):
+        directory, name, ours = self._locate(path)
+        try:
             try:
                 existing: os.stat_result | None = os.stat(name, dir_fd=directory, follow_symlinks=False)
             except FileNotFoundError:
                 existing = None
-            if existing is not None and stat.S_ISLNK(existing.st_mode):
-                return await self._through_link(path, offset, append, replace)
             if existing is not None:
+                if stat.S_ISLNK(existing.st_mode):
+                    return await self._through_link(path, offset, append, replace)
                 _require_regular(existing, path)
                 if not replace:
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
                 if append:
                     return self._append_to(directory, name, path)
             partial = _partial_name(name, uploader)
-            fd = _open_partial(partial, directory, 0o666 & ~self._umask, path)
-            held = -1
+            fd, status = _open_partial(partial, directory, 0o666 & ~self._umask, path)
             try:
-                kept = os.fstat(fd).st_size
-                where = kept if append else offset
-                if where > kept:
-                    if existing is None or where > existing.st_size:
-                        raise OSError(errno.EINVAL, "Offset beyond the end of the file", path)
-                    await _copy_head(directory, name, fd, where)
-                elif where < kept:
-                    os.ftruncate(fd, where)
-                if existing is not None:
-                    os.fchmod(fd, stat.S_IMODE(existing.st_mode) & 0o777)
-                held = os.dup(directory)
+                where = await _prepare(fd, status, existing, directory, name, -1 if append else offset)
             except BaseException:
                 if os.fstat(fd).st_size == 0:
                     _unlink_quietly(partial, directory)
                 os.close(fd)
                 raise
-        return _AtomicWriter(
-            fd, path, where, directory=held, partial=partial, name=name, replace=replace, keep=self._keep_partial
-        )
+            held, ours = ours, False
+            # What replaces a file is of no use once it broke off: SIZE and REST are about the file that is there.
+            keep = self._keep_partial and existing is None
+            return _AtomicWriter(self, fd, path, where, directory, held, partial, name, replace=replace, keep=keep)
+        finally:
+            if ours:
+                os.close(directory)
 
     async def _through_link(self, path: str, offset: int, append: bool, replace: bool) -> Writer:
         """Write to the file a symbolic link inside the tree leads to, in place: replacing the link is not meant."""
@@ -413,26 +412,51 @@ def _partial_name(name: str, uploader: str) -> str:
     return f".{os.fsdecode(encoded[:room])}.{tag}{HIDDEN_SUFFIX}"
 
 
-def _open_partial(partial: str, directory: int, mode: int, path: str) -> int:
+def _open_partial(partial: str, directory: int, mode: int, path: str) -> tuple[int, os.stat_result]:
     """Open and lock the unfinished upload; one that is given its final name meanwhile is not taken for it."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     while True:
         fd = os.open(partial, flags, mode, dir_fd=directory)
         try:
+            _lock(fd, path)
             status = os.fstat(fd)
             _require_regular(status, path)
-            _lock(fd, path)
-            if status.st_size == 0 and status.st_nlink == 1:
-                return fd
             current = os.stat(partial, dir_fd=directory, follow_symlinks=False)
-            if (current.st_dev, current.st_ino) == (status.st_dev, status.st_ino):
-                return fd
+            if current.st_ino == status.st_ino and current.st_dev == status.st_dev:
+                return fd, status
         except FileNotFoundError:
             pass
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)
+
+
+async def _prepare(
+    fd: int, status: os.stat_result, existing: os.stat_result | None, directory: int, name: str, offset: int
+) -> int:
+    """Bring the unfinished upload *fd* to the state from which it goes on; where its next byte goes.
+
+    *offset* counts bytes of the file of the name if there is one, else of the unfinished upload; -1 is its end.
+    """
+    kept = status.st_size
+    if existing is None:
+        where = kept if offset < 0 else offset
+        if where > kept:
+            raise OSError(errno.EINVAL, "Offset beyond the end of the file", name)
+        if where < kept:
+            os.ftruncate(fd, where)
+        return where
+    if offset > existing.st_size:
+        raise OSError(errno.EINVAL, "Offset beyond the end of the file", name)
+    if kept:
+        os.ftruncate(fd, 0)
+    if offset:
+        await _copy_head(directory, name, fd, offset)
+    mode = stat.S_IMODE(existing.st_mode) & 0o777
+    if mode != stat.S_IMODE(status.st_mode):
+        os.fchmod(fd, mode)
+    return offset
 
 
 def _unlink_quietly(name: str, directory: int) -> None:
@@ -444,7 +468,6 @@ async def _copy_head(directory: int, name: str, target: int, size: int) -> None:
     """Make the first *size* bytes of the file *name* the content of *target*."""
     source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
-        os.ftruncate(target, 0)
         await _run(size, _copy_bytes, source, target, size)
     finally:
         os.close(source)
@@ -554,10 +577,24 @@ class _AtomicWriter(_PlainWriter):
     """Writes to a hidden file that takes the final name at the end."""
 
     def __init__(
-        self, fd: int, path: str, offset: int, *, directory: int, partial: str, name: str, replace: bool, keep: bool
+        self,
+        owner: LocalFilesystem,
+        fd: int,
+        path: str,
+        offset: int,
+        directory: int,
+        ours: bool,
+        partial: str,
+        name: str,
+        *,
+        replace: bool,
+        keep: bool,
     ) -> None:
         super().__init__(fd, path, offset)
+        # The directory may be the owner's, which must not be closed before.
+        self._owner = owner
         self._directory = directory
+        self._ours = ours
         self._partial = partial
         self._name = name
         self._replace = replace
@@ -591,6 +628,6 @@ class _AtomicWriter(_PlainWriter):
 
     def _close(self) -> None:
         super()._close()
-        if self._directory >= 0:
+        if self._ours:
             os.close(self._directory)
-            self._directory = -1
+            self._ours = False

@@ -69,7 +69,7 @@ class Permissions:
         paths: directory (as the user sees it) → what is allowed at and under it.
     """
 
-    __slots__ = ("_rules", "default")
+    __slots__ = ("_bits", "_rules", "default")
 
     def __init__(
         self, default: PermissionLike = Permission.ALL, paths: Mapping[str, PermissionLike] | None = None
@@ -78,6 +78,8 @@ class Permissions:
         rules = {resolve(ROOT, path): Permission.parse(words) for path, words in (paths or {}).items()}
         self.default = rules.pop(ROOT, self.default)
         self._rules = sorted(rules.items(), key=lambda rule: len(rule[0]), reverse=True)
+        # Arithmetic of enums costs more than all the rest of a check.
+        self._bits: int = self.default.value
 
     def at(self, path: str) -> Permission:
         """All that is allowed at the virtual *path*."""
@@ -88,8 +90,9 @@ class Permissions:
 
     def allows(self, path: str, wanted: Permission) -> bool:
         """Whether everything in *wanted* is allowed at the virtual *path*."""
-        allowed = self.at(path) if self._rules else self.default
-        return allowed & wanted == wanted
+        bits = self.at(path)._value_ if self._rules else self._bits
+        mask: int = wanted._value_
+        return bits & mask == mask
 
     def allows_below(self, path: str, wanted: Permission) -> bool:
         """Whether *wanted* is allowed at *path* and nowhere under it taken away (moves and deletes of directories)."""

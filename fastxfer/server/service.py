@@ -63,6 +63,8 @@ class Service:
             self.metrics = Metrics()
         self.records_transfers = self._log.active or self.metrics is not None or self.hooks.listens("on_transfer_end")
         """Whether anybody wants to know of finished transfers."""
+        self.asks_transfers = self.hooks.listens("on_transfer_start")
+        """Whether a hook wants to be asked before a transfer."""
 
     def next_id(self) -> int:
         """A number for a new session, unique in this process."""

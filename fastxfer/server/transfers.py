@@ -77,97 +77,104 @@ class Progress:
         self.counter = None
 
 
-async def send_file(session: Session, path: str, reader: Reader, offset: int) -> bytes | None:
-    """Send what *reader* has from *offset* on; the last reply. Closes nothing but the data connection."""
-    progress = await _begin(session, Direction.DOWNLOAD, path, offset)
+async def send_file(session: Session, path: str, reader: Reader, offset: int) -> None:
+    """Send what *reader* has from *offset* on, with all replies. Closes nothing but the data connection."""
+    progress = Progress(Direction.DOWNLOAD, path, offset, session.private)
+    await _begin(session, progress)
     size = reader.size
     opening = b"150 Opening the data connection (%d bytes).\r\n" % (size - offset)
     plain = reader.fileno() >= 0 and not (session.private or session.type_ascii or session.mode_z)
+    write = session.control.write
+    data = session.runtime.data(session)
     sock: socket.socket | None = None
     try:
-        sock = session.data.take_now() if session.data is not None else None
+        sock = data.take_now()
         if sock is None:
-            session.control.write(opening)
+            write(opening)
             opening = b""
-            sock = await session.runtime.data(session).take()
+            sock = await data.take()
         if plain:
+            timeouts = session.config.timeouts
             transfer = Transfer(
                 sock.fileno(),
                 send_fd=reader.fileno(),
                 send_offset=offset,
                 send_count=size - offset,
-                timeout=session.config.timeouts.transfer or None,
-                idle_timeout=session.config.timeouts.data_stall or None,
+                timeout=timeouts.transfer or None,
+                idle_timeout=timeouts.data_stall or None,
                 limits=session.download_limits,
             )
             progress.counter = transfer
             if not transfer.advance():
-                session.control.write(opening)
+                write(opening)
                 opening = b""
                 await _carry(session, transfer, sending=True)
-            _raise_for(transfer)
+            if transfer.error:
+                raise _error_of(transfer)
         else:
-            session.control.write(opening)
+            write(opening)
             opening = b""
             await _send_changed(session, progress, sock, reader, offset)
         sock.close()
-        answer = opening + replies.TRANSFER_COMPLETE
+        write(opening + replies.TRANSFER_COMPLETE)
     except BaseException as error:
-        answer = opening + failed(session, progress, error)
+        write(opening + failed(session, progress, error))
     finally:
+        # The client has its answer already, and goes on while we tidy up.
+        data.close()
         if sock is not None:
             sock.close()
         await _end(session, progress)
-    return answer
 
 
-async def receive_file(session: Session, path: str, writer: Writer, append: bool, opening: bytes) -> bytes | None:
-    """Fill *writer* from the data connection and end it; the last reply."""
-    direction = Direction.APPEND if append else Direction.UPLOAD
+async def receive_file(session: Session, path: str, writer: Writer, append: bool, opening: bytes) -> None:
+    """Fill *writer* from the data connection and end it, with all replies."""
+    progress = Progress(Direction.APPEND if append else Direction.UPLOAD, path, writer.offset, session.private)
+    write = session.control.write
+    data = session.runtime.data(session)
     sock: socket.socket | None = None
-    progress: Progress | None = None
+    begun = False
     try:
-        progress = await _begin(session, direction, path, writer.offset)
-        sock = session.data.take_now() if session.data is not None else None
-        session.control.write(opening)
+        await _begin(session, progress)
+        begun = True
+        sock = data.take_now()
+        write(opening)
         if sock is None:
-            sock = await session.runtime.data(session).take()
+            sock = await data.take()
         if writer.fileno() >= 0 and not (session.private or session.type_ascii or session.mode_z):
             await _receive_plain(session, progress, sock, writer)
         else:
             await _receive_changed(session, progress, sock, writer)
         progress.settle()
         await writer.commit(sync=session.config.uploads.fsync)
-        answer = replies.TRANSFER_COMPLETE
+        write(replies.TRANSFER_COMPLETE)
     except BaseException as error:
         keep = not (isinstance(error, OSError) and error.errno in (errno.EDQUOT, errno.EFBIG))
         with contextlib.suppress(OSError):
             await writer.abort(keep=keep)
-        if progress is None:
+        if not begun:
             raise
-        answer = failed(session, progress, error)
+        write(failed(session, progress, error))
     finally:
+        data.close()
         if sock is not None:
             sock.close()
-        if progress is not None:
+        if begun:
             await _end(session, progress)
-    return answer
 
 
-async def _begin(session: Session, direction: Direction, path: str, offset: int) -> Progress:
-    progress = Progress(direction, path, offset, session.private)
-    hooks = session.service.hooks
-    if hooks.listens("on_transfer_start"):
+async def _begin(session: Session, progress: Progress) -> None:
+    service = session.service
+    if service.asks_transfers:
         try:
-            await hooks.on_transfer_start(_info(session, progress, ok=False))
+            await service.hooks.on_transfer_start(_info(session, progress, ok=False))
         except PermissionError as error:
-            logger.info("transfer of %s refused by a hook: %s", path, error)
+            logger.info("transfer of %s refused by a hook: %s", progress.path, error)
             raise
         except Exception:
             logger.exception("on_transfer_start failed")
     session.progress = progress
     session.runtime.count_active(1)
-    return progress
 
 
 async def _end(session: Session, progress: Progress) -> None:
@@ -178,8 +185,7 @@ async def _end(session: Session, progress: Progress) -> None:
     if service.records_transfers:
         info = _info(session, progress, ok=not progress.error)
         service.transfer_ended(info)
-        if service.hooks.listens("on_transfer_end"):
-            await service.call("on_transfer_end", info.session, info)
+        await service.call("on_transfer_end", info.session, info)
 
 
 def _info(session: Session, progress: Progress, *, ok: bool) -> TransferInfo:
@@ -225,11 +231,10 @@ class _DataError(OSError):
     """The data connection failed, not the file."""
 
 
-def _raise_for(transfer: Transfer) -> None:
+def _error_of(transfer: Transfer) -> OSError:
     number = transfer.error
-    if number:
-        kind = OSError if transfer.error_side == "file" else _DataError
-        raise kind(number, os.strerror(number))
+    kind = OSError if transfer.error_side == "file" else _DataError
+    return kind(number, os.strerror(number))
 
 
 async def _carry(session: Session, transfer: Transfer, *, sending: bool) -> None:
@@ -263,7 +268,8 @@ async def _receive_plain(session: Session, progress: Progress, sock: socket.sock
             await _carry(session, transfer, sending=False)
     if account.limited and transfer.received > account.room() - writer.offset:
         raise OSError(errno.EDQUOT, "The upload is larger than allowed")
-    _raise_for(transfer)
+    if transfer.error:
+        raise _error_of(transfer)
 
 
 async def _carry_limited(session: Session, transfer: Transfer, room: int) -> None:

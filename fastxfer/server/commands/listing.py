@@ -31,7 +31,8 @@ async def _listing(session: Session, argument: str, kind: str) -> bytes | None:
         return refusal
     options, rest = parse_options(argument)
     pieces = await Listing(session, kind).of_argument(rest, options)
-    return await send_listing(session, rest or session.cwd, pieces)
+    await send_listing(session, rest or session.cwd, pieces)
+    return None
 
 
 @command("MLSD", "RFC 3659 section 7", syntax="[path]")
@@ -45,7 +46,8 @@ async def mlsd(session: Session, argument: str) -> bytes | None:
         pieces = await Listing(session, "mlsd").of_directory(path)
     except NotADirectoryError:
         return _NOT_A_DIRECTORY
-    return await send_listing(session, path, pieces)
+    await send_listing(session, path, pieces)
+    return None
 
 
 @command("MLST", "RFC 3659 section 7", syntax="[path]")

@@ -36,7 +36,8 @@ async def retrieve(session: Session, argument: str) -> bytes | None:
                 return _REST_NOT_ASCII
             if offset > reader.size:
                 return _BAD_REST
-        return await send_file(session, path, reader, offset)
+        await send_file(session, path, reader, offset)
+        return None
     finally:
         await reader.close()
 
@@ -59,7 +60,8 @@ async def store(session: Session, argument: str) -> bytes | None:
         if offset and error.errno == errno.EINVAL:
             return _BAD_REST
         raise
-    return await receive_file(session, path, writer, False, OPENING)
+    await receive_file(session, path, writer, False, OPENING)
+    return None
 
 
 @command("APPE", "RFC 959 section 4.1.3", syntax="path")
@@ -70,7 +72,8 @@ async def append(session: Session, argument: str) -> bytes | None:
         return refusal
     path = session.path(argument)
     writer = await session.account.open_write(path, append=True)
-    return await receive_file(session, path, writer, True, OPENING)
+    await receive_file(session, path, writer, True, OPENING)
+    return None
 
 
 @command("STOU", "RFC 959 section 4.1.3", syntax="[prefix]")
@@ -86,7 +89,8 @@ async def store_unique(session: Session, argument: str) -> bytes | None:
             writer = await session.account.open_write(path, replace=False)
         except FileExistsError:
             continue
-        return await receive_file(session, path, writer, False, reply(150, f"FILE: {paths.basename(path)}"))
+        await receive_file(session, path, writer, False, reply(150, f"FILE: {paths.basename(path)}"))
+        return None
     return reply(450, "No unique name found.")
 
 
