@@ -20,7 +20,10 @@ from fastxfer._pure.ftplines import LINE_EMPTY, LINE_HAS_CR, LINE_HAS_NUL, LINE_
 from fastxfer._pure.ftpreplies import parse_feat, parse_pwd
 from fastxfer._pure.listingread import ListingReader as TwinListingReader
 from fastxfer._pure.listingread import parse_mlst as twin_parse_mlst
-from fastxfer._pure.listingwrite import DEFAULT_FACTS, DIR_PERM, FACTS, FILE_PERM, ListItem, word
+from fastxfer._pure.listingwrite import DEFAULT_FACTS as _DEFAULT_FACTS
+from fastxfer._pure.listingwrite import DIR_PERM as _DIR_PERM
+from fastxfer._pure.listingwrite import FACTS, ListItem, word
+from fastxfer._pure.listingwrite import FILE_PERM as _FILE_PERM
 from fastxfer._pure.listingwrite import DirectoryLister as TwinDirectoryLister
 
 cdef extern from *:

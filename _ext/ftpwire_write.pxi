@@ -128,7 +128,7 @@ def format_list(items, now=None):
     return format_items(&style, items)
 
 
-def format_mlsd(items, facts=DEFAULT_FACTS, str file_perm not None=FILE_PERM, str dir_perm not None=DIR_PERM):
+def format_mlsd(items, facts=_DEFAULT_FACTS, str file_perm not None=_FILE_PERM, str dir_perm not None=_DIR_PERM):
     cdef FxListingStyle style
     cdef bytes file_text = encode_name(file_perm)
     cdef bytes dir_text = encode_name(dir_perm)
@@ -162,9 +162,9 @@ cdef class DirectoryLister:
         directory,
         str format not None,
         *,
-        facts=DEFAULT_FACTS,
-        str file_perm not None=FILE_PERM,
-        str dir_perm not None=DIR_PERM,
+        facts=_DEFAULT_FACTS,
+        str file_perm not None=_FILE_PERM,
+        str dir_perm not None=_DIR_PERM,
         str owner="ftp",
         str group="ftp",
         now=None,

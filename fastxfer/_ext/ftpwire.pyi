@@ -70,6 +70,7 @@ class MalformedReply(ValueError):
 
     replies: list[tuple[int, list[str]]]
     """The replies that were complete before it."""
+    def __init__(self, message: str, replies: list[tuple[int, list[str]]] | None = None) -> None: ...
 
 @final
 class ReplyReader:

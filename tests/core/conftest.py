@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+import fastxfer
+
+# Where the package under test was imported from: other processes must take the same one.
+ROOT = Path(fastxfer.__file__).parents[1]
 RECORDINGS = Path(__file__).parents[1] / "data" / "fastdfs" / "wire"
 UPLOADS = (
     "UPLOAD_FILE",
@@ -27,6 +34,19 @@ def core_module(name: str, implementation: str) -> ModuleType:
         return importlib.import_module(f"fastxfer._ext.{name}")
     except ImportError as error:
         pytest.skip(f"the compiled module is not there: {error}")
+
+
+def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a fresh interpreter that imports the package under test."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
 
 
 @pytest.fixture(params=["c", "py"])

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 import threading
 import zlib
 from array import array
@@ -15,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.conftest import core_module
+from tests.core.conftest import core_module, run_python
 
 VARIANTS = ("vpclmul512", "vpclmul", "pclmul", "armv8", "table")
 # Around every block size of every variant, then sizes at which the GIL is released.
@@ -151,10 +148,7 @@ def test_many_threads_agree(crc32: ModuleType, data: bytes) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_variant_can_be_forced(variant: str) -> None:
     core_module("crc32", "c")
-    environment = {**os.environ, "FASTXFER_CRC32": variant}
-    ran = subprocess.run(
-        [sys.executable, "-c", CHECK_FORCED], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    ran = run_python("-c", CHECK_FORCED, FASTXFER_CRC32=variant)
     assert ran.returncode == 0, ran.stderr
     if ran.stdout.strip() != variant:
         pytest.skip(f"this processor has no {variant}; {ran.stdout.strip()} was used")
@@ -162,9 +156,8 @@ def test_each_variant_can_be_forced(variant: str) -> None:
 
 def test_an_unknown_variant_is_ignored() -> None:
     core_module("crc32", "c")
-    environment = {**os.environ, "FASTXFER_CRC32": "nonsense"}
     code = "from fastxfer._ext.crc32 import implementation; print(implementation())"
-    forced = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    forced = run_python("-c", code, FASTXFER_CRC32="nonsense")
     assert forced.stdout.strip() in VARIANTS
 
 
