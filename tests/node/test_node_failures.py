@@ -85,6 +85,16 @@ def test_a_restarted_storage_is_back_on_its_port_with_its_files(pair: Node) -> N
         assert storage.download(file_id) == b"x"
 
 
+def test_a_storage_restarts_while_clients_are_connected(pair: Node) -> None:
+    first = pair.storages[0]
+    with Raw(first.address) as storage:
+        file_id = storage.upload(b"x")
+        first.restart()
+        assert storage.closed()
+    with Raw(first.address) as storage:
+        assert storage.download(file_id) == b"x"
+
+
 def test_a_storage_killed_in_the_middle_of_a_body_keeps_nothing_of_it(pair: Node) -> None:
     first = pair.storages[0]
     with Raw(first.address) as storage:

@@ -72,12 +72,17 @@ def get(
     if recursive:
         if no_clobber:
             raise click.UsageError("--no-clobber does not go with --recursive; use sync")
-        from fastxfer.cli.urls.trees import copy_tree, tree_result
+        from fastxfer.cli.urls.trees import sync_tree, tree_result
 
+        # What is there already with the same size and time is left alone where an earlier attempt goes on.
+        tree_settings: dict[str, Any] = {
+            "compare": "newer" if resume else "always",
+            "preserve_time": preserve or resume,
+        }
         code = ExitCode.OK
         for location in locations:
             target = directory / _name(location)
-            report = copy_tree(places, location, parse_location(str(target)), output, resume=resume, preserve=preserve)
+            report = sync_tree(places, location, parse_location(str(target)), output, **tree_settings)
             code = max(code, tree_result(output, report))
         return code
 
@@ -146,14 +151,19 @@ def put(
     where = parse_location(target)
     place = places.at(where)
     if recursive:
-        from fastxfer.cli.urls.trees import copy_tree, tree_result
+        from fastxfer.cli.urls.trees import sync_tree, tree_result
 
+        # What is there already with the same size and time is left alone where an earlier attempt goes on.
+        tree_settings: dict[str, Any] = {
+            "compare": "newer" if resume else "always",
+            "preserve_time": preserve or resume,
+        }
         code = ExitCode.OK
         for text in sources:
             source = parse_location(text)
             path = place.join(where.path, _name(source)) if where.means_directory or len(sources) > 1 else where.path
             below = dataclasses.replace(where, path=path)
-            report = copy_tree(places, source, below, output, resume=resume, preserve=preserve)
+            report = sync_tree(places, source, below, output, **tree_settings)
             code = max(code, tree_result(output, report))
         return code
     into_directory = len(sources) > 1 or where.means_directory or _is_directory(places, where)

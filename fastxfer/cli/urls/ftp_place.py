@@ -61,35 +61,11 @@ class FtpPlace:
         return Moved(path, result.size)
 
     def download(self, path: str, target: Path, how: Moving) -> Moved:
-        result = self.run(
-            lambda client: client.download(
-                path,
-                target,
-                resume=how.resume,
-                overwrite=how.overwrite,
-                make_directories=how.make_directories,
-                preserve_time=how.preserve,
-                verify=how.verify,
-                progress=how.progress,
-            ),
-            how.cancel,
-        )
+        result = self.run(lambda client: client.download(path, target, **_options(how)), how.cancel)
         return Moved(str(target), result.size, result.verified)
 
     def upload(self, source: Path, path: str, how: Moving) -> Moved:
-        result = self.run(
-            lambda client: client.upload(
-                source,
-                path,
-                resume=how.resume,
-                overwrite=how.overwrite,
-                make_directories=how.make_directories,
-                preserve_time=how.preserve,
-                verify=how.verify,
-                progress=how.progress,
-            ),
-            how.cancel,
-        )
+        result = self.run(lambda client: client.upload(source, path, **_options(how)), how.cancel)
         return Moved(path, result.size, result.verified)
 
     def remove(self, path: str) -> None:
@@ -107,6 +83,17 @@ class FtpPlace:
     def tree(self, operation: Callable[[AsyncClient], Coroutine[Any, Any, TreeReport]]) -> TreeReport:
         """Run one of the tools for many files."""
         return self.run(operation)
+
+
+def _options(how: Moving) -> dict[str, Any]:
+    return {
+        "resume": how.resume,
+        "overwrite": how.overwrite,
+        "make_directories": how.make_directories,
+        "preserve_time": how.preserve,
+        "verify": how.verify,
+        "progress": how.progress,
+    }
 
 
 def listed(entry: Entry, name: str) -> Listed:

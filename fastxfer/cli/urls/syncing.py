@@ -11,8 +11,7 @@ from fastxfer.cli._output import Output, output_option
 from fastxfer.cli.urls.copying import EPILOG
 from fastxfer.cli.urls.location import parse_location
 from fastxfer.cli.urls.opening import Places, place_options
-from fastxfer.cli.urls.trees import run_tree, tree_result
-from fastxfer.ftp import AsyncClient, TreeReport
+from fastxfer.cli.urls.trees import sync_tree, tree_result, verify_tree
 
 COMPARISONS = ("newer", "exact", "size", "newer-only", "checksum", "always")
 _FILTERS = (
@@ -64,23 +63,12 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
 @sync_options
 @place_options
 @output_option
-def sync(
-    source: str, target: str, both: bool, delete: bool, verbose: bool, places: Places, output: Output, **given: Any
-) -> int:
-    """Make the directory TARGET like SOURCE: one is a local path, the other an FTP URL."""
+def sync(source: str, target: str, both: bool, delete: bool, places: Places, output: Output, **given: Any) -> int:
+    """Make the directory TARGET like SOURCE. At least one is a local path, the other may be an FTP URL."""
     if both and delete:
         raise click.UsageError("--both and --delete do not go together")
-    settings = _settings(given)
-
-    async def work(
-        client: AsyncClient, local: str, remote: str, direction: str, callbacks: dict[str, Any]
-    ) -> TreeReport:
-        way = "both" if both else direction
-        parallel = places.options.jobs
-        return await client.sync(local, remote, way, delete=delete, parallel=parallel, **settings, **callbacks)
-
     where = parse_location(source), parse_location(target)
-    return tree_result(output, run_tree(places, *where, output, work, verbose=verbose))
+    return tree_result(output, sync_tree(places, *where, output, both=both, delete=delete, **_settings(given)))
 
 
 @click.command("mirror", epilog=EPILOG)
@@ -90,22 +78,10 @@ def sync(
 @sync_options
 @place_options
 @output_option
-def mirror(
-    source: str, target: str, no_delete: bool, verbose: bool, places: Places, output: Output, **given: Any
-) -> int:
+def mirror(source: str, target: str, no_delete: bool, places: Places, output: Output, **given: Any) -> int:
     """Make the directory TARGET a copy of SOURCE, and remove what SOURCE does not have."""
-    settings = _settings(given)
-
-    async def work(
-        client: AsyncClient, local: str, remote: str, direction: str, callbacks: dict[str, Any]
-    ) -> TreeReport:
-        parallel = places.options.jobs
-        return await client.mirror(
-            local, remote, direction, delete=not no_delete, parallel=parallel, **settings, **callbacks
-        )
-
     where = parse_location(source), parse_location(target)
-    return tree_result(output, run_tree(places, *where, output, work, verbose=verbose))
+    return tree_result(output, sync_tree(places, *where, output, delete=not no_delete, **_settings(given)))
 
 
 @click.command("verify", epilog=EPILOG)
@@ -117,15 +93,8 @@ def mirror(
 @output_option
 def verify(source: str, target: str, checksum: bool, places: Places, output: Output, **given: Any) -> int:
     """Compare two trees, or two files: by size, or by content with --checksum. Exit code 6 where they differ."""
-
-    async def work(
-        client: AsyncClient, local: str, remote: str, direction: str, callbacks: dict[str, Any]
-    ) -> TreeReport:
-        parallel = places.options.jobs
-        return await client.verify(local, remote, checksum=checksum, parallel=parallel, **given, **callbacks)
-
     where = parse_location(source), parse_location(target)
-    report = run_tree(places, *where, output, work, with_progress=False)
+    report = verify_tree(places, *where, output, checksum=checksum, **given)
     code = tree_result(output, report)
     differing = [item for item in report.failures if item.action in ("differ", "missing", "extra")]
     return ExitCode.MISMATCH if code and differing else code

@@ -1,4 +1,4 @@
-"""Whole trees: copy, sync, mirror and verify between a local directory and an FTP server."""
+"""Whole trees: copy, sync, mirror and verify between a local directory and another, local or on an FTP server."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fastxfer.cli._errors import describe, exit_code
 from fastxfer.cli._exit_codes import ExitCode
 from fastxfer.cli._output import Output
 from fastxfer.cli._parameters import size_text
+from fastxfer.cli.urls.local_trees import sync_local, verify_local
 from fastxfer.cli.urls.location import Location
 from fastxfer.cli.urls.opening import Places
 from fastxfer.ftp import AsyncClient, Item, TreeProgress, TreeReport
@@ -21,15 +22,51 @@ Operation = Callable[[AsyncClient, str, str, str, dict[str, Any]], Coroutine[Any
 """Given the client, the local and the remote path, the direction, and the callbacks."""
 
 
-def run_tree(
+def sync_tree(
     places: Places,
     source: Location,
     target: Location,
     output: Output,
-    operation: Operation,
     *,
+    both: bool = False,
     verbose: bool = False,
-    with_progress: bool = True,
+    **settings: Any,
+) -> TreeReport:
+    """Make one directory like the other; *settings* are those of :meth:`fastxfer.ftp.AsyncClient.sync`."""
+    if source.is_local and target.is_local:
+        if both or settings.pop("journal", None) is not None:
+            raise click.UsageError("--both and --journal are for FTP")
+        return sync_local(source.path, target.path, on_item=_shower(output, verbose), **settings)
+
+    async def work(
+        client: AsyncClient, local: str, remote: str, direction: str, callbacks: dict[str, Any]
+    ) -> TreeReport:
+        way = "both" if both else direction
+        return await client.sync(local, remote, way, parallel=places.options.jobs, **settings, **callbacks)
+
+    return run_on_ftp(places, source, target, output, work, verbose=verbose)
+
+
+def verify_tree(
+    places: Places, source: Location, target: Location, output: Output, *, checksum: bool, **settings: Any
+) -> TreeReport:
+    """Compare two directories or files; *settings* are those of :meth:`fastxfer.ftp.AsyncClient.verify`."""
+    if source.is_local and target.is_local:
+        on_item = _shower(output, False)
+        return verify_local(source.path, target.path, checksum=checksum, on_item=on_item, **settings)
+
+    async def work(
+        client: AsyncClient, local: str, remote: str, direction: str, callbacks: dict[str, Any]
+    ) -> TreeReport:
+        del callbacks["progress"]
+        parallel = places.options.jobs
+        return await client.verify(local, remote, checksum=checksum, parallel=parallel, **settings, **callbacks)
+
+    return run_on_ftp(places, source, target, output, work)
+
+
+def run_on_ftp(
+    places: Places, source: Location, target: Location, output: Output, operation: Operation, *, verbose: bool = False
 ) -> TreeReport:
     """Run an operation on a tree between a local directory and an FTP server, with a live display."""
     if source.is_local and target.is_ftp:
@@ -39,7 +76,7 @@ def run_tree(
     elif "fdfs" in (source.scheme, target.scheme):
         raise click.UsageError("FastDFS keeps no directories: fastxfer fdfs put uploads a directory's files")
     else:
-        raise click.UsageError("one side must be a local path and the other an FTP URL")
+        raise click.UsageError("one side must be a local path")
     with CountDisplay(output) as display:
         task = display.phase(direction, None)
 
@@ -48,12 +85,17 @@ def run_tree(
             rate = f"{size_text(progress.transferred)}, {size_text(progress.rate)}/s"
             display.show(task, progress.files_done, rate)
 
-        callbacks: dict[str, Any] = {"on_item": lambda item: show_item(output, item, verbose=verbose)}
-        if with_progress:
-            callbacks["progress"] = TreeProgress(show) if output.live else None
+        callbacks: dict[str, Any] = {
+            "on_item": _shower(output, verbose),
+            "progress": TreeProgress(show) if output.live else None,
+        }
         return places.ftp_at(remote).tree(
             lambda client: operation(client, local.path, remote.path, direction, callbacks)
         )
+
+
+def _shower(output: Output, verbose: bool) -> Callable[[Item], None]:
+    return lambda item: show_item(output, item, verbose=verbose)
 
 
 def show_item(output: Output, item: Item, *, verbose: bool) -> None:
@@ -61,7 +103,7 @@ def show_item(output: Output, item: Item, *, verbose: bool) -> None:
     if output.as_json:
         output.json_line(item_document(item))
     elif not item.ok:
-        why = describe(item.error) if item.error is not None else item.action
+        why = describe(item.error) if item.error is not None else item.reason or item.action
         output.warn(f"{item.remote or item.local}: {why}")
     elif verbose and item.action not in ("skip", "match"):
         click.echo(f"{item.action}\t{item.remote or item.local}")
@@ -77,26 +119,6 @@ def item_document(item: Item) -> dict[str, Any]:
         "error": None if item.error is None else describe(item.error),
         "reason": item.reason,
     }
-
-
-def copy_tree(
-    places: Places, source: Location, target: Location, output: Output, *, resume: bool, preserve: bool
-) -> TreeReport:
-    """Copy a directory; with *resume*, what is there already with the same size and time is left alone."""
-
-    async def copy(
-        client: AsyncClient, local: str, remote: str, direction: str, callbacks: dict[str, Any]
-    ) -> TreeReport:
-        return await client.sync(
-            local,
-            remote,
-            direction,
-            compare="newer" if resume else "always",
-            preserve_time=preserve or resume,
-            **callbacks,
-        )
-
-    return run_tree(places, source, target, output, copy)
 
 
 def tree_result(output: Output, report: TreeReport) -> ExitCode:

@@ -53,13 +53,6 @@ class StorageContext:
         return struct.pack("16s", self.group.name.encode()) + filename.encode()
 
 
-def unpack_fields(layout: struct.Struct, request: Request, *, more: bool = True) -> tuple[int | bytes, ...]:
-    """The fixed fields at the start of a request's body; *more*: something must follow them."""
-    if len(request.body) < layout.size + more:
-        raise Refused(EINVAL, f"body of {request.length} bytes is too short")
-    return layout.unpack_from(request.body)
-
-
 def require_whole(request: Request) -> None:
     """Refuse a request that does not fit the server's buffer, where only a file's bytes may be larger."""
     if not request.whole:
