@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 __all__ = ["REPLY_LIMIT", "Command", "as_it_is", "nothing"]
 
@@ -13,7 +14,8 @@ REPLY_LIMIT = 1 << 20
 """No reply to a request without file data is longer: 512 groups of 113 bytes, or 32 servers of 517."""
 
 
-class Command(NamedTuple, Generic[T]):
+@dataclass(slots=True)
+class Command(Generic[T]):
     """A request and how to read its reply.
 
     Attributes:

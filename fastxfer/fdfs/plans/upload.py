@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from fastxfer.core.crc32 import crc32
@@ -108,7 +109,7 @@ def _store(
                 address, path = yield from store_target(cluster, group, failed)
                 if path is not None and any_path:
                     head = upload_request(command.code, path, body.size, extension)
-                    sending = command._replace(request=head)
+                    sending = replace(command, request=head)
         except NoStorageServerError as error:
             # Those named have all been tried in this round.
             failure: FastDFSError = last or error
