@@ -21,6 +21,7 @@ from fastxfer.core.wire import (
     upload_request,
     upload_slave_request,
 )
+from fastxfer.fdfs import Client, ClientConfig
 from fastxfer.fdfs.node import Fault, Node, NodeConfig, StorageServer
 from tests.node.raw import EINVAL, ENOENT, OK, Raw, empty
 
@@ -168,6 +169,31 @@ def test_changes_reach_the_other_storage(pair: Node) -> None:
         assert contents(second, appender) is None
         storage.ask(file_request(12, unpack_file_id(body)))
         assert contents(second, unpack_file_id(body)) is None
+
+
+def test_the_counters_tell_what_was_done(pair: Node) -> None:
+    first, second = pair.storages
+    with Raw(first.address) as storage:
+        file_id = storage.upload(bytes(1000))
+        storage.download(file_id)
+        storage.download(file_id)
+        assert storage.ask(download_request(file_id, 5000))[0] == EINVAL
+    with Client(ClientConfig(tracker_addrs=pair.tracker_addrs)) as client:
+        mine, other = (client.list_storages("group1", server.id)[0].counters for server in (first, second))
+    assert (mine.success_upload_count, mine.success_upload_bytes) == (1, 1000)
+    assert (mine.total_download_count, mine.success_download_count, mine.success_download_bytes) == (3, 2, 2000)
+    assert (mine.success_file_write_count, mine.success_file_read_count) == (1, 2)
+    assert (mine.success_sync_out_bytes, other.success_sync_in_bytes) == (1000, 1000)
+    assert mine.connection_max_count >= 1
+    assert mine.last_source_update <= other.last_sync_update
+
+
+def test_large_files_inside_the_slot_limit_go_into_trunk_files(tmp_path: Path) -> None:
+    with Node(tmp_path, config=NodeConfig(use_trunk_file=True)) as node, Raw(node.storages[0].address) as storage:
+        content = bytes(range(256)) * 3000
+        file_id = storage.upload(content)
+        assert len(file_id.partition("/")[2]) == 60
+        assert storage.download(file_id) == content
 
 
 def test_an_appender_is_only_fetched_from_its_source(pair: Node) -> None:
@@ -343,6 +369,8 @@ def test_small_files_share_a_trunk_file_and_free_slots_are_used_again(tmp_path: 
         assert {storage.status_of(file_id) for file_id in gone} == {ENOENT}
         files |= {storage.upload(b"n" * 1000): b"n" * 1000 for _ in range(20)}
         assert [path.name for path in trunk_files(node.storages[0])] == ["000001"]
+        middling = storage.upload(bytes(16_000))
+        assert len(middling.partition("/")[2]) == 60
         large = storage.upload(bytes(20_000))
         assert len(large.partition("/")[2]) == 44
     with Node(tmp_path, config=config) as node, Raw(node.storages[0].address) as storage:

@@ -20,6 +20,13 @@ VERSION = "6.16.1"
 """The release whose answers the node gives."""
 SYNC_FILE_MAX_DELAY = 86400
 """Seconds after which a file is taken to be everywhere."""
+FILE_OPERATIONS = {
+    "upload": ("file_open", "file_write"),
+    "append": ("file_open", "file_write"),
+    "modify": ("file_open", "file_write"),
+    "download": ("file_open", "file_read"),
+}
+"""What is counted along with an operation."""
 SERVING = (StorageStatus.ONLINE, StorageStatus.ACTIVE)
 
 
@@ -36,13 +43,22 @@ class Counters:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, operation: str, *, success: bool, size: int = 0) -> None:
-        """Count one *operation* (``upload``, ``download``, ...) and the bytes it moved."""
+        """Count one *operation* (``upload``, ``download``, ...), the bytes it moved, and what it did to files."""
         with self.lock:
-            self.values[f"total_{operation}_count"] += 1
+            for counted in (operation, *FILE_OPERATIONS.get(operation, ())):
+                self.values[f"total_{counted}_count"] += 1
+                self.values[f"success_{counted}_count"] += success
             self.values[f"total_{operation}_bytes"] += size
-            if success:
-                self.values[f"success_{operation}_count"] += 1
-                self.values[f"success_{operation}_bytes"] += size
+            self.values[f"success_{operation}_bytes"] += size if success else 0
+
+    def synchronised(self, direction: str, size: int) -> None:
+        """Count *size* bytes that were replicated (``in`` or ``out``)."""
+        with self.lock:
+            self.values[f"total_sync_{direction}_bytes"] += size
+            self.values[f"success_sync_{direction}_bytes"] += size
+        if direction == "in":
+            self.stamp("last_sync_update")
+            self.stamp("last_synced_timestamp")
 
     def stamp(self, name: str) -> None:
         """Set a time to now."""

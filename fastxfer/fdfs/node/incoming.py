@@ -42,6 +42,13 @@ class Body:
         finally:
             os.close(source)
 
+    def content(self) -> bytes:
+        """All of them, in memory."""
+        if not self.temporary:
+            return self.data
+        with open(self.temporary, "rb") as file:
+            return file.read()
+
     def discard(self) -> None:
         if self.temporary:
             unlink_quietly(self.temporary)

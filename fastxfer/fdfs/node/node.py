@@ -230,7 +230,8 @@ class Node:
             (address, tracker_port + index if tracker_port else 0) for index, address in enumerate(hosts)
         ]
         self._workers: list[Worker] = []
-        self._replicator = Replicator(config.replication_delay)
+        self._states: dict[str, StorageState] = {}
+        self._replicator = Replicator(config.replication_delay, self._count_copied)
         self._started = False
 
     @property
@@ -314,7 +315,7 @@ class Node:
         joined_at = check_identity(self.directory, config, self._specs)
         old_ports = {server.name: server.port for server in self.storages}
         old_tracker_ports = {server.name: int(server.address.rpartition(":")[2]) for server in self.trackers}
-        self._replicator = Replicator(config.replication_delay)
+        self._replicator = Replicator(config.replication_delay, self._count_copied)
         self._workers = [Worker(f"fastxfer-node-{number}", config.buffer_size) for number in range(config.workers)]
         cluster = Cluster(config, self._replicator)
         self.storages = []
@@ -330,6 +331,7 @@ class Node:
             if not spec.joined:
                 state.status = StorageStatus.NONE
             group.storages.append(state)
+            self._states[name] = state
             self._replicator.add(name, spec.group, store, directory / "replication.journal")
             service = StorageService(cluster, group, state)
             listener = Listener(service, self._workers, self.faults, config.network_timeout)
@@ -347,6 +349,10 @@ class Node:
             service_of_tracker = TrackerService(cluster, team, tracker)
             listener = Listener(service_of_tracker, self._workers, self.faults, config.network_timeout)
             self.trackers.append(TrackerServer(tracker, listener))
+
+    def _count_copied(self, source: str, target: str, size: int) -> None:
+        self._states[source].counters.synchronised("out", size)
+        self._states[target].counters.synchronised("in", size)
 
 
 def _numbered(specs: Sequence[StorageSpec], config: NodeConfig) -> list[tuple[StorageSpec, str]]:

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,10 +51,12 @@ class Replicator:
 
     Args:
         delay: seconds that a change waits; 0 carries it out before :meth:`changed` returns.
+        on_copied: called with the names of source and target and the bytes of each change that was carried out.
     """
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float, on_copied: Callable[[str, str, int], None]) -> None:
         self.delay = delay
+        self._on_copied = on_copied
         self._peers: dict[str, _Peer] = {}
         self._wanted = threading.Condition()
         self._stopping = False
@@ -165,63 +167,68 @@ class Replicator:
     def _any_waiting(self) -> bool:
         return any(any(peer.changes.values()) for peer in self._peers.values() if peer.up)
 
-    @staticmethod
-    def _apply(origin: _Peer, peer: _Peer, change: Change) -> None:
+    def _apply(self, origin: _Peer, peer: _Peer, change: Change) -> None:
         try:
             location = parse_filename(change.filename.encode(), peer.store.count, peer.store.subdir_count)
             with contextlib.suppress(FileNotFoundError):
-                make_alike(origin.group, origin.store, peer.store, location, appended=change.appended)
+                size = make_alike(origin.group, origin.store, peer.store, location, appended=change.appended)
+                self._on_copied(origin.name, peer.name, size)
         except (OSError, Refused) as error:
             logger.warning("cannot replicate %s from %s to %s: %s", change.filename, origin.name, peer.name, error)
 
 
-def make_alike(group: str, source: Store, target: Store, location: Location, *, appended: bool = False) -> None:
-    """Make *target*'s file of that name what *source*'s is."""
+def make_alike(group: str, source: Store, target: Store, location: Location, *, appended: bool = False) -> int:
+    """Make *target*'s file of that name what *source*'s is, and return how many bytes that took."""
     old, new = source.path(location), target.path(location)
     slot = slot_of(group, location)
+    size = 0
     if slot is not None:
-        _copy_slot(source, target, slot, location.filename)
+        size = _copy_slot(source, target, slot, location.filename)
     elif not os.path.lexists(old):
         unlink_quietly(new)
     else:
         target.make_directory(new)
-        if not (appended and _append_missing(old, new)):
+        added = _append_missing(old, new) if appended else None
+        if added is None:
             copy_whole(old, new)
+        size = os.lstat(new).st_size if added is None else added
     if os.path.lexists(old + META_SUFFIX):
         target.make_directory(new)
         copy_whole(old + META_SUFFIX, new + META_SUFFIX)
     else:
         unlink_quietly(new + META_SUFFIX)
+    return size
 
 
-def _copy_slot(source: Store, target: Store, slot: Slot, filename: str) -> None:
+def _copy_slot(source: Store, target: Store, slot: Slot, filename: str) -> int:
     try:
         found = open_slot(source, slot, filename)
     except (Refused, FileNotFoundError):
         with contextlib.suppress(FileNotFoundError):
             clear_slot(target, slot)
-        return
+        return 0
     try:
         content = read_at(found.fd, found.size, slot.offset + HEADER_SIZE)
     finally:
         os.close(found.fd)
     write_slot(target, slot, filename[-TAIL:], content, crc32(content), is_link=found.is_link)
+    return found.size
 
 
-def _append_missing(old: str, new: str) -> bool:
-    """Copy only what *new* has less than *old*; False where that cannot be told."""
+def _append_missing(old: str, new: str) -> int | None:
+    """Copy only what *new* has less than *old*, so many bytes; None where that cannot be told."""
     try:
         target = os.open(new, UPDATE)
     except FileNotFoundError:
-        return False
+        return None
     try:
         source = os.open(old, READ)
         try:
             have, wanted = os.fstat(target).st_size, os.fstat(source).st_size
             if have > wanted:
-                return False
+                return None
             copy_range(source, have, target, have, wanted - have)
-            return True
+            return wanted - have
         finally:
             os.close(source)
     finally:

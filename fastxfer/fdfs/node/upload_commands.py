@@ -39,8 +39,8 @@ def upload(server: StorageContext, request: Request) -> Action:
     use_trunk = server.group.trunk is not None and not appender and size <= server.config.slot_max_size
 
     def publish(body: Body) -> Reply:
-        if use_trunk and not body.temporary:
-            filename = _save_in_trunk(server, index, extension, body.data, body.crc32)
+        if use_trunk:
+            filename = _save_in_trunk(server, index, extension, body.content(), body.crc32)
         else:
             filename = _save_as_new(server, index, extension, body, appender=appender)
         server.changed(filename)
