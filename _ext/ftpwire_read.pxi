@@ -134,9 +134,10 @@ cdef inline bint year_like(Text word) noexcept nogil:
 
 
 cdef int minute_of_day(Text word) noexcept nogil:
-    """Of H:MM or HH:MM; -1 of anything else."""
+    """Of H:MM or HH:MM; -1 of anything else, and of a time that no day has."""
     cdef const char *text = word.data
     cdef int hour = 0
+    cdef int minute
     cdef Py_ssize_t colon = word.size - 3
     if colon != 1 and colon != 2:
         return -1
@@ -147,7 +148,8 @@ cdef int minute_of_day(Text word) noexcept nogil:
         if not is_digit(text[1]):
             return -1
         hour = hour * 10 + (text[1] - c"0")
-    return hour * 60 + (text[colon + 1] - c"0") * 10 + (text[colon + 2] - c"0")
+    minute = (text[colon + 1] - c"0") * 10 + (text[colon + 2] - c"0")
+    return hour * 60 + minute if hour < 24 and minute < 60 else -1
 
 
 cdef bint permissions_of(Text word, int *mode) noexcept nogil:
@@ -436,7 +438,7 @@ cdef class ListingReader:
         cdef int64_t seconds = 0
         if size < 0 or name_size <= 0 or columns > 3 or words[count - 5].data[words[count - 5].size - 1] == c",":
             return None
-        if word.size == 4 and word.data[1] != c":":
+        if year_like(word):
             dated = self.moment(number_of(word), month, day, 0, &seconds)
         else:
             minute = minute_of_day(word)
