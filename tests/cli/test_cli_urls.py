@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -251,6 +253,44 @@ def test_a_rate_limit_is_kept(cli: Cli, url: str, root: Path, tmp_path: Path) ->
     (root / "f").write_bytes(bytes(600_000))
     [document] = cli.json("get", f"{url}/f", "-o", tmp_path / "f", "--rate", "400k")
     assert document["seconds"] > 0.4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("count", [1, 3])
+def test_ctrl_c_ends_transfers_and_leaves_nothing(cli: Cli, url: str, root: Path, tmp_path: Path, count: int) -> None:
+    for number in range(count):
+        (root / f"{number}.big").write_bytes(bytes(8 << 20))
+    out = tmp_path / "out"
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "fastxfer",
+        "get",
+        f"{url}/*.big",
+        "-d",
+        str(out),
+        "--rate",
+        "100k",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            wait_until(lambda: out.exists() and len(list(out.iterdir())) == count)
+            process.send_signal(signal.SIGINT)
+            shown, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, shown) == (ExitCode.INTERRUPTED, b"")
+    assert error.decode().strip() == "fastxfer: interrupted"
+    assert list(out.iterdir()) == []
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 # Credentials

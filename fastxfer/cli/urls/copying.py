@@ -89,12 +89,13 @@ def get(
     with TransferDisplay(output) as display:
 
         def one(location: Location) -> tuple[dict[str, Any], str]:
+            place = places.at(location)
             watch = Stopwatch()
             target = Path(output_file) if output_file else directory / _name(location)
             progress, ended = display.follow(target.name)
             how = Moving(resume, not no_clobber, preserve, verify, True, progress, several.cancel)
             try:
-                moved = places.at(location).download(location.path, target, how)
+                moved = place.download(location.path, target, how)
             finally:
                 ended()
             return {
