@@ -232,8 +232,9 @@ void fx_populate(void *memory, size_t size) {
 #define MADV_POPULATE_WRITE 23
 #endif
     /* Huge pages alone are slower than small ones where first touch is dear: only both together pay. */
-    if (madvise((void *)start, end - start, MADV_HUGEPAGE) == 0)
-        (void)madvise((void *)start, end - start, MADV_POPULATE_WRITE);
+    if (madvise((void *)start, end - start, MADV_HUGEPAGE) == 0 &&
+        madvise((void *)start, end - start, MADV_POPULATE_WRITE) < 0)
+        (void)madvise((void *)start, end - start, MADV_NOHUGEPAGE);
 #else
     (void)memory;
     (void)size;

@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #ifdef __linux__
-#include <linux/magic.h>
 #include <sys/vfs.h>
 #endif
 
@@ -25,6 +24,7 @@
 #define RECEIVE_CHUNK ((int64_t)512 * 1024)
 #define FOLD_CHUNK ((int64_t)256 * 1024)
 #define SINK_WAIT_MS 100
+#define TMPFS 0x01021994 /* as in linux/magic.h, which is not everywhere */
 
 /* recv(2) of at most count bytes within the rate limits. Returns what to return, FX_MOVED with *got > 0 for bytes and
  * *got == 0 for the end of the stream. */
@@ -136,7 +136,7 @@ static int begin_file(fx_transfer *t) {
 #ifdef __linux__
     /* Not in memory: there it would clear every page a first time while the peer waits. */
     struct statfs system;
-    bool in_memory = fstatfs(t->recv_fd, &system) == 0 && system.f_type == TMPFS_MAGIC;
+    bool in_memory = fstatfs(t->recv_fd, &system) == 0 && system.f_type == TMPFS;
     if (t->left > 0 && t->recv_offset >= 0 && !in_memory) {
         int result;
         do result = fallocate(t->recv_fd, FALLOC_FL_KEEP_SIZE, (off_t)t->recv_offset, (off_t)t->left);

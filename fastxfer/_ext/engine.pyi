@@ -3,7 +3,7 @@
 from fastxfer._ext.xfer import Transfer
 
 class Engine:
-    """A few native threads around epoll (elsewhere: a thread per transfer) that drive transfers without the GIL.
+    """A few native threads around epoll (elsewhere: the twin, Python threads) that drive transfers without the GIL.
 
     With ``threads=0`` there are none: :meth:`completed` itself moves what can be moved, in its caller's thread, and it
     may hand back transfers that are not done because they turned out to be big: submit those to an engine with threads.
