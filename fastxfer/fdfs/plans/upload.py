@@ -42,6 +42,8 @@ _UPLOAD_SLAVE_FILE = 21
 _UPLOAD_APPENDER_FILE = 23
 _DOWNLOAD_FILE = 14
 _ENOSPC = 28
+_TRANSIENT = (11, 16, 17)
+"""EAGAIN, EBUSY, EEXIST: a server that cannot store a new file just now, seen where several write into trunk files."""
 _READ_BACK = 1 << 20
 
 _FOLD_AT_ONCE = 8 << 20
@@ -135,11 +137,13 @@ def _store(
                     yield from _compare(file_id, body, crc, address)
                 return file_id
             last = status_error(status, str(address), command.code)
-            if status != _ENOSPC:
+            if status == _ENOSPC:
+                cluster.forget_target(address)
+                failed.add(address)
+                continue
+            if status not in _TRANSIENT:
                 raise last
-            cluster.forget_target(address)
-            failed.add(address)
-            continue
+            failure = last
         failures += 1
         hopeless = isinstance(failure, (InsufficientSpaceError, NetworkTimeoutError, PoolTimeoutError))
         if failures >= retry.attempts or hopeless or (control is not None and control.deadline.expired):
