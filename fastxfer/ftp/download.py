@@ -132,7 +132,9 @@ class DownloadOperations(Verification, ClientBase):
                 await self._check_partial(remote, file, offset)
                 left = file.position
             ask_time = preserve_time and mtime is None
-            result = await self._download_to(file, remote, offset, ask_time, verify, ascii, progress, resumed=left)
+            result = await self._download_to(
+                file, remote, offset, ask_time, verify, ascii, progress, resumed=left, target=target
+            )
             landing.commit(result.mtime if ask_time else mtime)
         except BaseException:
             landing.discard(keep=resume)
@@ -167,12 +169,16 @@ class DownloadOperations(Verification, ClientBase):
         progress: ProgressLike | None,
         *,
         resumed: int = 0,
+        target: object = None,
     ) -> TransferResult:
-        """Fill *sink*, which stands where the first byte belongs; *resumed* bytes before that are there already."""
+        """Fill *sink*, which stands where the first byte belongs; *resumed* bytes before that are there already.
+
+        *target* is what the caller calls it.
+        """
         began = time.monotonic()
         follow = progress_of(progress, None)
         fetch = _Fetch(remote, sink, sink.position - resumed, offset, want_time or bool(resumed), ascii, follow)
-        await self._hook("download", remote, getattr(sink, "fd", None))
+        await self._hook("download", remote, target if is_path(target) else None)
         try:
             await self._fetch(fetch)
             checked = "size" if fetch.sized else ""

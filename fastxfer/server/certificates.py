@@ -9,7 +9,7 @@ import time
 
 from fastxfer.server.config import TlsConfig
 
-__all__ = ["Certificates"]
+__all__ = ["Certificates", "ReadyContext"]
 
 logger = logging.getLogger("fastxfer.server")
 
@@ -95,3 +95,16 @@ class Certificates:
         context.load_cert_chain(tls.cert, tls.key or None, tls.key_password or None)
         if tls.client_ca:
             context.load_verify_locations(tls.client_ca)
+
+
+class ReadyContext(Certificates):
+    """One context that the application has made, and keeps up to date itself."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def control_context(self) -> ssl.SSLContext:
+        return self._context
+
+    def refresh(self, *, now: bool = False) -> None:
+        """Nothing is read anew."""

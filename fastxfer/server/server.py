@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ class FtpServer:
         authenticator: who may log in. Without it and without *users*, what the configuration says.
         users: users with their passwords.
         hooks: listeners for events.
+        tls_context: a ready context for TLS, instead of the certificate that the settings name.
         settings: fields of :class:`ServerConfig` by name.
 
     Raises:
@@ -57,6 +59,7 @@ class FtpServer:
         authenticator: Authenticator | None = None,
         users: Iterable[tuple[User, str]] = (),
         hooks: Hooks | None = None,
+        tls_context: ssl.SSLContext | None = None,
         **settings: Any,
     ) -> None:
         config = config or ServerConfig()
@@ -66,6 +69,7 @@ class FtpServer:
         self.hooks = hooks or Hooks()
         self._filesystem = filesystem
         self._authenticator = authenticator
+        self._tls_context = tls_context
         self._users = list(users)
         self._service: Service | None = None
         self._runtime: Runtime | None = None
@@ -214,6 +218,10 @@ class FtpServer:
 
     def _certificates(self) -> Certificates | None:
         tls = self.config.tls
+        if self._tls_context is not None:
+            from fastxfer.server.certificates import ReadyContext
+
+            return ReadyContext(self._tls_context)
         if not tls.cert:
             wanted = [name for name in ("require_control", "require_data", "client_ca") if getattr(tls, name)]
             if wanted or any(listener.implicit_tls for listener in self.config.effective_listeners()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import pwd
 import shutil
@@ -167,7 +168,9 @@ def run_proftpd(root: Path, certificates: Certificates | None = None, *, implici
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="proftpd") as text:
         place = Path(text)
-        me = pwd.getpwuid(os.getuid())
+        # ProFTPD lets nobody in as root.
+        me = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+        os.chown(root, me.pw_uid, me.pw_gid)
         hashed = subprocess.run(
             ["openssl", "passwd", "-1", PASSWORD], check=True, capture_output=True, text=True
         ).stdout.strip()
@@ -184,7 +187,7 @@ def run_proftpd(root: Path, certificates: Certificates | None = None, *, implici
             "UseReverseDNS off",
             "MaxInstances none",
             f"User {me.pw_name}",
-            f"Group #{me.pw_gid}" if False else "Group nogroup",
+            f"Group {grp.getgrgid(me.pw_gid).gr_name}",
             f"DefaultRoot {root}",
             "AuthOrder mod_auth_file.c",
             f"AuthUserFile {place}/passwd",
