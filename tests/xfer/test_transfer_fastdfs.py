@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 
-SIZES = [0, 1, 16_374, 16_375, 65_536, 65_537, 300_001, 5_000_000]
+SIZES = [0, 1, 16_374, 16_375, 65_537, 4_500_000]
 
 
 @pytest.mark.parametrize("size", SIZES)

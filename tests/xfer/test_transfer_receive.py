@@ -11,7 +11,7 @@ import zlib
 
 import pytest
 
-SIZES = [0, 1, 4096, 65536, 65537, 300_001, 6_000_000]
+SIZES = [0, 1, 65536, 65537, 4_500_000]
 
 
 @pytest.fixture(params=[True, False], ids=["zero-copy", "copy"])

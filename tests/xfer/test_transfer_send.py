@@ -11,7 +11,7 @@ import zlib
 
 import pytest
 
-SIZES = [1, 4096, 65535, 65536, 300_001, 3_000_000]
+SIZES = [1, 65536, 65537, 3_000_000]
 
 
 @pytest.fixture(params=[True, False], ids=["zero-copy", "copy"])
