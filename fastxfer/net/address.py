@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 from typing import NamedTuple
 
 __all__ = ["Address", "parse_address"]
@@ -36,6 +37,11 @@ def parse_address(text: str, default_port: int | None = None) -> Address:
         raise ValueError(f"malformed address {text!r}: an IPv6 host stands in square brackets, [ipv6]:port")
     else:
         host, port_text = stripped, ""
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError as reason:
+            raise ValueError(f"malformed address {text!r}: {reason}") from None
     if not host or any(character.isspace() for character in host) or "\0" in host:
         raise ValueError(f"malformed address {text!r}: no host")
     if not port_text and default_port is not None:
