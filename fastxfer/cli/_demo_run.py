@@ -165,15 +165,15 @@ class DemoRun:
                     phase.bytes += size
                     phase.latencies.append(time.perf_counter() - started)
 
-        with ThreadPoolExecutor(self.threads, "fastxfer-demo") as pool:
+        pool = ThreadPoolExecutor(self.threads, "fastxfer-demo")
+        try:
             futures = [pool.submit(work) for _ in range(self.threads)]
-            try:
-                while not all(future.done() for future in futures):
-                    time.sleep(0.05)
-                    self._show(task, phase, time.perf_counter() - begun)
-            except BaseException:
-                stopping.set()
-                raise
+            while not all(future.done() for future in futures):
+                time.sleep(0.05)
+                self._show(task, phase, time.perf_counter() - begun)
+        finally:
+            stopping.set()
+            pool.shutdown()
         phase.seconds = max(time.perf_counter() - begun, 1e-9)
         for future in futures:
             future.result()

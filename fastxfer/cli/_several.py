@@ -40,21 +40,19 @@ class Several:
         the code is 1 unless all failed alike. The first Ctrl-C cancels what is under way.
         """
         codes: list[ExitCode] = []
-        with ThreadPoolExecutor(max(1, min(self.jobs, len(items))), "fastxfer-cli") as pool:
-            futures: dict[Future[tuple[dict[str, Any], str]], Item] = {
-                pool.submit(operation, item): item for item in items
-            }
-            try:
-                waiting = set(futures)
-                while waiting:
-                    # A timeout lets Ctrl-C through on every system.
-                    finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-                    codes += [self._report(future, name(futures[future])) for future in finished]
-            except BaseException:
-                self.cancel.cancel()
-                for future in futures:
-                    future.cancel()
-                raise
+        pool = ThreadPoolExecutor(max(1, min(self.jobs, len(items))), "fastxfer-cli")
+        try:
+            futures = {pool.submit(operation, item): item for item in items}
+            waiting = set(futures)
+            while waiting:
+                # A timeout lets Ctrl-C through on every system.
+                finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                codes += [self._report(future, name(futures[future])) for future in finished]
+        except BaseException:
+            self.cancel.cancel()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
         failures = [code for code in codes if code is not ExitCode.OK]
         if not failures:
             return ExitCode.OK
