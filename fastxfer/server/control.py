@@ -84,6 +84,7 @@ class Control(asyncio.Protocol):
         "_ended",
         "_handshaking",
         "_hello",
+        "_leaving",
         "_listener",
         "_loop",
         "_nonsense",
@@ -111,6 +112,7 @@ class Control(asyncio.Protocol):
         self._queue: deque[tuple[str, str]] | None = None
         self._channel: TLSChannel | None = None
         self._handshaking = False
+        self._leaving = False
         self._hello: bytes | None = None
         self._proxy: ProxyHeader | None = None
         self._task: asyncio.Task[bytes | None] | None = None
@@ -215,7 +217,15 @@ class Control(asyncio.Protocol):
         if channel is not None:
             channel.close()
             self._send_ciphertext(channel)
-            self._channel = None
+            self._leaving = True
+
+    def _leave_tls(self, channel: TLSChannel) -> bytes:
+        """Wait for the client's close_notify; what follows it, in the clear."""
+        if not channel.close():
+            return b""
+        self._leaving = False
+        self._channel = None
+        return channel.unread()
 
     def _decrypt(self, data: bytes) -> bytes:
         channel = cast("TLSChannel", self._channel)
@@ -230,6 +240,8 @@ class Control(asyncio.Protocol):
                     return b""
                 self._handshaking = False
                 self._handshaken(channel)
+            if self._leaving:
+                return self._leave_tls(channel)
             pieces = []
             while plain := channel.read():
                 pieces.append(plain)
@@ -496,7 +508,7 @@ class Control(asyncio.Protocol):
         if not data or self._transport.is_closing():
             return
         channel = self._channel
-        if channel is None or self._handshaking:
+        if channel is None or self._handshaking or self._leaving:
             self._transport.write(data)
             return
         channel.write(data)
@@ -531,7 +543,7 @@ class Control(asyncio.Protocol):
         self.write(last_words)
         self._closing = True
         channel = self._channel
-        if channel is not None and not self._handshaking and not self._transport.is_closing():
+        if channel is not None and not (self._handshaking or self._leaving or self._transport.is_closing()):
             channel.close()
             self._send_ciphertext(channel)
         self._transport.close()

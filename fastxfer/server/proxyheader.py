@@ -62,8 +62,10 @@ class ProxyHeader:
         kind = ipaddress.IPv4Address if words[1] == "TCP4" else ipaddress.IPv6Address
         if not all(word.isascii() and word.isdigit() and int(word) < 65536 for word in words[4:]):
             raise ValueError("malformed PROXY header")
-        self.address = str(kind(words[2]))
-        self.told_address = str(kind(words[3]))
+        try:
+            self.address, self.told_address = str(kind(words[2])), str(kind(words[3]))
+        except ValueError:
+            raise ValueError("malformed PROXY header") from None
         self.port = int(words[4])
         return True
 

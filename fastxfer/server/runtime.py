@@ -14,7 +14,7 @@ from fastxfer.net.aio import TransferRunner
 from fastxfer.server import replies
 from fastxfer.server.config import ListenerConfig
 from fastxfer.server.datachannel import DataChannel
-from fastxfer.server.replies import reply
+from fastxfer.server.replies import ReplyError, reply
 from fastxfer.server.service import Service
 from fastxfer.server.session import Session
 
@@ -250,7 +250,14 @@ class Runtime:
         context = session.tls_context
         if context is None:
             raise RuntimeError("PROT P without TLS on the control connection")
-        return TLSChannel(context, None, server_side=True)
+        # Session tickets are for the control connection to give. A client that only sends never reads them, and
+        # where it closes a socket with something unread in it, the connection is reset and the end of the upload lost.
+        tickets = context.num_tickets
+        context.num_tickets = 0
+        try:
+            return TLSChannel(context, None, server_side=True)
+        finally:
+            context.num_tickets = tickets
 
     async def data_handshake(self, session: Session, stream: DataStream) -> None:
         """Shake hands on a data connection that the loop drives."""
@@ -260,7 +267,7 @@ class Runtime:
     def _check_resumed(self, session: Session, channel: TLSChannel | None) -> None:
         if channel is not None and self.service.config.tls.require_session_reuse and not channel.session_reused:
             logger.warning("data connection of %s does not resume the TLS session", session.address)
-            raise ssl.SSLError("the data connection does not resume the TLS session of the control connection")
+            raise ReplyError(522, "The data connection must resume the TLS session of the control connection.")
 
     def handshaken(self, control: Control, channel: TLSChannel) -> None:
         """The TLS handshake of a control connection is done."""

@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -220,7 +221,8 @@ def failed(session: Session, progress: Progress, error: BaseException) -> bytes:
     if not isinstance(error, OSError):
         raise error
     logger.info("transfer of %s with %s failed: %s", progress.path, session.address, error)
-    if isinstance(error, _DataError) or error.errno is None or isinstance(error, (ConnectionError, TimeoutError)):
+    # The errno of an SSLError is OpenSSL's, not the system's.
+    if error.errno is None or isinstance(error, (_DataError, ConnectionError, TimeoutError, ssl.SSLError)):
         if error.errno == errno.ETIMEDOUT:
             return reply(426, "The data connection stalled; transfer aborted.")
         return replies.TRANSFER_ABORTED
