@@ -115,7 +115,14 @@ class Account:
         return await self.filesystem.open_read(path)
 
     async def open_write(
-        self, path: str, *, offset: int = 0, append: bool = False, replace: bool = True, size: int = -1
+        self,
+        path: str,
+        *,
+        offset: int = 0,
+        append: bool = False,
+        unfinished: bool = False,
+        replace: bool = True,
+        size: int = -1,
     ) -> Writer:
         """Open a file for writing, as :meth:`Filesystem.open_write`.
 
@@ -130,7 +137,13 @@ class Account:
         quota = self._quota
         if quota is None:
             return await self.filesystem.open_write(
-                path, offset=offset, append=append, replace=replace, uploader=self.user.name, size=size
+                path,
+                offset=offset,
+                append=append,
+                unfinished=unfinished,
+                replace=replace,
+                uploader=self.user.name,
+                size=size,
             )
         await quota.refresh()
         before = await self._size_of(path)
@@ -139,7 +152,13 @@ class Account:
         if size > self.room(max(before, 0)) or (append and quota.room() <= 0):
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), path)
         writer = await self.filesystem.open_write(
-            path, offset=offset, append=append, replace=replace, uploader=self.user.name, size=size
+            path,
+            offset=offset,
+            append=append,
+            unfinished=unfinished,
+            replace=replace,
+            uploader=self.user.name,
+            size=size,
         )
         return _CountedWriter(writer, quota, path, before, self.filesystem)
 

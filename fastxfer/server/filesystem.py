@@ -144,6 +144,7 @@ class Filesystem(ABC):
         *,
         offset: int = 0,
         append: bool = False,
+        unfinished: bool = False,
         replace: bool = True,
         uploader: str = "",
         size: int = -1,
@@ -152,9 +153,10 @@ class Filesystem(ABC):
 
         Args:
             path: the final name.
-            offset: resume: keep this many bytes of the unfinished upload (or of the file) and go on behind them;
-                EINVAL where there are not so many.
+            offset: resume: keep this many bytes of the file, or of the unfinished upload where there is no file of the
+                name, and go on behind them; EINVAL where there are not so many.
             append: go on behind the last byte of the file, or of its unfinished upload.
+            unfinished: *offset* counts bytes of the unfinished upload even where there is a file of the name.
             replace: False refuses (EEXIST) a name that is taken.
             uploader: who writes; unfinished uploads of others are not resumed.
             size: expected size, bytes; -1 if unknown. EBUSY while the same uploader already writes this name.
@@ -241,12 +243,19 @@ class Subtree(Filesystem):
         *,
         offset: int = 0,
         append: bool = False,
+        unfinished: bool = False,
         replace: bool = True,
         uploader: str = "",
         size: int = -1,
     ) -> Writer:
         return await self._base.open_write(
-            self._real(path), offset=offset, append=append, replace=replace, uploader=uploader, size=size
+            self._real(path),
+            offset=offset,
+            append=append,
+            unfinished=unfinished,
+            replace=replace,
+            uploader=uploader,
+            size=size,
         )
 
     async def unfinished_size(self, path: str, uploader: str) -> int:

@@ -103,6 +103,7 @@ class FsspecFilesystem(Filesystem):
         *,
         offset: int = 0,
         append: bool = False,
+        unfinished: bool = False,
         replace: bool = True,
         uploader: str = "",
         size: int = -1,

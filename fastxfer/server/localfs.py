@@ -213,12 +213,13 @@ class LocalFilesystem(Filesystem):
         *,
         offset: int = 0,
         append: bool = False,
+        unfinished: bool = False,
         replace: bool = True,
         uploader: str = "",
         size: int = -1,
     ) -> Writer:
         if self._atomic:
-            return await self._open_atomic(path, offset, append, replace, uploader)
+            return await self._open_atomic(path, offset, append, replace, uploader, unfinished=unfinished)
         flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | (0 if replace else os.O_EXCL)
         fd = self._open(path, flags, 0o666 & ~self._umask)
         try:
@@ -235,7 +236,9 @@ class LocalFilesystem(Filesystem):
             raise
         return _PlainWriter(fd, path, where)
 
-    async def _open_atomic(self, path: str, offset: int, append: bool, replace: bool, uploader: str) -> Writer:
+    async def _open_atomic(
+        self, path: str, offset: int, append: bool, replace: bool, uploader: str, *, unfinished: bool
+    ) -> Writer:
         directory, name, ours = self._locate(path)
         try:
             try:
@@ -253,16 +256,21 @@ class LocalFilesystem(Filesystem):
             partial = _partial_name(name, uploader)
             fd, status = _open_partial(partial, directory, 0o666 & ~self._umask, path)
             try:
-                where = await _prepare(fd, status, existing, directory, name, -1 if append else offset)
+                base = None if unfinished else existing
+                where = await _prepare(fd, status, base, directory, name, -1 if append else offset)
+                if existing is not None and (mode := stat.S_IMODE(existing.st_mode) & 0o777) != stat.S_IMODE(
+                    status.st_mode
+                ):
+                    os.fchmod(fd, mode)
             except BaseException:
                 if os.fstat(fd).st_size == 0:
                     _unlink_quietly(partial, directory)
                 os.close(fd)
                 raise
             held, ours = ours, False
-            # What replaces a file is of no use once it broke off: SIZE and REST are about the file that is there.
-            keep = self._keep_partial and existing is None
-            return _AtomicWriter(self, fd, path, where, directory, held, partial, name, replace=replace, keep=keep)
+            return _AtomicWriter(
+                self, fd, path, where, directory, held, partial, name, replace=replace, keep=self._keep_partial
+            )
         finally:
             if ours:
                 os.close(directory)
@@ -437,7 +445,7 @@ async def _prepare(
 ) -> int:
     """Bring the unfinished upload *fd* to the state from which it goes on; where its next byte goes.
 
-    *offset* counts bytes of the file of the name if there is one, else of the unfinished upload; -1 is its end.
+    *offset* counts bytes of the *existing* file if there is one, else of the unfinished upload; -1 is its end.
     """
     kept = status.st_size
     if existing is None:
@@ -453,9 +461,6 @@ async def _prepare(
         os.ftruncate(fd, 0)
     if offset:
         await _copy_head(directory, name, fd, offset)
-    mode = stat.S_IMODE(existing.st_mode) & 0o777
-    if mode != stat.S_IMODE(status.st_mode):
-        os.fchmod(fd, mode)
     return offset
 
 

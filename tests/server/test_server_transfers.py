@@ -554,3 +554,17 @@ def test_many_sessions_move_files_at_the_same_time(serve: Callable[..., Running]
         thread.join(DEADLINE * 3)
     assert not failures
     assert len(visible(root)) == 60
+
+
+def test_resuming_never_mixes_an_old_broken_upload_into_a_file_that_is_there(client: Dialogue, root: Path) -> None:
+    data = client.data()
+    client.expect(150, "STOR file")
+    data.sendall(b"from a broken upload")
+    wait_for(lambda: any(entry.stat().st_size == 20 for entry in root.iterdir()))
+    reset(data)
+    assert client.read().code == 426
+    (root / "file").write_bytes(b"0123456789")
+    assert client.expect(213, "SIZE file") == "213 10"
+    client.expect(350, "REST 10")
+    assert client.put("STOR file", b"ABC").code == 226
+    assert (root / "file").read_bytes() == b"0123456789ABC"

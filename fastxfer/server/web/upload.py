@@ -98,7 +98,9 @@ async def find_target(request: web.Request, visit: Visit, path: str) -> Target:
 async def open_target(visit: Visit, target: Target, *, size: int, offset: int = 0) -> Writer:
     """Open *target* for writing, with ``parents`` after making the directories above it."""
     try:
-        return await visit.account.open_write(target.path, offset=offset, replace=target.replace, size=size)
+        return await visit.account.open_write(
+            target.path, offset=offset, unfinished=True, replace=target.replace, size=size
+        )
     except FileNotFoundError:
         if not visit.flag("parents"):
             raise ApiError(409, "The directory does not exist") from None
@@ -107,7 +109,9 @@ async def open_target(visit: Visit, target: Target, *, size: int, offset: int = 
             raise
         raise ApiError(412, "The file is already there") from None
     await make_parents(visit, target.path)
-    return await visit.account.open_write(target.path, offset=offset, replace=target.replace, size=size)
+    return await visit.account.open_write(
+        target.path, offset=offset, unfinished=True, replace=target.replace, size=size
+    )
 
 
 async def store(
