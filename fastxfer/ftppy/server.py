@@ -139,12 +139,13 @@ class FtpServer:
             raise RuntimeError("the server is not running")
         if self._interface is None:
             runtime = self.server.runtime
-            tls = runtime.certificates.context if self.secure and runtime.certificates is not None else None
+            certificates = runtime.certificates if self.secure else None
             interface = WebInterface(
                 self.server.service,
                 runtime.runner,
                 ftp_port=self.port,
-                tls=tls,
+                tls=certificates.context if certificates is not None else None,
+                on_connection=certificates.refresh if certificates is not None else None,
                 on_request=self._on_request if "request" in self._hooks else None,
             )
             await interface.start(self.host, self.port + 1 if self._where.port else 0)

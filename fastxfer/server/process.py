@@ -9,6 +9,7 @@ import grp
 import logging
 import os
 import pwd
+import secrets
 import signal
 import socket
 import sys
@@ -131,7 +132,7 @@ def run_workers(
 
     Limits, bans and quotas are each worker's own. With port 0 the first worker finds the port for all.
     """
-    config = _with_fixed_ports(config)
+    config = _with_common_secret(_with_fixed_ports(config))
     children: dict[int, int] = {}
     stopping = False
 
@@ -176,6 +177,13 @@ def run_workers(
         time.sleep(RESTART_PAUSE)
         if not stopping:
             start(worker)
+
+
+def _with_common_secret(config: ServerConfig) -> ServerConfig:
+    """The same settings with a secret for the cookies of the HTTP interface, so that any worker knows those of all."""
+    if config.web.secret:
+        return config
+    return dataclasses.replace(config, web=dataclasses.replace(config.web, secret=secrets.token_urlsafe(32)))
 
 
 def _with_fixed_ports(config: ServerConfig) -> ServerConfig:

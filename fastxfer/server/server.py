@@ -112,7 +112,11 @@ class FtpServer:
         asked = self.config.effective_listeners()[0]
         wanted = web.port if web.port is not None else (port + 1 if asked.port or asked.fd >= 0 else 0)
         self._web = WebInterface(
-            service, runtime.runner, ftp_port=port, tls=certificates.context if certificates is not None else None
+            service,
+            runtime.runner,
+            ftp_port=port,
+            tls=certificates.context if certificates is not None else None,
+            on_connection=certificates.refresh if certificates is not None else None,
         )
         await self._web.start(
             web.host if web.host is not None else asked.host or None, wanted, reuse_port=self.config.workers > 1

@@ -10,7 +10,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,7 @@ def serve(
     filesystem: Filesystem | None = None,
     hooks: Hooks | None = None,
     tls: ssl.SSLContext | None = None,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
     **options: Any,
 ) -> Iterator[Site]:
     """Run an interface over *root* until the block ends."""
@@ -201,11 +202,14 @@ def serve(
     failure: list[BaseException] = []
 
     def run() -> None:
+        loop = new_loop()
         try:
-            asyncio.run(main())
+            loop.run_until_complete(main())
+            loop.run_until_complete(loop.shutdown_default_executor())
         except BaseException as error:
             failure.append(error)
         finally:
+            loop.close()
             ready.set()
 
     thread = threading.Thread(target=run, name="site", daemon=True)

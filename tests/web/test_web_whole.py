@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import trustme
 from aiohttp import web
+from cryptography import x509
 
 import fastxfer.server.web
 from fastxfer.server import (
@@ -33,6 +34,7 @@ from fastxfer.server import (
     ServerConfig,
     SessionInfo,
     TimeoutsConfig,
+    TlsConfig,
     TransferInfo,
     User,
     WebConfig,
@@ -415,3 +417,49 @@ def test_an_aborted_download_leaves_nothing_open(tmp_path: Path) -> None:
                 assert plain.recv(1000)
         wait_for(lambda: site.service.guard.connections == 0 and site.runner.active == 0)
         wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
+
+
+def serial_of(port: int) -> int:
+    """The serial number of the certificate that is shown on *port*."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=WAIT) as plain,
+        context.wrap_socket(plain) as secured,
+    ):
+        shown = secured.getpeercert(binary_form=True)
+    assert shown is not None
+    return x509.load_der_x509_certificate(shown).serial_number
+
+
+def test_a_new_certificate_is_taken_up_without_a_restart(tmp_path: Path, authority: trustme.CA) -> None:
+    file = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(file))
+
+    async def main() -> None:
+        tls = TlsConfig(cert=str(file), reload=0.001)
+        users = [(User(name="alice"), "wonderland")]
+        async with FtpServer(tmp_path, port=0, users=users, tls=tls, web=WebConfig(enabled=True)) as server:
+            first = await asyncio.to_thread(serial_of, server.web_port)
+            authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(file))
+            await asyncio.sleep(0.01)
+            assert await asyncio.to_thread(serial_of, server.web_port) != first
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_another_event_loop_does_as_well(tmp_path: Path, authority: trustme.CA, secure: bool) -> None:
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
+    content = os.urandom(5_000_000)
+    context = None
+    if secure:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+    with serve(tmp_path, tls=context, new_loop=uvloop.new_event_loop) as site:
+        assert site.put("/files/a", content).status == 201
+        assert site.get("/files/a").body == content
+        assert site.get("/files/a", {"Range": "bytes=0-9,1000000-3999999"}).status == 206
+        assert len(site.get("/files/?archive=tar").body) > len(content)
+        assert site.get("/healthz", user="").json == {"status": "ok"}

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -43,6 +44,7 @@ class WebInterface:
         ftp_port: told to clients at ``/``.
         tls: what HTTPS is spoken with; None for plain HTTP.
         on_request: called after each request.
+        on_connection: called before each new connection is greeted: the moment to look after the certificate.
 
     Raises:
         ValueError: the settings name a network that cannot be understood.
@@ -56,10 +58,12 @@ class WebInterface:
         ftp_port: int = 0,
         tls: ssl.SSLContext | None = None,
         on_request: RequestListener | None = None,
+        on_connection: Callable[[], object] | None = None,
     ) -> None:
         settings = service.config.web
         self._service = service
         self._tls = tls
+        self._on_connection = on_connection
         self._proxies = Proxies(settings.trusted_proxies)
         self._shared = Shared(
             service=service,
@@ -119,6 +123,8 @@ class WebInterface:
         loop = asyncio.get_running_loop()
 
         def connection() -> Connection:
+            if self._on_connection is not None:
+                self._on_connection()
             return Connection(
                 manager,
                 self._service,
