@@ -59,6 +59,9 @@ class AsyncStream(Stream):
             elif not self._closed:
                 self._loop.remove_writer(fd)
 
+    async def rest(self) -> None:
+        await asyncio.sleep(0.01)
+
     def _readable(self) -> None:
         if self._reader is not None:
             _settle(self._reader)
@@ -124,10 +127,10 @@ class AsyncDriver(Driver):
     async def resolve(self, host: str, port: int, family: int) -> list[tuple[Any, ...]]:
         return list(await self._loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM))
 
-    async def proxy_connect(self, proxy: str, host: str, port: int, seconds: float | None) -> socket.socket:
-        from fastxfer.ftp.proxy import connect_async
+    async def socks_connect(self, proxy: str, host: str, port: int, seconds: float | None) -> socket.socket:
+        from fastxfer.ftp.proxy import socks_connect_async
 
-        return await connect_async(proxy, host, port, seconds)
+        return await socks_connect_async(proxy, host, port, seconds)
 
     async def wait_readable(self, sock: socket.socket, seconds: float | None) -> None:
         future: asyncio.Future[None] = self._loop.create_future()

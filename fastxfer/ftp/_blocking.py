@@ -41,6 +41,9 @@ class BlockingStream(Stream):
         if not ready:
             raise TimeoutError("timed out")
 
+    async def rest(self) -> None:
+        time.sleep(0.01)  # noqa: ASYNC251 - blocking is what this stream is for
+
     def _new_poll(self, reading: bool) -> Any:
         if not hasattr(select, "poll"):
             return None
@@ -86,10 +89,10 @@ class BlockingDriver(Driver):
     async def resolve(self, host: str, port: int, family: int) -> list[tuple[Any, ...]]:
         return list(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
 
-    async def proxy_connect(self, proxy: str, host: str, port: int, seconds: float | None) -> socket.socket:
-        from fastxfer.ftp.proxy import connect
+    async def socks_connect(self, proxy: str, host: str, port: int, seconds: float | None) -> socket.socket:
+        from fastxfer.ftp.proxy import socks_connect
 
-        return connect(proxy, host, port, seconds)
+        return socks_connect(proxy, host, port, seconds)
 
     async def wait_readable(self, sock: socket.socket, seconds: float | None) -> None:
         if not wait_ready(sock.fileno(), reading=True, seconds=seconds):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -50,9 +52,10 @@ class Client(BlockingTreeTools):
         self._operations = FileOperations(
             url, user=user, password=password, account=account, config=config, hooks=hooks, **options
         )
-        self._portal = Portal(
-            AsyncClient(url, user=user, password=password, account=account, config=config, hooks=hooks, **options)
+        self._twin: Callable[[], AsyncClient] = partial(
+            AsyncClient, url, user=user, password=password, account=account, config=config, hooks=hooks, **options
         )
+        self._portal = Portal(self._twin())
         self._opened = False
 
     # State
@@ -215,6 +218,26 @@ class Client(BlockingTreeTools):
     def copy(self, source: RemotePath, target: RemotePath) -> None:
         """Copy a file on the server: see :meth:`AsyncClient.copy`."""
         run_blocking(self._operations.copy(source, target))
+
+    def transfer_to(
+        self,
+        source: RemotePath,
+        other: Client,
+        target: RemotePath,
+        *,
+        overwrite: bool = True,
+        verify: bool = True,
+        seconds: float | None = None,
+    ) -> int:
+        """Have this client's server send a file to another client's: see :meth:`AsyncClient.transfer_to`."""
+
+        async def between() -> int:
+            async with self._twin() as here, other._twin() as there:
+                return await here.transfer_to(
+                    source, there, target, overwrite=overwrite, verify=verify, seconds=seconds
+                )
+
+        return asyncio.run(between())
 
     # Directories
 

@@ -107,6 +107,7 @@ class ClientConfig:
             server is seen to take it.
         preopen: open the next passive connection along with a transfer: True, False, or None where the server is known
             to handle it.
+        compress: have data compressed on the way (MODE Z) where the server offers it.
         atomic: uploads and downloads go to a temporary name and are renamed when whole.
         spin: microseconds of busy polling before sleeping for a reply; synchronous client only.
         congestion_control: TCP congestion control algorithm of data connections (Linux), None for the system's.
@@ -133,6 +134,7 @@ class ClientConfig:
     retry_codes: frozenset[int] = RETRY_CODES
     pipelining: bool | None = None
     preopen: bool | None = None
+    compress: bool = False
     atomic: bool = True
     spin: int = 0
     congestion_control: str | None = None

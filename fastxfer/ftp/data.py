@@ -23,6 +23,7 @@ from fastxfer.ftp.errors import (
     ReplyError,
     TimedOutError,
 )
+from fastxfer.ftp.proxy import connect_through
 from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.session import Session
 from fastxfer.net.stream import Stream
@@ -35,6 +36,8 @@ _PREOPENED_LIFE = 5.0
 _BURST = 1.0
 """Seconds between two transfers that make the second one probably not the last."""
 _SLICE = 1.0
+_ANSWERING = frozenset({"pure-ftpd", "vsftpd", "proftpd", "fastxfer"})
+"""Servers that give one final reply when the client hangs up in the middle of a download."""
 _GRACE = 1.5
 """Seconds to wait for the server's reason when its data connection failed."""
 
@@ -117,7 +120,13 @@ class DataPort:
             return await self._agreed(ahead, replies, line, path, preopening)
         extended = self._extended()
         ask = "EPSV" if extended else "PASV"
-        together = session.profile.passive_seen and session.pipelining and not restart
+        together = (
+            session.profile.passive_seen
+            and session.pipelining
+            and not restart
+            # What follows a proxy's consent at once is lost in some of them.
+            and session.config.proxy is None
+        )
         if not together:
             replies = await session.ask_all([*before]) if before else []
             stream = await self._passive_stream(await self._passive_address(path))
@@ -263,6 +272,17 @@ class DataPort:
             return None
         return session.refusal(reply, line) if reply.code >= 400 else None
 
+    async def break_off(self, data: DataConnection) -> None:
+        """Enough was received: hang up, and keep the session where the server answers that with one reply."""
+        session = self._session
+        data.stream.close()
+        if data.final is None and session.profile.kind in _ANSWERING and not data.preopening:
+            await self._reason(data.line, _GRACE)
+        else:
+            session.fail()
+        if session.broken:
+            self.close()
+
     def abandon(self, data: DataConnection) -> None:
         """Give the transfer, and with it the session, up."""
         self._session.fail()
@@ -331,8 +351,8 @@ class DataPort:
         session = self._session
         config = session.config
         try:
-            sock = await session.driver.proxy_connect(
-                config.proxy or "", host or session.host, port, config.timeouts.connect
+            return await connect_through(
+                session.driver, config.proxy or "", host or session.host, port, config.timeouts.connect
             )
         except TimeoutError as error:
             raise TimedOutError("the proxy opened no data connection in time", server=session.server) from error
@@ -340,7 +360,6 @@ class DataPort:
             raise ConnectionFailedError(
                 f"no data connection through the proxy: {error}", server=session.server
             ) from error
-        return session.driver.stream(sock)
 
     def _tune(self, sock: socket.socket) -> None:
         config = self._session.config

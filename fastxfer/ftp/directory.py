@@ -22,7 +22,7 @@ from fastxfer.ftp.errors import (
     UnsafeNameError,
     UnsupportedError,
 )
-from fastxfer.ftp.moving import receive
+from fastxfer.ftp.moving import pieces, receive
 from fastxfer.ftp.pool import Link
 from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.upload import UploadOperations
@@ -83,19 +83,13 @@ class DirectoryOperations(UploadOperations, ClientBase):
             done = False
             try:
                 reader = self._listing_reader(line)
-                timeout = self._config.timeouts.data
-                if data.channel is not None:
-                    await data.stream.start_tls(data.channel, timeout)
-                while piece := await data.stream.receive(timeout):
+                strict = self._config.require_close_notify
+                async for piece in pieces(link.session, data, self._rates, strict=strict):
                     for entry in _proper(reader.feed(piece), where):
                         yield entry
                 for entry in _proper(reader.finish(), where):
                     yield entry
                 done = True
-            except OSError as error:
-                raise ProtocolError(
-                    f"the listing broke off: {error}", server=link.session.server, path=where
-                ) from error
             finally:
                 if done:
                     await link.port.finish(data, path=where)

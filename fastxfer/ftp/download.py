@@ -221,7 +221,7 @@ class DownloadOperations(Verification, ClientBase):
                     self._pool.release(link)
                     if not link.fresh and not moved and isinstance(error, ConnectionLostError):
                         continue
-                failures = 1 if moved >= HEADWAY else failures + 1
+                failures = 1 if moved >= HEADWAY and fetch.size is not None else failures + 1
                 if not self._passing(error) or not await self._pause(error, failures, end):
                     await self._hook("error", error)
                     raise
@@ -287,6 +287,7 @@ class DownloadOperations(Verification, ClientBase):
                 self._rates,
                 progress=fetch.progress,
                 transform=fetch.transform,
+                most=None if fetch.size is None else max(1, fetch.size - start),
                 strict=self._config.require_close_notify and fetch.size is None,
             )
         except (ConnectionLostError, TimedOutError) as error:
@@ -402,8 +403,7 @@ class DownloadOperations(Verification, ClientBase):
             link.port.abandon(data)
             raise
         if sink.position - start >= length:
-            # Breaking a transfer off is not answered alike by all servers: another session is cheaper than finding out.
-            link.port.abandon(data)
+            await link.port.break_off(data)
         else:
             await link.port.finish(data, path=remote)
 

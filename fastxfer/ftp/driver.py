@@ -40,8 +40,8 @@ class Driver(ABC):
         """As :func:`socket.getaddrinfo`, for TCP."""
 
     @abstractmethod
-    async def proxy_connect(self, proxy: str, host: str, port: int, seconds: float | None) -> socket.socket:
-        """A connection to *host* by way of a proxy."""
+    async def socks_connect(self, proxy: str, host: str, port: int, seconds: float | None) -> socket.socket:
+        """A connection to *host* by way of a SOCKS proxy."""
 
     @abstractmethod
     async def wait_readable(self, sock: socket.socket, seconds: float | None) -> None:

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from fastxfer.ftp.base import RemotePath
 from fastxfer.ftp.directory import DirectoryOperations
 from fastxfer.ftp.download import DownloadOperations
-from fastxfer.ftp.errors import ConnectionLostError, InvalidArgumentError
+from fastxfer.ftp.errors import InvalidArgumentError
+from fastxfer.ftp.moving import pieces
 from fastxfer.ftp.pool import Link
 
 __all__ = ["FileOperations"]
@@ -62,18 +63,11 @@ class FileOperations(DownloadOperations, DirectoryOperations):
                 await session.command("TYPE I")
                 session.type = "I"
             data = await link.port.open(f"RETR {remote}", path=remote, restart=offset)
-            seconds = self._config.timeouts.data
             done = False
             try:
-                if data.channel is not None:
-                    await data.stream.start_tls(data.channel, seconds)
-                while piece := await data.stream.receive(seconds):
+                async for piece in pieces(session, data, self._rates, strict=self._config.require_close_notify):
                     yield piece
                 done = True
-            except OSError as error:
-                raise ConnectionLostError(
-                    f"the data connection broke: {error}", server=session.server, path=remote
-                ) from error
             finally:
                 if done:
                     await link.port.finish(data, path=remote)

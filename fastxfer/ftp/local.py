@@ -46,6 +46,11 @@ class Landing:
         mark = "" if self._resume else f".{secrets.token_hex(4)}"
         return self.path.with_name(f".{name}{mark}.part")
 
+    @property
+    def writing(self) -> str:
+        """The path that is being written to."""
+        return str(self._temporary or self.path)
+
     def open(self) -> FileSink:
         """Open the file; the sink stands where the download is to begin. Raises LocalFileError."""
         target = self._temporary or self.path

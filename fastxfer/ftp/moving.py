@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastxfer.core.xfer import FRAMING_NONE, FRAMING_RAW, RateLimit, Transfer
+from fastxfer.ftp.compression import Chain, Deflate, Inflate
 from fastxfer.ftp.config import Limits
 from fastxfer.ftp.data import DataConnection
 from fastxfer.ftp.driver import Mover
@@ -28,7 +29,7 @@ from fastxfer.net.progress import Progress
 from fastxfer.net.tls_channel import TLSTruncatedError
 from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump, Transform
 
-__all__ = ["Rates", "receive", "send"]
+__all__ = ["Rates", "pieces", "receive", "send"]
 
 _LINGER = 5.0
 _LOCAL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)})
@@ -59,18 +60,21 @@ async def receive(
     progress: Progress | None = None,
     transform: Transform | None = None,
     limit: int | None = None,
+    most: int | None = None,
     strict: bool = True,
 ) -> None:
     """Bytes from the data connection into *sink*, whose position moves, until the server ends.
 
-    *limit* ends it after so many bytes, which the caller must then treat as an aborted transfer. *strict* makes a TLS
-    stream that ends without close_notify an error; who knows the size can do without.
+    *limit* ends it after so many bytes, which the caller must then treat as an aborted transfer. More than *most* are an
+    error as soon as that is seen (where bytes pass through Python; else the caller compares in the end). *strict* makes
+    a TLS stream that ends without close_notify an error; who knows the size can do without.
 
     Raises FTPError; bytes received before stay counted.
     """
     if isinstance(sink, ChunkSink):
         await _receive_chunks(session, data, sink, rates, progress, transform, limit, strict)
         return
+    transform = _changed_on_arrival(session, transform)
     timeouts = session.config.timeouts
     sock = data.stream.socket
     start = sink.position
@@ -91,7 +95,7 @@ async def receive(
             sock,
             data.channel,
             fd=sink.fd if isinstance(sink, FileSink) else -1,
-            limit=None if isinstance(sink, FileSink) else sink.limit - start,
+            limit=most if isinstance(sink, FileSink) else min(sink.limit - start, most or sink.limit),
             count=limit,
             idle_timeout=timeouts.data,
             transform=transform,
@@ -106,6 +110,8 @@ async def receive(
     except TLSTruncatedError as error:
         if strict:
             raise _truncated(session, start + mover.received) from error
+    except EOFError as error:
+        raise TruncatedError(str(error), server=session.server, bytes_done=start + mover.received) from error
     except FTPError:
         raise
     except OSError as error:
@@ -129,34 +135,65 @@ async def _receive_chunks(
     limit: int | None,
     strict: bool,
 ) -> None:
-    stream = data.stream
-    seconds = session.config.timeouts.data
     left = limit
-    while left is None or left > 0:
-        try:
-            if data.channel is not None and stream.channel is None:
-                await stream.start_tls(data.channel, seconds)
-            piece = await stream.receive(seconds)
-        except TLSTruncatedError as error:
-            if strict:
-                raise _truncated(session, sink.position) from error
-            return
-        except OSError as error:
-            raise _socket_error(error, session, sink.position) from error
-        raw = len(piece)
-        if not piece:
-            break
-        if transform is not None:
-            piece = transform.update(piece)
+    async for piece in pieces(session, data, rates, transform=transform, strict=strict):
         if left is not None:
             piece = piece[:left]
             left -= len(piece)
         await sink.write(piece)
         if progress is not None:
             progress.advance(len(piece))
-        await _pace(session, rates.download, raw)
-    if transform is not None and (rest := transform.finish()):
-        await sink.write(rest)
+        if left == 0:
+            return
+
+
+async def pieces(
+    session: Session,
+    data: DataConnection,
+    rates: Rates,
+    *,
+    transform: Transform | None = None,
+    strict: bool = True,
+) -> AsyncIterator[bytes]:
+    """What comes over a data connection, decrypted, decompressed and transformed, piece by piece. Raises FTPError."""
+    change = _changed_on_arrival(session, transform)
+    stream = data.stream
+    seconds = session.config.timeouts.data
+    done = 0
+    try:
+        if data.channel is not None and stream.channel is None:
+            await stream.start_tls(data.channel, seconds)
+        while piece := await stream.receive(seconds):
+            raw = len(piece)
+            if change is not None:
+                piece = change.update(piece)
+            if piece:
+                done += len(piece)
+                yield piece
+            await _pace(session, rates.download, raw)
+        if change is not None and (rest := change.finish()):
+            yield rest
+    except TLSTruncatedError as error:
+        if strict:
+            raise _truncated(session, done) from error
+    except EOFError as error:
+        raise TruncatedError(str(error), server=session.server, bytes_done=done) from error
+    except FTPError:
+        raise
+    except OSError as error:
+        raise _socket_error(error, session, done) from error
+
+
+def _changed_on_arrival(session: Session, transform: Transform | None) -> Transform | None:
+    if not session.compressed:
+        return transform
+    return Inflate() if transform is None else Chain(Inflate(), transform)
+
+
+def _changed_on_leaving(session: Session, transform: Transform | None) -> Transform | None:
+    if not session.compressed:
+        return transform
+    return Deflate() if transform is None else Chain(transform, Deflate())
 
 
 async def send(
@@ -175,6 +212,7 @@ async def send(
     """
     if isinstance(source, ChunkSource):
         return await _send_chunks(session, data, source, rates, progress, transform)
+    transform = _changed_on_leaving(session, transform)
     timeouts = session.config.timeouts
     sock = data.stream.socket
     mover: Mover
@@ -225,6 +263,7 @@ async def _send_chunks(
     progress: Progress | None,
     transform: Transform | None,
 ) -> int:
+    transform = _changed_on_leaving(session, transform)
     stream = data.stream
     seconds = session.config.timeouts.data
     sent = 0

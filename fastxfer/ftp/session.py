@@ -23,6 +23,7 @@ from fastxfer.ftp.errors import (
     reply_error,
 )
 from fastxfer.ftp.profile import ServerProfile
+from fastxfer.ftp.proxy import connect_through
 from fastxfer.ftp.replies import Reply, ReplyQueue
 from fastxfer.net.address import Address
 from fastxfer.net.stream import Stream
@@ -70,6 +71,8 @@ class Session:
         """Data connections are encrypted."""
         self.type = ""
         """The representation type in force: ``I``, ``A`` or "" where unknown."""
+        self.compressed = False
+        """MODE Z is in force."""
         self.directory: str | None = None
         """The working directory, where it is not the one of the login: set by whoever changes it."""
         self.last_used = time.monotonic()
@@ -159,9 +162,7 @@ class Session:
         seconds = self.config.timeouts.connect
         if self.config.proxy is not None:
             try:
-                self._stream = self.driver.stream(
-                    await self.driver.proxy_connect(self.config.proxy, host, port, seconds)
-                )
+                self._stream = await connect_through(self.driver, self.config.proxy, host, port, seconds)
             except OSError as error:
                 raise ConnectionFailedError(f"no connection through the proxy: {error}", server=self.server) from error
             self._tune()
@@ -286,15 +287,19 @@ class Session:
             self.type = "I"
         if "FEAT" in lines:
             profile.learn(replies["FEAT"])
-            if options := self._options():
-                await self.ask_all(options)
+            if lines := self._options():
+                replies |= dict(zip(lines, await self.ask_all(lines), strict=True))
+        self.compressed = "MODE Z" in replies and replies["MODE Z"].positive
         if self.config.clear_control and self.stream.channel is not None:
             await self._clear_control()
 
     def _options(self) -> list[str]:
+        options = []
         if self.profile.offers("UTF8") and self.config.encoding.lower().replace("-", "") == "utf8":
-            return ["OPTS UTF8 ON"]
-        return []
+            options.append("OPTS UTF8 ON")
+        if self.config.compress and "Z" in self.profile.features.get("MODE", "").upper():
+            options.append("MODE Z")
+        return options
 
     async def _clear_control(self) -> None:
         reply = await self.ask("CCC")
@@ -367,6 +372,8 @@ class Session:
         """The next reply, 1xx too. 421 closes the session and is raised."""
         reader = self._reader
         wait = self.config.timeouts.reply if seconds is None else seconds
+        if wait == float("inf"):
+            wait = None
         try:
             while (reply := reader.take()) is None:
                 data = await self.stream.receive(wait)

@@ -58,6 +58,10 @@ class Stream(ABC):
     async def wait(self, *, reading: bool, seconds: float | None) -> None:
         """Wait until the socket can be read, or written. Raises TimeoutError after *seconds*."""
 
+    @abstractmethod
+    async def rest(self) -> None:
+        """Wait a hundredth of a second."""
+
     def _forget(self) -> None:  # noqa: B027 - a stream without an event loop has nothing to forget
         """The socket is about to be closed: let go of it."""
 

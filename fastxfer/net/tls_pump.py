@@ -27,6 +27,8 @@ __all__ = ["PumpCancelledError", "PumpLimitError", "ReceivePump", "SendPump", "T
 BLOCK = 262144
 _LOOK = 0.5
 """Seconds between two looks for a cancellation while nothing moves."""
+_TRANSFORMED = 16384
+"""Bytes transformed at a time: what is compressed may become a thousand times as long."""
 _LINGER = 5.0
 """Seconds to wait for the peer's end after our own; past them the connection is simply closed."""
 
@@ -232,7 +234,11 @@ class ReceivePump(_Pump):
                 self._wait(reading=True)
 
     def _take(self, data: memoryview) -> None:
-        self._store(data if self._transform is None else self._transform.update(data))
+        if self._transform is None:
+            self._store(data)
+        else:
+            for start in range(0, len(data), _TRANSFORMED):
+                self._store(self._transform.update(data[start : start + _TRANSFORMED]))
         self._pace(len(data))
 
     def _store(self, data: Buffer) -> None:

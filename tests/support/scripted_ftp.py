@@ -32,6 +32,7 @@ class Control:
         self.renaming = ""
         self.protected = False
         self.buffer = b""
+        self.opened: list[Any] = []
 
     def raw(self, data: bytes) -> None:
         self.sock.sendall(data)
@@ -67,8 +68,10 @@ class Control:
             self.listener.close()
             self.listener = None
         sock.settimeout(WAIT)
+        self.opened.append(sock)
         if self.protected and self.server.context is not None:
-            return self.server.context.wrap_socket(sock, server_side=True)
+            sock = self.server.context.wrap_socket(sock, server_side=True)
+            self.opened.append(sock)
         return sock
 
     def hang_up(self) -> None:
@@ -172,6 +175,8 @@ class ScriptedServer:
             pass
         finally:
             control.sock.close()
+            for sock in control.opened:
+                sock.close()
             if control.listener is not None:
                 control.listener.close()
 

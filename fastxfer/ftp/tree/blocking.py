@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fastxfer.ftp.base import RemotePath
 from fastxfer.ftp.directory import Found
 from fastxfer.ftp.tree.report import OnItem, TreeProgress, TreeReport
+from fastxfer.ftp.types import ProgressLike, TransferResult
 
 if TYPE_CHECKING:
     from fastxfer.ftp.client import AsyncClient
@@ -328,6 +329,32 @@ class BlockingTreeTools:
 
         while piece := self._portal.run(some()):
             yield from piece
+
+    def download_segmented(
+        self,
+        path: RemotePath,
+        target: LocalPath,
+        *,
+        segments: int = 4,
+        overwrite: bool = True,
+        make_directories: bool = False,
+        preserve_time: bool = False,
+        verify: str | bool = False,
+        progress: ProgressLike | None = None,
+    ) -> TransferResult:
+        """Download one big file over several connections: see :meth:`AsyncClient.download_segmented`."""
+        return self._portal.run(
+            self._portal.client.download_segmented(
+                path,
+                target,
+                segments=segments,
+                overwrite=overwrite,
+                make_directories=make_directories,
+                preserve_time=preserve_time,
+                verify=verify,
+                progress=progress,
+            )
+        )
 
     def remove_tree(self, path: RemotePath, *, missing_ok: bool = False) -> int:
         """Remove a directory and all that is in it: see :meth:`AsyncClient.remove_tree`."""

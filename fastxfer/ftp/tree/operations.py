@@ -12,7 +12,8 @@ from functools import partial
 from fastxfer.ftp.base import RemotePath
 from fastxfer.ftp.directory import Found
 from fastxfer.ftp.errors import FTPError, InvalidArgumentError, NotFoundError, PermanentError
-from fastxfer.ftp.file_operations import FileOperations
+from fastxfer.ftp.fxp import FXPOperations
+from fastxfer.ftp.segmented import SegmentedOperations
 from fastxfer.ftp.tree.checking import check_tree
 from fastxfer.ftp.tree.filters import Filter, PathPattern
 from fastxfer.ftp.tree.journal import Journal
@@ -28,7 +29,7 @@ Pairs = Iterable[tuple[LocalPath, RemotePath]] | AsyncIterable[tuple[LocalPath, 
 RemotePairs = Iterable[tuple[RemotePath, LocalPath]] | AsyncIterable[tuple[RemotePath, LocalPath]]
 
 
-class TreeOperations(FileOperations):
+class TreeOperations(SegmentedOperations, FXPOperations):
     """Tools for many files. They use several of the pool's connections at once and go on after failures.
 
     ``on_item`` is called with an :class:`Item` for each file or directory dealt with. ``parallel`` is how many files

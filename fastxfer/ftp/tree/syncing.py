@@ -161,6 +161,7 @@ class Synchronizer:
         """LIST tells times by the minute or the day, in a zone unknown: ask MDTM where a time is to be compared."""
         if self._options.compare in ("size", "checksum", "always"):
             return remote
+        by_time_alone = self._options.compare == "newer-only" or self._options.direction == "both"
         doubtful = [
             entry
             for entry in remote.values()
@@ -168,7 +169,7 @@ class Synchronizer:
             and "modify" not in entry.facts
             and (ours := local.get(entry.name)) is not None
             and ours.kind == "file"
-            and ours.size == entry.size
+            and (ours.size == entry.size or by_time_alone)
         ]
         if not doubtful or not self._client._profile.may_try("MDTM"):
             return remote

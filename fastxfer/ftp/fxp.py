@@ -1,0 +1,155 @@
+"""Server to server: two servers open a data connection between them, and the bytes never come here (RFC 959, 2.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+import secrets
+
+from fastxfer.core.ftpwire import parse_epsv, parse_pasv
+from fastxfer.ftp.base import RemotePath
+from fastxfer.ftp.errors import (
+    FTPError,
+    InvalidArgumentError,
+    PermanentError,
+    ProtocolError,
+    ReplyError,
+    UnsupportedError,
+)
+from fastxfer.ftp.file_operations import FileOperations
+from fastxfer.ftp.pool import Link
+
+__all__ = ["FXPOperations"]
+
+
+class FXPOperations(FileOperations):
+    """Transfers between two servers."""
+
+    async def transfer_to(
+        self,
+        source: RemotePath,
+        other: FileOperations,
+        target: RemotePath,
+        *,
+        overwrite: bool = True,
+        verify: bool = True,
+        seconds: float | None = None,
+    ) -> int:
+        """Have this client's server send a file to another client's server: bytes moved, where the size is known.
+
+        Both servers must allow connections to addresses other than the client's, which many refuse for good reasons.
+        The file gets its name when it is whole.
+
+        Args:
+            source: file on this client's server.
+            other: open client of the other server.
+            target: file there.
+            overwrite: replace a file there; else PermanentError where there is one.
+            verify: compare the sizes.
+            seconds: for the transfer; None for as long as it takes.
+
+        Raises UnsupportedError where the data would be encrypted (it would need SSCN, which no common server has) and
+        FTPError for whatever else goes wrong; the half file is removed.
+        """
+        old, new = self._path(source), other._path(target)
+        if other is self:
+            raise InvalidArgumentError("the two servers are one: use copy()")
+        if not overwrite and await other.exists(new):
+            raise PermanentError(553, "the file exists already", path=new)
+        directory, name = posixpath.split(new)
+        temporary = posixpath.join(directory, f".{name}.{secrets.token_hex(4)}.part")
+        written = temporary if other._config.atomic else new
+        begun = False
+        try:
+            size = await self.size(old) if verify else None
+            begun = True
+            await self._between(old, other, written, seconds)
+            if size is not None and (there := await other.size(written)) != size:
+                raise ProtocolError(f"{there} bytes arrived of {size}", path=new)
+            if written != new:
+                await other.rename(written, new)
+        except FTPError:
+            if begun:
+                await other._remove_quietly(written)
+            raise
+        self._transfers += 1
+        return size or 0
+
+    async def _between(self, old: str, other: FileOperations, written: str, seconds: float | None) -> None:
+        here = await self._pool.acquire()
+        try:
+            there = await other._pool.acquire()
+        except BaseException:
+            self._pool.release(here)
+            raise
+        try:
+            if here.session.protected or there.session.protected:
+                raise UnsupportedError(504, "server to server transfers can not be encrypted", path=old)
+            for link in (here, there):
+                if link.session.type != "I":
+                    await link.session.command("TYPE I")
+                    link.session.type = "I"
+            await self._meet(here, there)
+            await _transfer(here, there, f"RETR {old}", f"STOR {written}", seconds)
+        except BaseException as error:
+            # One of them may be waiting for the other for long.
+            if not isinstance(error, UnsupportedError):
+                here.session.fail()
+                there.session.fail()
+            raise
+        finally:
+            self._pool.release(here)
+            other._pool.release(there)
+
+    async def _meet(self, here: Link, there: Link) -> None:
+        """This server listens, the other is told where."""
+        session = here.session
+        peer = str(session.stream.socket.getpeername()[0]).removeprefix("::ffff:")
+        if ":" in peer:
+            port = parse_epsv((await session.command("EPSV")).text)
+            await there.session.command(f"EPRT |2|{peer}|{port}|")
+            return
+        try:
+            host, port = parse_pasv((await session.command("PASV")).text)
+        except ValueError as error:
+            raise ProtocolError(str(error), server=session.server) from error
+        address = host if self._config.trust_passive_address else peer
+        await there.session.command(f"PORT {address.replace('.', ',')},{port >> 8},{port & 255}")
+
+
+async def _transfer(here: Link, there: Link, retrieve: str, store: str, seconds: float | None) -> None:
+    """Both commands, both preliminary replies, both verdicts."""
+    await there.session.send([store])
+    await here.session.send([retrieve])
+    first: FTPError | None = None
+    waiting = {
+        asyncio.create_task(_verdict(there, store, seconds)),
+        asyncio.create_task(_verdict(here, retrieve, seconds)),
+    }
+    try:
+        while waiting and first is None:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = task.exception()
+                if isinstance(error, FTPError):
+                    first = first or error
+                elif error is not None:
+                    raise error
+    finally:
+        for task in waiting:
+            task.cancel()
+        if waiting:
+            await asyncio.wait(waiting)
+    if first is not None:
+        raise first
+
+
+async def _verdict(link: Link, line: str, seconds: float | None) -> None:
+    session = link.session
+    reply = await session.any_reply(line)
+    while reply.preliminary:
+        # The transfer takes as long as it takes; the control connection may be silent meanwhile.
+        reply = await session.any_reply(line, seconds=float("inf") if seconds is None else seconds)
+    if reply.code >= 400:
+        refusal: ReplyError = session.refusal(reply, line)
+        raise refusal
