@@ -257,6 +257,7 @@ class Memory(Filesystem):
         *,
         offset: int = 0,
         append: bool = False,
+        unfinished: bool = False,
         replace: bool = True,
         uploader: str = "",
         size: int = -1,
