@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    _SizeBase = click.ParamType[int]
+    _PairBase = click.ParamType[tuple[str, str]]
+else:
+    # Only newer releases of click know it as a generic class.
+    _SizeBase = _PairBase = click.ParamType
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -28,7 +35,7 @@ def size_text(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
-class Size(click.ParamType[int]):
+class Size(_SizeBase):
     """A number of bytes, with an optional k, M, G or T."""
 
     name = "size"
@@ -42,7 +49,7 @@ class Size(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-class Pair(click.ParamType[tuple[str, str]]):
+class Pair(_PairBase):
     """``name=value``."""
 
     name = "name=value"
