@@ -6,18 +6,14 @@ import asyncio
 import builtins
 import os
 import posixpath
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
 from fastxfer.ftp import FTPError, Item, TreeReport
-from fastxfer.ftppy.auth import Auth
-from fastxfer.ftppy.config import Limits, Retry, Timeout
+from fastxfer.ftppy.configured import Configured
 from fastxfer.ftppy.connection import Connection, make_connection
-from fastxfer.ftppy.endpoint import read_endpoint
 from fastxfer.ftppy.entries import info_of, metadata_of
-from fastxfer.ftppy.hooks import Hook, Hooks
-from fastxfer.ftppy.settings import SSL
 
 __all__ = ["FtpClient"]
 
@@ -29,8 +25,8 @@ Infos = list[Info]
 _FAILURES = (FTPError, OSError, asyncio.TimeoutError)
 
 
-class FtpClient:
-    """A client for one server, made by :meth:`FtpPy.client`; the arguments are those of :class:`FtpPy`.
+class FtpClient(Configured):
+    """A client for one server, made by :meth:`FtpPy.client`; the arguments are those of :class:`Configured`.
 
     Use it as an async context manager: entering it connects and logs in, and raises :class:`ConnectionError` where that
     fails. After that nothing raises but wrong use: what was not done is ``False``, ``None``, ``[]`` or missing success
@@ -41,33 +37,7 @@ class FtpClient:
         connection: the :class:`fastxfer.ftp.AsyncClient` underneath; None outside the context.
     """
 
-    def __init__(
-        self,
-        endpoint: str,
-        auth: Auth | None = None,
-        limits: Limits | None = None,
-        retry: Retry | None = None,
-        timeout: Timeout | None = None,
-        ssl: SSL | None = None,
-        hooks: Mapping[str, Hook] | None = None,
-        passive: bool = True,
-        encoding: str = "utf-8",
-    ) -> None:
-        self._where = read_endpoint(endpoint)
-        self.endpoint = endpoint
-        self.host = self._where.host
-        self.port = self._where.port
-        self.secure = self._where.secure
-        self.auth = auth
-        self.limits = limits or Limits()
-        self.retry = retry or Retry()
-        self.timeout = timeout or Timeout()
-        self.ssl = ssl
-        self.hooks = dict(hooks or {})
-        self.passive = passive
-        self.encoding = encoding
-        self.connection: Connection | None = None
-        self._hooks = Hooks(hooks)
+    connection: Connection | None = None
 
     # Connecting
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastxfer.ftppy.auth import Auth, Basic
 from fastxfer.ftppy.config import Limits, Retry, Timeout
-from fastxfer.ftppy.endpoint import Endpoint, read_endpoint
-from fastxfer.ftppy.hooks import Hook, Hooks
+from fastxfer.ftppy.configured import Configured
+from fastxfer.ftppy.endpoint import Endpoint
+from fastxfer.ftppy.hooks import Hook
 from fastxfer.ftppy.settings import SSL
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ __all__ = ["FtpServer"]
 log = logging.getLogger("fastxfer.ftppy")
 
 
-class FtpServer:
+class FtpServer(Configured):
     """A server for one user, or for guests; made by :meth:`FtpPy.server`, whose arguments it shares.
 
     Use it as an async context manager, or call :meth:`start` and :meth:`stop`. Needs the extra ``web``.
@@ -60,26 +61,13 @@ class FtpServer:
         encoding: str = "utf-8",
         path: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._where = read_endpoint(endpoint)
+        super().__init__(endpoint, auth, limits, retry, timeout, ssl, hooks, passive, encoding)
         if encoding.lower().replace("_", "-") not in {"utf-8", "utf8"}:
             raise ValueError("the server speaks UTF-8 (RFC 2640)")
-        self.endpoint = endpoint
-        self.host = self._where.host
-        self.port = self._where.port
-        self.secure = self._where.secure
-        self.auth = auth
-        self.limits = limits or Limits()
-        self.retry = retry or Retry()
-        self.timeout = timeout or Timeout()
-        self.ssl = ssl
-        self.hooks = dict(hooks or {})
-        self.passive = passive
-        self.encoding = encoding
         self.path: Path | None = Path(path) if path is not None else None
         if self.path is None and isinstance(auth, Basic):
             self.path = Path.home()
         self.server: engine.FtpServer | None = None
-        self._hooks = Hooks(hooks)
         self._interface: WebInterface | None = None
 
     @property

@@ -138,7 +138,7 @@ def test_wrong_types_are_refused() -> None:
     with pytest.raises(ValueError, match="auth must be"):
         FtpPy("ftp://host", auth="user:password")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="hook 'upload'"):
-        FtpPy("ftp://host", hooks={"upload": "print"}).client()  # type: ignore[dict-item]
+        FtpPy("ftp://host", hooks={"upload": "print"})  # type: ignore[dict-item]
 
 
 def test_basic_makes_its_header_and_hides_its_password() -> None:
