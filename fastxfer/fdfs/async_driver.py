@@ -23,7 +23,7 @@ from fastxfer.fdfs.outcome import (
     start,
     take_error,
 )
-from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Parallel, Pipeline, Plan, Sleep
+from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Once, Parallel, Pipeline, Plan, Sleep
 from fastxfer.net.address import Address
 from fastxfer.net.aio import TransferRunner
 from fastxfer.net.async_pool import AsyncPool
@@ -49,6 +49,7 @@ class AsyncDriver:
         self._runner = TransferRunner(threads=config.engine_threads)
         self._timeout = config.network_timeout
         self._tasks: set[asyncio.Task[None]] = set()
+        self._flights: dict[object, asyncio.Event] = {}
         self._perform: dict[type, Callable[[Any], Awaitable[Any]]] = {
             Call: self._call,
             Move: self._move,
@@ -57,6 +58,7 @@ class AsyncDriver:
             Blocking: self._blocking,
             Background: self._background,
             Parallel: self._parallel,
+            Once: self._once,
         }
 
     async def run(self, plan: Plan[T], control: Control | None = None) -> T:
@@ -190,6 +192,18 @@ class AsyncDriver:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
+
+    async def _once(self, step: Once) -> object:
+        flight = self._flights.get(step.key)
+        if flight is not None:
+            await flight.wait()
+            return await self.run(step.plan())
+        flight = self._flights[step.key] = asyncio.Event()
+        try:
+            return await self.run(step.plan())
+        finally:
+            del self._flights[step.key]
+            flight.set()
 
     async def _background(self, step: Background) -> None:
         task = self.loop.create_task(self._run_quietly(step.plan()))

@@ -24,7 +24,7 @@ from fastxfer.fdfs.outcome import (
     start,
     take_error,
 )
-from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Parallel, Pipeline, Plan, Sleep
+from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Once, Parallel, Pipeline, Plan, Sleep
 from fastxfer.net.address import Address
 from fastxfer.net.connection import Connection
 from fastxfer.net.pool import PoolClosed
@@ -49,6 +49,8 @@ class SyncDriver:
         self._timeout = config.network_timeout
         self._fixed_spin = config.spin
         self._spins: defaultdict[int, AdaptiveSpin] = defaultdict(AdaptiveSpin)
+        self._flights: dict[object, threading.Event] = {}
+        self._flights_lock = threading.Lock()
         self._perform: dict[type, Callable[[Any], Any]] = {
             Call: self._call,
             Move: self._move,
@@ -57,6 +59,7 @@ class SyncDriver:
             Blocking: self._blocking,
             Background: self._background,
             Parallel: self._parallel,
+            Once: self._once,
         }
 
     def run(self, plan: Plan[T], control: Control | None = None) -> T:
@@ -197,6 +200,22 @@ class SyncDriver:
         if errors:
             raise errors[0]
         return results
+
+    def _once(self, step: Once) -> object:
+        with self._flights_lock:
+            flight = self._flights.get(step.key)
+            first = flight is None
+            if flight is None:
+                flight = self._flights[step.key] = threading.Event()
+        if not first:
+            flight.wait()
+            return self.run(step.plan())
+        try:
+            return self.run(step.plan())
+        finally:
+            with self._flights_lock:
+                del self._flights[step.key]
+            flight.set()
 
     def _background(self, step: Background) -> None:
         threading.Thread(target=self._run_quietly, args=(step.plan(),), name="fastxfer-refresh", daemon=True).start()

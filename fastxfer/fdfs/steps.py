@@ -25,6 +25,7 @@ __all__ = [
     "Call",
     "Control",
     "Move",
+    "Once",
     "Parallel",
     "Pipeline",
     "Plan",
@@ -176,6 +177,16 @@ class Background(NamedTuple):
     plan: Callable[[], Generator[Any, Any, object]]
 
 
+class Once(NamedTuple):
+    """Run a plan, unless one with the same key is running: then wait for that, and run this one afterwards.
+
+    The plan looks again whether it is still needed. Outcome: its result.
+    """
+
+    key: object
+    plan: Callable[[], Generator[Any, Any, object]]
+
+
 class Parallel(NamedTuple):
     """Run several plans at once. Outcome: their results, in that order.
 
@@ -186,7 +197,7 @@ class Parallel(NamedTuple):
     token: CancelToken
 
 
-Step = Call | Move | Pipeline | Sleep | Blocking | Background | Parallel
+Step = Call | Move | Pipeline | Sleep | Blocking | Background | Parallel | Once
 Plan = Generator[Step, Any, T]
 
 

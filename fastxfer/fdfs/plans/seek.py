@@ -29,8 +29,8 @@ from fastxfer.fdfs.errors import (
     command_name,
     status_error,
 )
-from fastxfer.fdfs.plans.tracking import ask_tracker, is_stale, learn_group, refresh_group
-from fastxfer.fdfs.steps import Call, Control, Plan, Sleep
+from fastxfer.fdfs.plans.tracking import ask_tracker, is_stale, learn_group, learn_unknown_group, refresh_group
+from fastxfer.fdfs.steps import Call, Control, Once, Plan, Sleep
 from fastxfer.net.address import Address
 
 __all__ = ["Attempt", "Search", "parsed", "perform", "seek"]
@@ -237,7 +237,7 @@ def _round(search: Search, attempt: Attempt[T]) -> Plan[T]:
         if found is not None:
             return found[0]
     if cluster.wants_group(file.group):
-        yield from learn_group(cluster, file.group)
+        yield Once(("group", file.group), lambda: learn_unknown_group(cluster, file.group))
     yield from refresh_group(cluster, file.group)
     for candidates in (_preferred, _straight, _named_by_tracker, _remaining):
         for address in (yield from candidates(search)):

@@ -21,11 +21,11 @@ from fastxfer.fdfs.errors import (
     status_error,
 )
 from fastxfer.fdfs.outcome import meaning
-from fastxfer.fdfs.steps import Background, Call, Pipeline, Plan
+from fastxfer.fdfs.steps import Background, Call, Once, Pipeline, Plan
 from fastxfer.fdfs.types import TrackerCommand
 from fastxfer.net.address import Address
 
-__all__ = ["ask_one", "ask_tracker", "is_stale", "learn_group", "refresh_group", "store_target"]
+__all__ = ["ask_one", "ask_tracker", "is_stale", "learn_group", "learn_unknown_group", "refresh_group", "store_target"]
 
 T = TypeVar("T")
 
@@ -116,6 +116,12 @@ def learn_group(cluster: Cluster, name: str) -> Plan[Group]:
     return group
 
 
+def learn_unknown_group(cluster: Cluster, name: str) -> Plan[None]:
+    """Ask for the servers of group *name*, unless they are known by now."""
+    if cluster.wants_group(name):
+        yield from learn_group(cluster, name)
+
+
 def refresh_group(cluster: Cluster, name: str) -> Plan[None]:
     """Have the servers of group *name* asked for beside what goes on, if it is time."""
     group = cluster.groups.get(name)
@@ -130,6 +136,8 @@ def store_target(cluster: Cluster, group: str | None, without: set[Address]) -> 
     :class:`InsufficientSpaceError` where it says that all are full.
     """
     if cluster.config.upload_target_age > 0:
+        if group not in cluster.targets:
+            yield Once(("targets", group), lambda: _learn_unknown_targets(cluster, group))
         targets = cluster.targets.get(group)
         if targets is not None:
             if targets.due.claim():
@@ -179,6 +187,11 @@ def _learn_targets(cluster: Cluster, group: str | None) -> Plan[UploadTargets]:
     targets = UploadTargets(addresses, cluster.config.upload_target_age)
     cluster.targets[group] = targets
     return targets
+
+
+def _learn_unknown_targets(cluster: Cluster, group: str | None) -> Plan[None]:
+    if group not in cluster.targets:
+        yield from _learn_targets(cluster, group)
 
 
 def _ask_often(cluster: Cluster, command: Command[StoreTargets]) -> Plan[list[StoreTargets]]:
