@@ -362,6 +362,22 @@ def test_fastdfs_files_by_url(cli: Cli, cluster: str, tree: Path, tmp_path: Path
     assert cli.json("rm", "-f", f"{cluster}/{file_id}")[0]["removed"] == 0
 
 
+@pytest.mark.parametrize("where", ["ftp", "fdfs"])
+def test_a_large_file_in_segments(cli: Cli, url: str, cluster: str, tmp_path: Path, where: str) -> None:
+    content = os.urandom(10 << 20)
+    source = tmp_path / "large.bin"
+    source.write_bytes(content)
+    if where == "ftp":
+        cli.ok("put", source, f"{url}/large.bin")
+        remote = f"{url}/large.bin"
+        assert cli.run("put", "-s", 3, source, f"{url}/x")[0] == ExitCode.USAGE
+    else:
+        remote = f"{cluster}/{cli.ok('put', '-s', 3, source, cluster)}"
+    cli.ok("get", "-s", 3, remote, "-o", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+    assert cli.run("get", "-s", 3, "-c", remote, "-o", tmp_path / "back")[0] == ExitCode.USAGE
+
+
 def test_trackers_from_the_environment(
     cli: Cli, node: Node, tree: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

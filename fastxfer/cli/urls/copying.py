@@ -16,7 +16,7 @@ from fastxfer.cli._exit_codes import ExitCode
 from fastxfer.cli._output import Output, output_option
 from fastxfer.cli._several import Several, Stopwatch
 from fastxfer.cli.urls.location import Location, local_path, parse_location
-from fastxfer.cli.urls.opening import Places, place_options
+from fastxfer.cli.urls.opening import MOST_SEGMENTS, Places, place_options
 from fastxfer.cli.urls.place import Moving, has_magic
 
 EPILOG = (
@@ -29,6 +29,13 @@ _MOVING = (
     click.option("-n", "--no-clobber", is_flag=True, help="Do not replace what is there."),
     click.option("-p", "--preserve", is_flag=True, help="Keep modification times."),
     click.option("--verify", is_flag=True, help="Compare checksums where the server has them."),
+    click.option(
+        "-s",
+        "--segments",
+        type=click.IntRange(1, MOST_SEGMENTS),
+        default=1,
+        help="Connections for each large file.",
+    ),
 )
 
 
@@ -54,10 +61,13 @@ def get(
     no_clobber: bool,
     preserve: bool,
     verify: bool,
+    segments: int,
     places: Places,
     output: Output,
 ) -> int:
     """Download files, each whole or not at all. FTP paths may hold the wildcards *, ? and []."""
+    if resume and segments > 1:
+        raise click.UsageError("--continue and --segments do not go together")
     locations = [found for text in sources for found in expand(places, parse_location(text))]
     if output_file is not None and (len(locations) > 1 or recursive):
         raise click.UsageError("--output-file is for a single file; use --directory")
@@ -93,7 +103,7 @@ def get(
             watch = Stopwatch()
             target = Path(output_file) if output_file else directory / _name(location)
             progress, ended = display.follow(target.name)
-            how = Moving(resume, not no_clobber, preserve, verify, True, progress, several.cancel)
+            how = Moving(resume, not no_clobber, preserve, verify, True, segments, progress, several.cancel)
             try:
                 moved = place.download(location.path, target, how)
             finally:
@@ -141,6 +151,7 @@ def put(
     no_clobber: bool,
     preserve: bool,
     verify: bool,
+    segments: int,
     places: Places,
     output: Output,
 ) -> int:
@@ -150,6 +161,8 @@ def put(
     file IDs are written.
     """
     where = parse_location(target)
+    if segments > 1 and where.scheme != "fdfs":
+        raise click.UsageError("--segments is for downloads, and for uploads to FastDFS")
     place = places.at(where)
     if recursive:
         from fastxfer.cli.urls.trees import sync_tree, tree_result
@@ -183,7 +196,7 @@ def put(
             size = _local_size(source)
             progress, ended = display.follow(source.name, size)
             path = place.join(where.path, source.name) if into_directory else where.path
-            how = Moving(resume, not no_clobber, preserve, verify, where.scheme != "fdfs", progress, several.cancel)
+            how = Moving(resume, not no_clobber, preserve, verify, True, segments, progress, several.cancel)
             try:
                 moved = place.upload(source, path, how)
             finally:

@@ -61,7 +61,12 @@ class FdfsPlace:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         if how.resume:
             return self._download_resumed(path, target, how)
-        self._client.download_to_file(path, target, progress=how.progress, cancel=how.cancel)
+        if how.segments > 1:
+            self._client.download_segmented(
+                path, target, segments=how.segments, progress=how.progress, cancel=how.cancel
+            )
+        else:
+            self._client.download_to_file(path, target, progress=how.progress, cancel=how.cancel)
         self._preserve(path, target, how)
         return Moved(str(target), target.stat().st_size, "crc32" if parse_file_id(path).crc32 is not None else "")
 
@@ -93,7 +98,13 @@ class FdfsPlace:
         if how.resume:
             raise click.UsageError("an upload to FastDFS cannot be resumed: it would be another file")
         size = source.stat().st_size
-        file_id = self._client.upload_file(source, group=_group_of(path), progress=how.progress, cancel=how.cancel)
+        group = _group_of(path)
+        if how.segments > 1:
+            file_id = self._client.upload_segmented(
+                source, segments=how.segments, group=group, progress=how.progress, cancel=how.cancel
+            )
+        else:
+            file_id = self._client.upload_file(source, group=group, progress=how.progress, cancel=how.cancel)
         return Moved(file_id, size, "crc32")
 
     def remove(self, path: str) -> None:

@@ -61,7 +61,13 @@ class FtpPlace:
         return Moved(path, result.size)
 
     def download(self, path: str, target: Path, how: Moving) -> Moved:
-        result = self.run(lambda client: client.download(path, target, **_options(how)), how.cancel)
+        options = _options(how)
+        if how.segments > 1:
+            del options["resume"]
+            segmented = {"segments": how.segments, **options}
+            result = self.run(lambda client: client.download_segmented(path, target, **segmented), how.cancel)
+        else:
+            result = self.run(lambda client: client.download(path, target, **options), how.cancel)
         return Moved(str(target), result.size, result.verified)
 
     def upload(self, source: Path, path: str, how: Moving) -> Moved:

@@ -20,6 +20,9 @@ from fastxfer.cli.urls.place import Place
 if TYPE_CHECKING:
     from fastxfer.cli.urls.ftp_place import FtpPlace
 
+MOST_SEGMENTS = 16
+"""Connections that one file may take."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -99,8 +102,8 @@ class Places:
         wanted = self.options
         user, password = credentials_for(location, wanted.netrc)
         settings: dict[str, Any] = {
-            "connections": max(1, wanted.jobs),
-            "idle": max(1, wanted.jobs),
+            "connections": max(MOST_SEGMENTS, wanted.jobs),
+            "idle": wanted.jobs,
             "upload_rate": wanted.rate,
             "download_rate": wanted.rate,
             "passive": not wanted.active,

@@ -53,6 +53,7 @@ class Moving:
     preserve: bool = False
     verify: bool = False
     make_directories: bool = False
+    segments: int = 1
     progress: Progress | None = None
     cancel: CancelToken | None = None
 
