@@ -135,7 +135,7 @@ cdef class BufferPool:
                 self.idle_count += 1
 
     cdef void *take(self, Waiter *waiter) except? NULL:
-        """Idle or new memory; NULL without an exception where all is in use: then *waiter*, if given, is in the queue."""
+        """Idle or new memory; NULL without an exception where all is in use: *waiter*, if given, is then queued."""
         cdef void *memory = NULL
         cdef void **idle
         cdef Py_ssize_t room

@@ -6,23 +6,20 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_SetFromErrno, PyErr_SetFromErrnoWithFilenameObject
 from cpython.unicode cimport PyUnicode_Decode, PyUnicode_DecodeUTF8
-from libc.errno cimport errno
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 import os
-import stat
-from collections import namedtuple
 from time import time
 
 from fastxfer._pure.ftplines import LINE_EMPTY, LINE_HAS_CR, LINE_HAS_NUL, LINE_TOO_LONG
-from fastxfer._pure.ftpreplies import parse_feat, parse_pwd
+from fastxfer._pure.ftpreplies import parse_feat, parse_pwd  # no-cython-lint
 from fastxfer._pure.listingread import ListingReader as TwinListingReader
 from fastxfer._pure.listingread import parse_mlst as twin_parse_mlst
 from fastxfer._pure.listingwrite import DEFAULT_FACTS as _DEFAULT_FACTS
 from fastxfer._pure.listingwrite import DIR_PERM as _DIR_PERM
-from fastxfer._pure.listingwrite import FACTS, ListItem, word
+from fastxfer._pure.listingwrite import FACTS, ListItem, word  # no-cython-lint
 from fastxfer._pure.listingwrite import FILE_PERM as _FILE_PERM
 from fastxfer._pure.listingwrite import DirectoryLister as TwinDirectoryLister
 

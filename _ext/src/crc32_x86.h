@@ -16,8 +16,8 @@ enum { D128, D256, D384, D512, D768, D1024, D1536, D2048, DISTANCES };
 static const int distances[DISTANCES] = {128, 256, 384, 512, 768, 1024, 1536, 2048};
 static uint64_t fold_constants[DISTANCES][2];
 
-static uint64_t x64_constant;          /* x^64 */
-static const uint64_t barrett[2] = {0x1DB710641, 0x1F7011641}; /* P, floor(x^64 / P) */
+/* P, and floor(x^96 / P) without its last term, which no result depends on. */
+static uint64_t barrett[2] = {0x1DB710641, 0};
 
 /* Shuffles that move 16 bytes up or down, by where in here they are loaded from. */
 static const unsigned char shifts[48] = {
@@ -32,7 +32,12 @@ static void make_fold_constants(void)
         fold_constants[i][0] = (uint64_t)power_of_x(distances[i] + 32) << 1;
         fold_constants[i][1] = (uint64_t)power_of_x(distances[i] - 32) << 1;
     }
-    x64_constant = (uint64_t)power_of_x(64) << 1;
+    /* The quotient has a term where the remainder so far, times x, has one of x^32. */
+    uint32_t remainder = power_of_x(31);
+    for (int bit = 0; bit < 64; bit++) {
+        barrett[1] |= (uint64_t)(remainder & 1) << bit;
+        remainder = multiply(remainder, X_TO_1);
+    }
 }
 
 T128 INLINE __m128i load128(const unsigned char *p, unsigned char *copy)
@@ -53,15 +58,14 @@ T128 INLINE __m128i fold128(__m128i v, __m128i k, __m128i into)
     return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(v, k, 0x00), into), _mm_clmulepi64_si128(v, k, 0x11));
 }
 
-/* The low 64 bits of v modulo P (Barrett). */
-T128 INLINE uint32_t reduce64(__m128i v)
+/* The low 96 bits of v modulo P (Barrett). */
+T128 INLINE uint32_t reduce96(__m128i v)
 {
-    const __m128i low32 = _mm_setr_epi32(-1, 0, -1, 0);
     const __m128i p_mu = _mm_loadu_si128((const __m128i *)barrett);
-    __m128i q = _mm_clmulepi64_si128(_mm_and_si128(v, low32), p_mu, 0x10);
+    __m128i quotient = _mm_clmulepi64_si128(v, p_mu, 0x10);
 
-    v = _mm_xor_si128(v, _mm_clmulepi64_si128(_mm_and_si128(q, low32), p_mu, 0x00));
-    return (uint32_t)_mm_extract_epi32(v, 1);
+    v = _mm_xor_si128(v, _mm_clmulepi64_si128(quotient, p_mu, 0x00));
+    return (uint32_t)_mm_extract_epi32(v, 2);
 }
 
 /* The CRC of 16 bytes of state and the last n < 16 bytes that follow at p. */
@@ -76,11 +80,7 @@ T128 INLINE uint32_t finish(__m128i v, const unsigned char *p, size_t n, unsigne
         __m128i last = load128(p + n - 16, copy ? copy + n - 16 : NULL);
         v = fold128(out, k, _mm_blendv_epi8(_mm_shuffle_epi8(v, keep), last, keep));
     }
-    const __m128i low32 = _mm_setr_epi32(-1, 0, -1, 0);
-    v = _mm_xor_si128(_mm_srli_si128(v, 8), _mm_clmulepi64_si128(v, k, 0x10));
-    v = _mm_xor_si128(_mm_srli_si128(v, 4),
-                      _mm_clmulepi64_si128(_mm_and_si128(v, low32), _mm_loadl_epi64((const __m128i *)&x64_constant), 0));
-    return ~reduce64(v);
+    return ~reduce96(_mm_xor_si128(_mm_srli_si128(v, 8), _mm_clmulepi64_si128(v, k, 0x10)));
 }
 
 /* Folds whole 16-byte blocks one after the other, then finishes. */
@@ -241,7 +241,7 @@ T128 static uint32_t multiply_128(uint32_t a, uint32_t b)
 {
     __m128i product = _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)a), _mm_cvtsi32_si128((int)b), 0);
 
-    return reduce64(_mm_slli_epi64(product, 1));
+    return reduce96(_mm_slli_si128(_mm_slli_epi64(product, 1), 4));
 }
 
 static int has_128(void)
