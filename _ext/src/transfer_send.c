@@ -183,13 +183,30 @@ static bool refused(int error) {
            error == ENOTSOCK;
 }
 
+/* Folds n bytes of the file that have just been sent by sendfile. Reading them again costs less than sending them from a
+ * buffer. Should the file change in between, the CRC is that of neither state, and a comparison with the peer's tells. */
+static bool fold_file(fx_transfer *t, const fx_worker *w, int64_t n) {
+    for (int64_t offset = t->send_offset; n > 0;) {
+        ssize_t got = pread(t->send_fd, w->scratch, (size_t)(n < READ_CHUNK ? n : READ_CHUNK), (off_t)offset);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) {
+            fx_transfer_finish(t, got < 0 ? errno : EIO, FX_SIDE_FILE);
+            return false;
+        }
+        t->crc32 = fx_crc32(t->crc32, w->scratch, (size_t)got);
+        offset += got;
+        n -= got;
+    }
+    return true;
+}
+
 static int send_by_sendfile(fx_transfer *t, fx_worker *w, int64_t count) {
     ssize_t n = system_sendfile(t->fd, t->send_fd, t->send_offset, count > SENDFILE_CHUNK ? SENDFILE_CHUNK : count);
     fx_spend(t, n > 0 ? n : 0);
     if (n > 0) {
         w->budget -= n;
         fx_add(&t->sent, n);
-        return consume_file(t, n);
+        return t->crc && !fold_file(t, w, n) ? FX_MOVED : consume_file(t, n);
     }
     if (n == 0) { /* the file has ended, or is of a kind that does not say its size */
         if (t->send_left > 0) return fx_fail(t, EIO, FX_SIDE_FILE);
@@ -211,5 +228,5 @@ int fx_send_part(fx_transfer *t, fx_worker *w) {
     if (!allowed) return FX_WANT_TIME;
     if (t->iov_count) return send_buffers(t, w, allowed);
     int64_t count = t->send_left >= 0 && t->send_left < allowed ? t->send_left : allowed;
-    return t->use_sendfile && !t->crc && !w->gentle ? send_by_sendfile(t, w, count) : send_by_read(t, w, count);
+    return t->use_sendfile && !w->gentle ? send_by_sendfile(t, w, count) : send_by_read(t, w, count);
 }

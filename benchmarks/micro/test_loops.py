@@ -179,6 +179,7 @@ SENDERS = {
     "c": send_file("_ext"),
     "c-copy": send_file("_ext", zero_copy=False),
     "c-crc": send_file("_ext", crc=True),
+    "c-copy-crc": send_file("_ext", crc=True, zero_copy=False),
     "py": send_file("_pure"),
 }
 
