@@ -12,7 +12,8 @@ import time
 from collections import deque
 from typing import Final
 
-from fastxfer._pure.xfer import WANT_READ, WANT_TIME, WANT_WRITE, Transfer
+from fastxfer._pure.transfer_state import WANT_READ, WANT_TIME, WANT_WRITE
+from fastxfer._pure.xfer import Transfer
 
 __all__ = ["Engine"]
 
