@@ -271,9 +271,37 @@ def decode_file_id(str file_id not None, /):
     return decoded(file_id)
 
 
+cdef bint put_address(char *out, const char *text, Py_ssize_t length) noexcept nogil:
+    """The four bytes of an IPv4 address; false where the text is none."""
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t digits
+    cdef int octet, value
+    for octet in range(4):
+        value = 0
+        digits = 0
+        while at < length and c"0" <= text[at] <= c"9" and digits < 3:
+            value = value * 10 + (text[at] - c"0")
+            digits += 1
+            at += 1
+        if not digits or value > 255:
+            return False
+        out[octet] = <char>value
+        if octet < 3:
+            if at == length or text[at] != c".":
+                return False
+            at += 1
+    return at == length
+
+
+cdef inline void put_hex_pair(char *out, int value) noexcept nogil:
+    out[0] = HEX[value >> 4 & 15]
+    out[1] = HEX[value & 15]
+
+
 cdef int put_source(char *out, object source) except -1:
-    cdef list octets
     cdef uint32_t storage_id
+    cdef Py_ssize_t length
+    cdef const char *text
     cdef int i
     if isinstance(source, int):
         if not 0 < source <= MAX_STORAGE_ID:
@@ -282,11 +310,11 @@ cdef int put_source(char *out, object source) except -1:
         for i in range(4):
             out[i] = <char>(storage_id >> (8 * i))
         return 0
-    octets = source.split(".")
-    if len(octets) != 4 or not all([o.isascii() and o.isdigit() and len(o) <= 3 and int(o) <= 255 for o in octets]):
+    if not isinstance(source, str):
+        raise TypeError(f"a source is an IPv4 address or a storage ID, not {type(source).__name__}")
+    text = fx_ascii(source, &length)
+    if not put_address(out, text, length):
         raise ValueError(f"{source!r} is not an IPv4 address")
-    for i in range(4):
-        out[i] = <char><int>int(octets[i])
     return 0
 
 
@@ -307,12 +335,12 @@ def encode_file_id(
     cdef char fields[20]
     cdef char trunk_fields[12]
     cdef char padded[16]
-    cdef char out[10 + BASE64_LENGTH + TRUNK_BASE64_LENGTH]
+    cdef char out[10 + BASE64_LENGTH + TRUNK_BASE64_LENGTH + TAIL_LENGTH]
     cdef uint64_t masked = <uint64_t>(0 if appender else size)
-    cdef int first, second, digits, i
-    cdef Py_ssize_t length
+    cdef int first, second, i
+    cdef Py_ssize_t length, extension_length, at
     cdef int64_t salt_bits = random.getrandbits(47) if salt is None else salt
-    cdef int64_t modulus = 1
+    cdef int64_t number
     put_group(padded, group)
     put_extension(padded, extension)
     first, second = subdirs
@@ -338,27 +366,31 @@ def encode_file_id(
     fx_put64(fields + 8, masked)
     fx_put32(fields + 16, <uint32_t>crc32)
     memcpy(out, b"M00/00/00/", 10)
-    for i, value in ((1, store_path_index), (4, first), (7, second)):
-        out[i] = HEX[<int>value >> 4]
-        out[i + 1] = HEX[<int>value & 15]
+    put_hex_pair(out + 1, store_path_index)
+    put_hex_pair(out + 4, first)
+    put_hex_pair(out + 7, second)
     encode_base64(fields, 6, 2, out + 10)
     length = 10 + BASE64_LENGTH
     if trunk:
-        for i, value in enumerate(trunk):
-            if i > 2:
-                raise ValueError("a file in a trunk file has three trunk fields")
-            check_range("trunk field", value, 0xFFFFFFFF)
-            fx_put32(trunk_fields + 4 * i, <uint32_t>value)
         if len(trunk) != 3:
             raise ValueError("a file in a trunk file has three trunk fields")
+        for i, value in enumerate(trunk):
+            check_range("trunk field", value, 0xFFFFFFFF)
+            fx_put32(trunk_fields + 4 * i, <uint32_t>value)
         encode_base64(trunk_fields, 4, 0, out + length)
         length += TRUNK_BASE64_LENGTH
-    digits = EXTENSION_WIDTH - <int>len(extension) if extension else TAIL_LENGTH
-    for i in range(digits):
-        modulus *= 10
-    name = out[:length].decode("ascii")
-    number = str((salt_bits >> 23) % modulus).rjust(digits, "0") if digits else ""
-    return f"{group}/{name}{number}{'.' if extension else ''}{extension}"
+    extension_length = len(extension)
+    number = salt_bits >> 23
+    at = length + TAIL_LENGTH
+    if extension_length:
+        at -= extension_length + 1
+        out[at] = c"."
+        memcpy(out + at + 1, fx_ascii(extension, &extension_length), extension_length)
+    while at > length:
+        at -= 1
+        out[at] = <char>(c"0" + number % 10)
+        number //= 10
+    return f"{group}/{PyUnicode_DecodeUTF8(out, length + TAIL_LENGTH, NULL)}"
 
 
 def slave_file_id(str master_id not None, str prefix not None, str extension not None="", /):

@@ -174,6 +174,8 @@ def encode_file_id(
     fields = struct.pack(">4sIQI", _source_bytes(source), created, masked, crc32)
     name = base64.urlsafe_b64encode(fields).rstrip(b"=").decode("ascii")
     if trunk:
+        if len(trunk) != 3:
+            raise ValueError("a file in a trunk file has three trunk fields")
         for value in trunk:
             _check_range("trunk field", value, 0xFFFFFFFF)
         name += base64.urlsafe_b64encode(struct.pack(">III", *trunk)).decode("ascii")

@@ -246,6 +246,13 @@ def test_what_is_encoded_is_decoded(
         ({"appender": True, "trunk": (1, 2, 3)}, "appender file cannot be inside"),
         ({"size": 1 << 32, "trunk": (1, 2, 3)}, "cannot be inside a trunk file"),
         ({"trunk": (1, 2, -3)}, "trunk field"),
+        ({"trunk": (1, 2)}, "three trunk fields"),
+        ({"trunk": (1, 2, 3, 4)}, "three trunk fields"),
+        ({"source": "1.2.3"}, "not an IPv4 address"),
+        ({"source": "1.2.3.4.5"}, "not an IPv4 address"),
+        ({"source": "1.2.3."}, "not an IPv4 address"),
+        ({"source": "1.2.3.0004"}, "not an IPv4 address"),
+        ({"source": "1.2.3.٤"}, "not an IPv4 address"),
     ],
 )
 def test_what_no_id_can_say_is_refused(wire: ModuleType, change: dict[str, Any], reason: str) -> None:
