@@ -334,9 +334,8 @@ class DataPort:
         config = session.config
         if config.proxy is not None:
             return await self._proxied_stream(host, port)
-        control = session.stream.socket
-        peer = control.getpeername()
-        stream = session.driver.stream(socket.socket(control.family, socket.SOCK_STREAM))
+        family, peer = session.peer
+        stream = session.driver.stream(socket.socket(family, socket.SOCK_STREAM))
         try:
             self._tune(stream.socket)
             if config.local_address is not None:

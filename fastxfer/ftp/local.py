@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from pathlib import Path
 
 from fastxfer.ftp.endpoints import FileSink, local_error
 
@@ -34,22 +33,24 @@ class Landing:
         overwrite: bool = True,
         make_directories: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path = os.fsdecode(path).rstrip(os.sep) or os.sep
         self._resume = resume
         self._overwrite = overwrite
         self._make_directories = make_directories
         self._temporary = self._beside() if atomic else None
         self._fd = -1
 
-    def _beside(self) -> Path:
-        name = os.fsdecode(os.fsencode(self.path.name)[:_LONGEST])
+    def _beside(self) -> str:
+        folder, name = os.path.split(self.path)
+        if len(name) > _LONGEST // 4:
+            name = os.fsdecode(os.fsencode(name)[:_LONGEST])
         mark = "" if self._resume else f".{secrets.token_hex(4)}"
-        return self.path.with_name(f".{name}{mark}.part")
+        return os.path.join(folder, f".{name}{mark}.part")
 
     @property
     def writing(self) -> str:
         """The path that is being written to."""
-        return str(self._temporary or self.path)
+        return self._temporary or self.path
 
     def open(self) -> FileSink:
         """Open the file; the sink stands where the download is to begin. Raises LocalFileError."""
@@ -58,12 +59,12 @@ class Landing:
         if not self._resume:
             flags |= os.O_TRUNC if self._temporary is None and self._overwrite else os.O_EXCL
         try:
-            if self.path.is_dir():
-                raise IsADirectoryError(21, "Is a directory", str(self.path))
+            if os.path.isdir(self.path):
+                raise IsADirectoryError(21, "Is a directory", self.path)
             if not self._overwrite and os.path.lexists(self.path):
-                raise FileExistsError(17, "File exists", str(self.path))
+                raise FileExistsError(17, "File exists", self.path)
             if self._make_directories:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                os.makedirs(os.path.dirname(self.path) or os.curdir, exist_ok=True)
             self._fd = os.open(target, flags, 0o666)
             return FileSink(self._fd, os.fstat(self._fd).st_size if self._resume else 0)
         except OSError as error:
@@ -81,7 +82,7 @@ class Landing:
             self.discard(keep=self._resume)
             raise local_error(error, "cannot put the local file in its place") from error
 
-    def _move(self, temporary: Path) -> None:
+    def _move(self, temporary: str) -> None:
         if self._overwrite:
             os.replace(temporary, self.path)
             return
@@ -90,7 +91,7 @@ class Landing:
             os.link(temporary, self.path)
         except (AttributeError, PermissionError, NotImplementedError):
             if os.path.lexists(self.path):
-                raise FileExistsError(17, "File exists", str(self.path)) from None
+                raise FileExistsError(17, "File exists", self.path) from None
             os.rename(temporary, self.path)
             return
         os.unlink(temporary)
@@ -100,10 +101,10 @@ class Landing:
         self._close()
         half = self._temporary or self.path
         # Without a temporary name the target may be a device or a pipe.
-        if keep or not half.is_file():
+        if keep or not os.path.isfile(half):
             return
         try:
-            half.unlink(missing_ok=True)
+            os.unlink(half)
         except OSError:
             return
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from fastxfer.ftp.commands import encode, shown
 from fastxfer.ftp.config import ClientConfig, Credentials
@@ -84,6 +85,7 @@ class Session:
         self._outstanding = 0
         self._failed = False
         self._tls_session: ssl.SSLSession | None = None
+        self._peer: tuple[int, tuple[Any, ...]] | None = None
 
     # State
 
@@ -101,6 +103,14 @@ class Session:
         if self._stream is None:
             raise ConnectionLostError("not connected", server=self.server)
         return self._stream
+
+    @property
+    def peer(self) -> tuple[int, tuple[Any, ...]]:
+        """Address family and address of the server, as the control connection has them."""
+        if self._peer is None:
+            control = self.stream.socket
+            self._peer = int(control.family), control.getpeername()
+        return self._peer
 
     @property
     def tls_session(self) -> ssl.SSLSession | None:
