@@ -154,14 +154,14 @@ def encode_file_id(
     check_extension(extension)
     if salt is None:
         salt = random.getrandbits(47)
-    _check_range("salt", salt, MAX_SALT)
-    _check_range("creation time", created, 0xFFFFFFFF)
-    _check_range("size", size, MAX_SIZE)
-    _check_range("CRC-32", crc32, 0xFFFFFFFF)
-    _check_range("store path index", store_path_index, 255)
+    check_range("salt", salt, MAX_SALT)
+    check_range("creation time", created, 0xFFFFFFFF)
+    check_range("size", size, MAX_SIZE)
+    check_range("CRC-32", crc32, 0xFFFFFFFF)
+    check_range("store path index", store_path_index, 255)
     first, second = subdirs
-    _check_range("directory", first, 255)
-    _check_range("directory", second, 255)
+    check_range("directory", first, 255)
+    check_range("directory", second, 255)
     if appender and trunk:
         raise ValueError("an appender file cannot be inside a trunk file")
     if trunk and size > 0xFFFFFFFF:
@@ -177,7 +177,7 @@ def encode_file_id(
         if len(trunk) != 3:
             raise ValueError("a file in a trunk file has three trunk fields")
         for value in trunk:
-            _check_range("trunk field", value, 0xFFFFFFFF)
+            check_range("trunk field", value, 0xFFFFFFFF)
         name += base64.urlsafe_b64encode(struct.pack(">III", *trunk)).decode("ascii")
     digits = MAX_EXTENSION - len(extension) if extension else _TAIL
     tail = f"{(salt >> 23) % 10**digits:0{digits}d}" if digits else ""
@@ -216,6 +216,6 @@ def _source_bytes(source: str | int) -> bytes:
     return bytes(map(int, octets))
 
 
-def _check_range(what: str, value: int, maximum: int) -> None:
+def check_range(what: str, value: int, maximum: int) -> None:
     if not 0 <= value <= maximum:
         raise ValueError(f"{what} {value} is not between 0 and {maximum}")

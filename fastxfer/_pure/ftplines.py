@@ -14,6 +14,9 @@ LINE_TOO_LONG = "line too long"
 LINE_HAS_NUL = "NUL in the line"
 LINE_HAS_CR = "bare CR in the line"
 
+# How much of a line that is too long is shown, bytes.
+SAMPLE_LENGTH = 200
+
 _IAC = 0xFF
 _SUBNEGOTIATION = 0xFA
 _SUBNEGOTIATION_END = 0xF0
@@ -26,13 +29,18 @@ _VERB = re.compile(rb"[A-Za-z]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
-class _Lines:
-    """Lines without LF from bytes in any pieces, Telnet commands taken out; None stands for one too long."""
+class Lines:
+    """Lines without LF from bytes in any pieces; None stands for one too long, whose beginning is in ``sample``.
 
-    def __init__(self, max_line: int) -> None:
+    Telnet commands are taken out if *telnet*.
+    """
+
+    def __init__(self, max_line: int, telnet: bool = True) -> None:
         if max_line < 1:
             raise ValueError(f"max_line {max_line} is less than 1")
         self._max_line = max_line
+        self._telnet = telnet
+        self.sample = b""
         self.clear()
 
     def clear(self) -> None:
@@ -46,7 +54,7 @@ class _Lines:
 
     def split(self, data: Buffer) -> Iterator[bytes | None]:
         chunk = memoryview(data).tobytes()
-        if self._state != _PLAIN or _IAC in chunk:
+        if self._telnet and (self._state != _PLAIN or _IAC in chunk):
             chunk = self._without_telnet(chunk)
         start = 0
         while start < len(chunk):
@@ -54,6 +62,7 @@ class _Lines:
             piece = chunk[start:] if end < 0 else chunk[start:end]
             start = len(chunk) if end < 0 else end + 1
             if not self._discarding and len(self._line) + len(piece) > self._max_line:
+                self.sample = bytes(self._line + piece[:SAMPLE_LENGTH])
                 self._line.clear()
                 self._discarding = True
                 yield None
@@ -62,9 +71,13 @@ class _Lines:
                 continue
             self._line += piece
             if end >= 0:
-                line = bytes(self._line)
-                self._line.clear()
-                yield line
+                yield self.take()
+
+    def take(self) -> bytes:
+        """What is pending, as a line."""
+        line = bytes(self._line)
+        self._line.clear()
+        return line
 
     def _without_telnet(self, chunk: bytes) -> bytes:
         out = bytearray()
@@ -96,7 +109,7 @@ class _Lines:
 class CommandReader:
     def __init__(self, max_line: int = 8192, encoding: str = "utf-8") -> None:
         self.encoding = encoding
-        self._lines = _Lines(max_line)
+        self._lines = Lines(max_line)
 
     @property
     def pending(self) -> int:
@@ -138,7 +151,7 @@ class ReplyReader:
         if max_reply < 1:
             raise ValueError(f"max_reply {max_reply} is less than 1")
         self.encoding = encoding
-        self._lines = _Lines(max_line)
+        self._lines = Lines(max_line)
         self._max_reply = max_reply
         self._broken = ""
         self.clear()

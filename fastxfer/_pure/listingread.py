@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fastxfer._pure.ftplines import SAMPLE_LENGTH, Lines
 from fastxfer._pure.ftpreplies import epoch, parse_time, valid_date
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 MAX_SAMPLES = 5
-SAMPLE_LENGTH = 200
 MAX_TOKENS = 16
 MAX_INT64 = (1 << 63) - 1
 FORMATS = ("auto", "mlsd", "list", "names")
@@ -89,49 +89,33 @@ class ListingReader:
     ) -> None:
         if format not in FORMATS:
             raise ValueError(f"unknown listing format {format!r}: it is one of {', '.join(FORMATS)}")
-        if max_line < 1:
-            raise ValueError(f"max_line {max_line} is less than 1")
         self._format = format
         self._encoding = encoding
         self._now = time.time() if now is None else float(now)
-        self._max_line = max_line
-        self._line = bytearray()
-        self._discarding = False
+        self._lines = Lines(max_line, telnet=False)
         self.first = True
         self.vms_name: bytes | None = None
         self.unparsed = 0
         self.samples: list[str] = []
 
     def feed(self, data: Buffer, /) -> list[Entry]:
-        chunk = memoryview(data).tobytes()
         entries: list[Entry] = []
-        start = 0
-        while start < len(chunk):
-            end = chunk.find(b"\n", start)
-            piece = chunk[start:] if end < 0 else chunk[start:end]
-            start = len(chunk) if end < 0 else end + 1
-            if not self._discarding and len(self._line) + len(piece) > self._max_line:
-                self.reject(bytes(self._line + piece[:SAMPLE_LENGTH]))
-                self._line.clear()
-                self._discarding = True
-            if self._discarding:
-                self._discarding = end < 0
-                continue
-            self._line += piece
-            if end >= 0:
-                self._take(entries)
+        for line in self._lines.split(data):
+            if line is None:
+                self.reject(self._lines.sample)
+            else:
+                self._take(line, entries)
         return entries
 
     def finish(self) -> list[Entry]:
         entries: list[Entry] = []
-        if self._line:
-            self._take(entries)
+        if self._lines.pending:
+            self._take(self._lines.take(), entries)
         self.reject_pending()
         return entries
 
-    def _take(self, entries: list[Entry]) -> None:
-        line = bytes(self._line).removesuffix(b"\r")
-        self._line.clear()
+    def _take(self, line: bytes, entries: list[Entry]) -> None:
+        line = line.removesuffix(b"\r")
         if not line:
             return
         entry = self._parse(line)

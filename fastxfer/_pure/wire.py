@@ -11,6 +11,7 @@ from fastxfer._pure.fileid import (
     check_extension,
     check_group,
     check_prefix,
+    check_range,
     decode_file_id,
     encode_file_id,
     slave_file_id,
@@ -73,9 +74,9 @@ _ADDRESS_WIDTHS = (15, 45)
 
 
 def pack_header(length: int, command: int, status: int = 0, /) -> bytes:
-    _check_range("length", length, MAX_INT64)
-    _check_range("command", command, 255)
-    _check_range("status", status, 255)
+    check_range("length", length, MAX_INT64)
+    check_range("command", command, 255)
+    check_range("status", status, 255)
     return _HEADER.pack(length, command, status)
 
 
@@ -124,15 +125,15 @@ def file_request(command: int, file_id: str, status: int = 0, /) -> bytes:
 
 
 def upload_request(command: int, store_path_index: int, size: int, extension: str = "", /) -> bytes:
-    _check_range("store path index", store_path_index, 255)
-    _check_range("size", size, MAX_INT64 - 15)
+    check_range("store path index", store_path_index, 255)
+    check_range("size", size, MAX_INT64 - 15)
     return pack_header(15 + size, command) + struct.pack(">Bq6s", store_path_index, size, check_extension(extension))
 
 
 def upload_slave_request(master_id: str, size: int, prefix: str, extension: str = "", /) -> bytes:
     master = _filename(master_id)
     fixed = 38 + len(master)
-    _check_range("size", size, MAX_INT64 - fixed)
+    check_range("size", size, MAX_INT64 - fixed)
     head = struct.pack(">qq16s6s", len(master), size, check_prefix(prefix), check_extension(extension))
     return pack_header(fixed + size, UPLOAD_SLAVE_FILE) + head + master
 
@@ -140,21 +141,21 @@ def upload_slave_request(master_id: str, size: int, prefix: str, extension: str 
 def append_request(file_id: str, size: int, /) -> bytes:
     name = _filename(file_id)
     fixed = 16 + len(name)
-    _check_range("size", size, MAX_INT64 - fixed)
+    check_range("size", size, MAX_INT64 - fixed)
     return pack_header(fixed + size, APPEND_FILE) + struct.pack(">qq", len(name), size) + name
 
 
 def modify_request(file_id: str, offset: int, size: int, /) -> bytes:
     name = _filename(file_id)
     fixed = 24 + len(name)
-    _check_range("offset", offset, MAX_INT64)
-    _check_range("size", size, MAX_INT64 - fixed)
+    check_range("offset", offset, MAX_INT64)
+    check_range("size", size, MAX_INT64 - fixed)
     return pack_header(fixed + size, MODIFY_FILE) + struct.pack(">qqq", len(name), offset, size) + name
 
 
 def truncate_request(file_id: str, size: int, /) -> bytes:
     name = _filename(file_id)
-    _check_range("size", size, MAX_INT64)
+    check_range("size", size, MAX_INT64)
     return pack_header(16 + len(name), TRUNCATE_FILE) + struct.pack(">qq", len(name), size) + name
 
 
@@ -164,8 +165,8 @@ def regenerate_request(file_id: str, /) -> bytes:
 
 
 def download_request(file_id: str, offset: int = 0, length: int = 0, /) -> bytes:
-    _check_range("offset", offset, MAX_INT64)
-    _check_range("length", length, MAX_INT64)
+    check_range("offset", offset, MAX_INT64)
+    check_range("length", length, MAX_INT64)
     body = _group_and_filename(file_id)
     return pack_header(16 + len(body), DOWNLOAD_FILE) + struct.pack(">qq", offset, length) + body
 
@@ -286,11 +287,6 @@ def decode_metadata(text: Buffer, /) -> dict[str, str]:
 
 def _bytes_of(data: Buffer) -> memoryview:
     return memoryview(data).cast("B")
-
-
-def _check_range(what: str, value: int, maximum: int) -> None:
-    if not 0 <= value <= maximum:
-        raise ValueError(f"{what} {value} is not between 0 and {maximum}")
 
 
 def _check_field(view: memoryview, offset: int, width: int) -> None:
