@@ -66,8 +66,8 @@ async def receive(
     """Bytes from the data connection into *sink*, whose position moves, until the server ends.
 
     *limit* ends it after so many bytes, which the caller must then treat as an aborted transfer. More than *most* are
-    an error as soon as that is seen (where bytes pass through Python; else the caller compares in the end). *strict* makes
-    a TLS stream that ends without close_notify an error; who knows the size can do without.
+    an error as soon as that is seen (where bytes pass through Python; else the caller compares in the end). *strict*
+    makes a TLS stream that ends without close_notify an error; who knows the size can do without.
 
     Raises FTPError; bytes received before stay counted.
     """
