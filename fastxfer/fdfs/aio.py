@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from os import PathLike
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from fastxfer.fdfs.async_batch_methods import AsyncBatchMethods
-from fastxfer.fdfs.async_cluster_methods import AsyncClusterMethods
 from fastxfer.fdfs.async_driver import AsyncDriver
 from fastxfer.fdfs.async_stream import AnyStream, chunks_of
-from fastxfer.fdfs.body import Spool, memory_body
+from fastxfer.fdfs.body import Spool
 from fastxfer.fdfs.chunks import CHUNK_SIZE, ChunkReader
 from fastxfer.fdfs.cluster import Cluster
+from fastxfer.fdfs.cluster_methods import ClusterMethods
 from fastxfer.fdfs.config import ClientConfig, Settings
 from fastxfer.fdfs.errors import ClientClosedError
-from fastxfer.fdfs.plans import change, download, files, segmented, small, upload
+from fastxfer.fdfs.operations import Operations
+from fastxfer.fdfs.plans import upload
 from fastxfer.fdfs.stats import ClientStats, client_stats
-from fastxfer.fdfs.steps import Control, Plan, control_of
-from fastxfer.fdfs.types import FileInfo, MetadataFlag
-from fastxfer.net.cancel import CancelToken
+from fastxfer.fdfs.steps import Control, Plan, TransferOptions, control_of
 from fastxfer.net.progress import Progress
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from typing_extensions import Unpack
 
 __all__ = ["AsyncClient"]
 
 T = TypeVar("T")
-Path = str | PathLike[str]
-OnProgress = Progress | Callable[[Progress], object] | None
 
 
 class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
+class AsyncClient(Operations, AsyncBatchMethods, ClusterMethods):
     """:class:`~fastxfer.fdfs.Client` for coroutines: the same operations by the same names, awaited.
 
     To be used from the event loop in which its first operation runs, by any number of tasks. Cancelling a task that
@@ -60,52 +54,6 @@ class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
         self._cluster = Cluster(self._settings)
         self._driver: AsyncDriver | None = None
 
-    # --- uploads
-
-    async def upload_file(
-        self,
-        local_filename: Path,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        file_ext_name: str | None = None,
-        group: str | None = None,
-        store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """See :meth:`Client.upload_file`."""
-        control = self._control(progress, cancel, timeout)
-        plan = files.upload_file(
-            self._cluster, local_filename, file_ext_name, metadata, group=group, store_path=store_path, control=control
-        )
-        return await self._run(plan, control)
-
-    async def upload_buffer(
-        self,
-        data: Buffer,
-        file_ext_name: str,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        group: str | None = None,
-        store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """See :meth:`Client.upload_buffer`."""
-        control = self._control(progress, cancel, timeout)
-        plan = upload.upload(
-            self._cluster,
-            memory_body(data),
-            file_ext_name,
-            metadata,
-            group=group,
-            store_path=store_path,
-            control=control,
-        )
-        return await self._run(plan, control)
-
     async def upload_stream(
         self,
         stream: AnyStream,
@@ -115,12 +63,10 @@ class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
         appender: bool = False,
         group: str | None = None,
         store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
+        **options: Unpack[TransferOptions],
     ) -> str:
         """See :meth:`Client.upload_stream`; *stream* may also have a coroutine ``read``, or be an async iterable."""
-        control = self._control(progress, cancel, timeout)
+        control = self._control(options)
         with Spool() as spool:
             async with contextlib.aclosing(chunks_of(stream)) as chunks:
                 async for chunk in chunks:
@@ -137,189 +83,6 @@ class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
             )
             return await self._run(plan, control)
 
-    async def upload_appender_file(
-        self,
-        local_filename: Path,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        file_ext_name: str | None = None,
-        group: str | None = None,
-        store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """See :meth:`Client.upload_appender_file`."""
-        control = self._control(progress, cancel, timeout)
-        plan = files.upload_file(
-            self._cluster,
-            local_filename,
-            file_ext_name,
-            metadata,
-            appender=True,
-            group=group,
-            store_path=store_path,
-            control=control,
-        )
-        return await self._run(plan, control)
-
-    async def upload_appender_buffer(
-        self,
-        data: Buffer,
-        file_ext_name: str,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        group: str | None = None,
-        store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """See :meth:`Client.upload_appender_buffer`."""
-        control = self._control(progress, cancel, timeout)
-        plan = upload.upload(
-            self._cluster,
-            memory_body(data),
-            file_ext_name,
-            metadata,
-            appender=True,
-            group=group,
-            store_path=store_path,
-            control=control,
-        )
-        return await self._run(plan, control)
-
-    async def upload_slave_file(
-        self,
-        master_file_id: str,
-        prefix_name: str,
-        local_filename: Path,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        file_ext_name: str | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """See :meth:`Client.upload_slave_file`."""
-        control = self._control(progress, cancel, timeout)
-        plan = files.upload_slave_file(
-            self._cluster, master_file_id, prefix_name, local_filename, file_ext_name, metadata, control=control
-        )
-        return await self._run(plan, control)
-
-    async def upload_slave_buffer(
-        self,
-        master_file_id: str,
-        prefix_name: str,
-        data: Buffer,
-        file_ext_name: str,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """See :meth:`Client.upload_slave_buffer`."""
-        control = self._control(progress, cancel, timeout)
-        plan = upload.upload_slave(
-            self._cluster, memory_body(data), master_file_id, prefix_name, file_ext_name, metadata, control=control
-        )
-        return await self._run(plan, control)
-
-    async def upload_segmented(
-        self,
-        local_filename: Path,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        segments: int = 4,
-        regenerate: bool = True,
-        file_ext_name: str | None = None,
-        group: str | None = None,
-        store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """See :meth:`Client.upload_segmented`."""
-        control = self._control(progress, cancel, timeout)
-        plan = segmented.upload_segmented(
-            self._cluster,
-            local_filename,
-            segments,
-            file_ext_name,
-            metadata,
-            regenerate=regenerate,
-            group=group,
-            store_path=store_path,
-            control=control,
-        )
-        return await self._run(plan, control)
-
-    # --- downloads
-
-    async def download_file(
-        self,
-        file_id: str,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> bytes:
-        """See :meth:`Client.download_file`."""
-        control = self._control(progress, cancel, timeout)
-        return await self._run(download.download_bytes(self._cluster, file_id, control=control), control)
-
-    async def download_file_range(
-        self,
-        file_id: str,
-        offset: int,
-        length: int,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> bytes:
-        """See :meth:`Client.download_file_range`."""
-        control = self._control(progress, cancel, timeout)
-        return await self._run(download.download_bytes(self._cluster, file_id, offset, length, control), control)
-
-    async def download_to_file(
-        self,
-        file_id: str,
-        local_filename: Path,
-        *,
-        offset: int = 0,
-        length: int = 0,
-        fsync: bool = False,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """See :meth:`Client.download_to_file`."""
-        control = self._control(progress, cancel, timeout)
-        plan = download.download_file(
-            self._cluster, file_id, local_filename, offset, length, fsync=fsync, control=control
-        )
-        await self._run(plan, control)
-
-    async def download_to_buffer(
-        self,
-        file_id: str,
-        buffer: Buffer,
-        offset: int = 0,
-        length: int = 0,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> int:
-        """See :meth:`Client.download_to_buffer`."""
-        control = self._control(progress, cancel, timeout)
-        return await self._run(
-            download.download_buffer(self._cluster, file_id, buffer, offset, length, control), control
-        )
-
     async def download_iter(
         self,
         file_id: str,
@@ -327,12 +90,10 @@ class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
         *,
         offset: int = 0,
         length: int = 0,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
+        **options: Unpack[TransferOptions],
     ) -> AsyncGenerator[bytes, None]:
         """See :meth:`Client.download_iter`; for ``async for``."""
-        control = self._control(progress, cancel, timeout)
+        control = self._control(options)
         reader = ChunkReader(self._cluster, file_id, chunk_size, offset, length, control)
         follow = None if control is None else control.progress
         try:
@@ -354,15 +115,11 @@ class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
         *,
         offset: int = 0,
         length: int = 0,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
+        **options: Unpack[TransferOptions],
     ) -> int:
         """See :meth:`Client.download_to_stream`; ``write`` may be a coroutine function."""
         total = 0
-        chunks = self.download_iter(
-            file_id, offset=offset, length=length, progress=progress, cancel=cancel, timeout=timeout
-        )
+        chunks = self.download_iter(file_id, offset=offset, length=length, **options)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 written = stream.write(chunk)
@@ -370,126 +127,6 @@ class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
                     await written
                 total += len(chunk)
         return total
-
-    async def download_segmented(
-        self,
-        file_id: str,
-        local_filename: Path,
-        *,
-        segments: int = 4,
-        fsync: bool = False,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """See :meth:`Client.download_segmented`."""
-        control = self._control(progress, cancel, timeout)
-        plan = segmented.download_segmented(
-            self._cluster, file_id, local_filename, segments, fsync=fsync, control=control
-        )
-        await self._run(plan, control)
-
-    # --- changes
-
-    async def append_file(
-        self,
-        file_id: str,
-        local_filename: Path,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """See :meth:`Client.append_file`."""
-        control = self._control(progress, cancel, timeout)
-        await self._run(files.append_file(self._cluster, file_id, local_filename, control=control), control)
-
-    async def append_buffer(
-        self,
-        file_id: str,
-        data: Buffer,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """See :meth:`Client.append_buffer`."""
-        control = self._control(progress, cancel, timeout)
-        await self._run(change.append(self._cluster, file_id, memory_body(data), control=control), control)
-
-    async def modify_file(
-        self,
-        file_id: str,
-        offset: int,
-        local_filename: Path,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """See :meth:`Client.modify_file`."""
-        control = self._control(progress, cancel, timeout)
-        await self._run(files.modify_file(self._cluster, file_id, offset, local_filename, control=control), control)
-
-    async def modify_buffer(
-        self,
-        file_id: str,
-        offset: int,
-        data: Buffer,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """See :meth:`Client.modify_buffer`."""
-        control = self._control(progress, cancel, timeout)
-        await self._run(change.modify(self._cluster, file_id, offset, memory_body(data), control=control), control)
-
-    async def truncate_file(self, file_id: str, size: int = 0) -> None:
-        """See :meth:`Client.truncate_file`."""
-        await self._run(small.truncate_file(self._cluster, file_id, size))
-
-    async def regenerate_appender_file(self, file_id: str) -> str:
-        """See :meth:`Client.regenerate_appender_file`."""
-        return await self._run(small.regenerate_appender_file(self._cluster, file_id))
-
-    async def delete_file(self, file_id: str) -> None:
-        """See :meth:`Client.delete_file`."""
-        await self._run(small.delete_file(self._cluster, file_id))
-
-    async def create_link(
-        self,
-        source_file_id: str,
-        signature: bytes,
-        file_ext_name: str,
-        *,
-        master_file_id: str = "",
-        prefix_name: str = "",
-    ) -> str:
-        """See :meth:`Client.create_link`."""
-        return await self._run(
-            small.create_link(self._cluster, source_file_id, signature, file_ext_name, master_file_id, prefix_name)
-        )
-
-    # --- metadata and information
-
-    async def set_metadata(
-        self, file_id: str, metadata: Mapping[str, str] | None, flag: MetadataFlag = MetadataFlag.OVERWRITE
-    ) -> None:
-        """See :meth:`Client.set_metadata`."""
-        await self._run(small.set_metadata(self._cluster, file_id, metadata, flag))
-
-    async def get_metadata(self, file_id: str) -> dict[str, str]:
-        """See :meth:`Client.get_metadata`."""
-        return await self._run(small.get_metadata(self._cluster, file_id))
-
-    async def get_file_info(self, file_id: str, flags: int = 0) -> FileInfo:
-        """See :meth:`Client.get_file_info`."""
-        return await self._run(small.get_file_info(self._cluster, file_id, flags))
-
-    async def file_exists(self, file_id: str) -> bool:
-        """See :meth:`Client.file_exists`."""
-        return await self._run(small.file_exists(self._cluster, file_id))
 
     # --- the client itself
 
@@ -525,15 +162,17 @@ class AsyncClient(AsyncBatchMethods, AsyncClusterMethods):
             driver = self._driver = AsyncDriver(self._settings)
         return await driver.run(plan, control)
 
-    def _control(self, progress: OnProgress, cancel: CancelToken | None, timeout: float | None) -> Control | None:
-        if progress is None or isinstance(progress, Progress):
-            return control_of(progress, cancel, timeout)
-        callback, loop, home = progress, asyncio.get_running_loop(), threading.get_ident()
+    def _control(self, options: TransferOptions) -> Control | None:
+        callback = options.get("progress")
+        if callback is None or isinstance(callback, Progress):
+            return control_of(**options)
+        report = callback
 
-        def report(state: Progress) -> None:
-            if threading.get_ident() == home:
-                callback(state)
+        def in_the_loop(state: Progress) -> None:
+            driver = self._driver
+            if driver is None or driver.is_running_here():
+                report(state)
             else:
-                loop.call_soon_threadsafe(callback, state)
+                driver.loop.call_soon_threadsafe(report, state)
 
-        return control_of(report, cancel, timeout)
+        return control_of(**{**options, "progress": in_the_loop})

@@ -81,6 +81,13 @@ class AsyncDriver:
         finally:
             plan.close()
 
+    def is_running_here(self) -> bool:
+        """Whether the caller is in the loop, not in another thread."""
+        try:
+            return asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            return False
+
     async def aclose(self) -> None:
         """Stop what is under way and close all connections."""
         self.pool.close()

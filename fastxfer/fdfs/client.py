@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from os import PathLike
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from fastxfer.fdfs.batch_methods import BatchMethods
-from fastxfer.fdfs.body import memory_body
 from fastxfer.fdfs.chunks import CHUNK_SIZE, ChunkReader
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.cluster_methods import ClusterMethods
 from fastxfer.fdfs.config import ClientConfig, Settings
 from fastxfer.fdfs.driver import SyncDriver
 from fastxfer.fdfs.errors import ClientClosedError
-from fastxfer.fdfs.plans import change, download, files, segmented, small, upload
+from fastxfer.fdfs.operations import Operations
+from fastxfer.fdfs.plans import files, upload
 from fastxfer.fdfs.stats import ClientStats, client_stats
-from fastxfer.fdfs.steps import Control, Plan, control_of
-from fastxfer.fdfs.types import FileInfo, MetadataFlag
-from fastxfer.net.cancel import CancelToken
-from fastxfer.net.progress import Progress
+from fastxfer.fdfs.steps import Control, Plan, TransferOptions, control_of
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from typing_extensions import Unpack
 
 __all__ = ["Client", "ClientConfig"]
 
 T = TypeVar("T")
-Path = str | PathLike[str]
-OnProgress = Progress | Callable[[Progress], object] | None
 
 
 class _Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-class Client(BatchMethods, ClusterMethods):
+class Client(Operations, BatchMethods, ClusterMethods):
     """FastDFS client. Safe to use from any number of threads; made once and kept.
 
     All methods raise, beside what they say: :class:`ClientClosedError`; :class:`InvalidFileIDError`;
@@ -63,64 +57,6 @@ class Client(BatchMethods, ClusterMethods):
         self._cluster = Cluster(settings)
         self._driver = SyncDriver(settings)
 
-    # --- uploads
-
-    def upload_file(
-        self,
-        local_filename: Path,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        file_ext_name: str | None = None,
-        group: str | None = None,
-        store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """Upload a local file and return its file ID.
-
-        Args:
-            local_filename: what to upload; a pipe is read to its end first.
-            metadata: set on the file once it is stored.
-            file_ext_name: extension without dot; that of *local_filename*, cut to 6 characters, where not given.
-            group: group to store it in; the tracker chooses where not given.
-            store_path: index of the store path to use; the server chooses where not given.
-
-        Raises :class:`FileNotFoundError`, or another OSError, where the local file cannot be read;
-        :class:`MetadataNotSetError`, with the file ID, where only the metadata failed; :class:`IntegrityError` where
-        the server stored something else; :class:`InsufficientSpaceError`.
-        """
-        control = control_of(progress, cancel, timeout)
-        plan = files.upload_file(
-            self._cluster, local_filename, file_ext_name, metadata, group=group, store_path=store_path, control=control
-        )
-        return self._run(plan, control)
-
-    def upload_buffer(
-        self,
-        data: Buffer,
-        file_ext_name: str,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        group: str | None = None,
-        store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """Upload bytes, or anything with a contiguous buffer (not copied). As :meth:`upload_file`."""
-        control = control_of(progress, cancel, timeout)
-        plan = upload.upload(
-            self._cluster,
-            memory_body(data),
-            file_ext_name,
-            metadata,
-            group=group,
-            store_path=store_path,
-            control=control,
-        )
-        return self._run(plan, control)
-
     def upload_stream(
         self,
         stream: files.Readable,
@@ -130,15 +66,13 @@ class Client(BatchMethods, ClusterMethods):
         appender: bool = False,
         group: str | None = None,
         store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
+        **options: Unpack[TransferOptions],
     ) -> str:
         """Upload what *stream* gives until its end, of whatever length. As :meth:`upload_file`.
 
         FastDFS wants the length first: up to 8 MiB are gathered in memory, more in a temporary file.
         """
-        control = control_of(progress, cancel, timeout)
+        control = self._control(options)
         plan = files.spooled(
             stream,
             lambda body: upload.upload(
@@ -154,214 +88,6 @@ class Client(BatchMethods, ClusterMethods):
         )
         return self._run(plan, control)
 
-    def upload_appender_file(
-        self,
-        local_filename: Path,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        file_ext_name: str | None = None,
-        group: str | None = None,
-        store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """Upload a local file as one that can be appended to, modified and truncated. As :meth:`upload_file`."""
-        control = control_of(progress, cancel, timeout)
-        plan = files.upload_file(
-            self._cluster,
-            local_filename,
-            file_ext_name,
-            metadata,
-            appender=True,
-            group=group,
-            store_path=store_path,
-            control=control,
-        )
-        return self._run(plan, control)
-
-    def upload_appender_buffer(
-        self,
-        data: Buffer,
-        file_ext_name: str,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        group: str | None = None,
-        store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """Upload bytes as a file that can be appended to, modified and truncated. As :meth:`upload_buffer`."""
-        control = control_of(progress, cancel, timeout)
-        plan = upload.upload(
-            self._cluster,
-            memory_body(data),
-            file_ext_name,
-            metadata,
-            appender=True,
-            group=group,
-            store_path=store_path,
-            control=control,
-        )
-        return self._run(plan, control)
-
-    def upload_slave_file(
-        self,
-        master_file_id: str,
-        prefix_name: str,
-        local_filename: Path,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        file_ext_name: str | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """Upload a local file whose ID is *master_file_id*'s with *prefix_name* (1 to 16 characters) added.
-
-        It outlives its master: delete it by itself. As :meth:`upload_file`; also :class:`FileAlreadyExistsError`
-        where the master has a slave of that name. Sent once only: its name cannot be used twice.
-        """
-        control = control_of(progress, cancel, timeout)
-        plan = files.upload_slave_file(
-            self._cluster, master_file_id, prefix_name, local_filename, file_ext_name, metadata, control=control
-        )
-        return self._run(plan, control)
-
-    def upload_slave_buffer(
-        self,
-        master_file_id: str,
-        prefix_name: str,
-        data: Buffer,
-        file_ext_name: str,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """Upload bytes as a slave of *master_file_id*. As :meth:`upload_slave_file`."""
-        control = control_of(progress, cancel, timeout)
-        plan = upload.upload_slave(
-            self._cluster, memory_body(data), master_file_id, prefix_name, file_ext_name, metadata, control=control
-        )
-        return self._run(plan, control)
-
-    def upload_segmented(
-        self,
-        local_filename: Path,
-        metadata: Mapping[str, str] | None = None,
-        *,
-        segments: int = 4,
-        regenerate: bool = True,
-        file_ext_name: str | None = None,
-        group: str | None = None,
-        store_path: int | None = None,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """Upload one big file over several connections at once. As :meth:`upload_file`.
-
-        An appender file is made, its pieces are written into it, and it is made a normal file: that takes servers from
-        6.02 on, or *regenerate* False, which leaves it an appender file. It pays where one connection is the
-        bottleneck, not the server's disk.
-
-        Args:
-            segments: pieces at a time, of 1 MiB at least.
-        """
-        control = control_of(progress, cancel, timeout)
-        plan = segmented.upload_segmented(
-            self._cluster,
-            local_filename,
-            segments,
-            file_ext_name,
-            metadata,
-            regenerate=regenerate,
-            group=group,
-            store_path=store_path,
-            control=control,
-        )
-        return self._run(plan, control)
-
-    # --- downloads
-
-    def download_file(
-        self,
-        file_id: str,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> bytes:
-        """The whole file, checked against size and CRC-32 in its ID (:class:`IntegrityError`) where that has them."""
-        control = control_of(progress, cancel, timeout)
-        return self._run(download.download_bytes(self._cluster, file_id, control=control), control)
-
-    def download_file_range(
-        self,
-        file_id: str,
-        offset: int,
-        length: int,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> bytes:
-        """*length* bytes (0: to the end) from *offset*; fewer where the file ends before.
-
-        Raises :class:`InvalidArgumentError` where *offset* is past the end.
-        """
-        control = control_of(progress, cancel, timeout)
-        return self._run(download.download_bytes(self._cluster, file_id, offset, length, control), control)
-
-    def download_to_file(
-        self,
-        file_id: str,
-        local_filename: Path,
-        *,
-        offset: int = 0,
-        length: int = 0,
-        fsync: bool = False,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """Save the file, or *length* bytes from *offset*, as *local_filename*; missing directories are made.
-
-        It is written beside and renamed when whole and verified: nothing half is ever seen under that name.
-
-        Args:
-            fsync: have it on the disk before it gets its name.
-
-        Raises OSError, with the path, where the local file cannot be written.
-        """
-        control = control_of(progress, cancel, timeout)
-        plan = download.download_file(
-            self._cluster, file_id, local_filename, offset, length, fsync=fsync, control=control
-        )
-        self._run(plan, control)
-
-    def download_to_buffer(
-        self,
-        file_id: str,
-        buffer: Buffer,
-        offset: int = 0,
-        length: int = 0,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> int:
-        """Download straight into *buffer* (bytearray, numpy array, mmap …) and return the number of bytes.
-
-        Raises :class:`InvalidArgumentError` where the buffer is too small, read-only or not contiguous. After any error
-        its contents are undefined.
-        """
-        control = control_of(progress, cancel, timeout)
-        return self._run(download.download_buffer(self._cluster, file_id, buffer, offset, length, control), control)
-
     def download_iter(
         self,
         file_id: str,
@@ -369,15 +95,13 @@ class Client(BatchMethods, ClusterMethods):
         *,
         offset: int = 0,
         length: int = 0,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
+        **options: Unpack[TransferOptions],
     ) -> Iterator[bytes]:
         """The file by chunks of *chunk_size* bytes (the last may be shorter).
 
         No connection is held between chunks. A whole normal file is verified with the last chunk.
         """
-        control = control_of(progress, cancel, timeout)
+        control = self._control(options)
         reader = ChunkReader(self._cluster, file_id, chunk_size, offset, length, control)
         self._check_open()
         return self._chunks(reader, control)
@@ -389,156 +113,14 @@ class Client(BatchMethods, ClusterMethods):
         *,
         offset: int = 0,
         length: int = 0,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
+        **options: Unpack[TransferOptions],
     ) -> int:
         """Write the file to anything with a ``write`` method and return the number of bytes."""
         total = 0
-        for chunk in self.download_iter(
-            file_id, offset=offset, length=length, progress=progress, cancel=cancel, timeout=timeout
-        ):
+        for chunk in self.download_iter(file_id, offset=offset, length=length, **options):
             stream.write(chunk)
             total += len(chunk)
         return total
-
-    def download_segmented(
-        self,
-        file_id: str,
-        local_filename: Path,
-        *,
-        segments: int = 4,
-        fsync: bool = False,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """Save one big file over several connections at once, to all servers that have it. As :meth:`download_to_file`.
-
-        Room on the disk is taken before. The CRC-32 is that of the segments combined.
-
-        Args:
-            segments: ranges at a time, of 1 MiB at least.
-        """
-        control = control_of(progress, cancel, timeout)
-        plan = segmented.download_segmented(
-            self._cluster, file_id, local_filename, segments, fsync=fsync, control=control
-        )
-        self._run(plan, control)
-
-    # --- changes
-
-    def append_file(
-        self,
-        file_id: str,
-        local_filename: Path,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """Add a local file's bytes at the end of an appender file.
-
-        Where the connection fails after all has been sent, a :class:`NetworkError` with ``maybe_done`` set is raised:
-        look at the size (:meth:`get_file_info`) before trying again.
-        """
-        control = control_of(progress, cancel, timeout)
-        self._run(files.append_file(self._cluster, file_id, local_filename, control=control), control)
-
-    def append_buffer(
-        self,
-        file_id: str,
-        data: Buffer,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """Add bytes at the end of an appender file. As :meth:`append_file`."""
-        control = control_of(progress, cancel, timeout)
-        self._run(change.append(self._cluster, file_id, memory_body(data), control=control), control)
-
-    def modify_file(
-        self,
-        file_id: str,
-        offset: int,
-        local_filename: Path,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """Write a local file's bytes over those of an appender file from *offset* on, which may be its end at most."""
-        control = control_of(progress, cancel, timeout)
-        self._run(files.modify_file(self._cluster, file_id, offset, local_filename, control=control), control)
-
-    def modify_buffer(
-        self,
-        file_id: str,
-        offset: int,
-        data: Buffer,
-        *,
-        progress: OnProgress = None,
-        cancel: CancelToken | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """Write bytes over those of an appender file from *offset* on. As :meth:`modify_file`."""
-        control = control_of(progress, cancel, timeout)
-        self._run(change.modify(self._cluster, file_id, offset, memory_body(data), control=control), control)
-
-    def truncate_file(self, file_id: str, size: int = 0) -> None:
-        """Make an appender file *size* bytes long; one that grows is filled up with zeros."""
-        self._run(small.truncate_file(self._cluster, file_id, size))
-
-    def regenerate_appender_file(self, file_id: str) -> str:
-        """Make a normal file of an appender file and return its new ID; the old one is gone (6.02 and newer)."""
-        return self._run(small.regenerate_appender_file(self._cluster, file_id))
-
-    def delete_file(self, file_id: str) -> None:
-        """Delete the file and its metadata; slaves stay."""
-        self._run(small.delete_file(self._cluster, file_id))
-
-    def create_link(
-        self,
-        source_file_id: str,
-        signature: bytes,
-        file_ext_name: str,
-        *,
-        master_file_id: str = "",
-        prefix_name: str = "",
-    ) -> str:
-        """Give *source_file_id*'s content a second file ID, as FastDHT does for files with the same *signature*."""
-        return self._run(
-            small.create_link(self._cluster, source_file_id, signature, file_ext_name, master_file_id, prefix_name)
-        )
-
-    # --- metadata and information
-
-    def set_metadata(
-        self, file_id: str, metadata: Mapping[str, str] | None, flag: MetadataFlag = MetadataFlag.OVERWRITE
-    ) -> None:
-        """Replace the file's metadata (with none: remove it), or merge into it.
-
-        Raises :class:`InvalidMetadataError` for a name over 64 or a value over 256 bytes of UTF-8, an empty name, or
-        the bytes 0x00 to 0x02.
-        """
-        self._run(small.set_metadata(self._cluster, file_id, metadata, flag))
-
-    def get_metadata(self, file_id: str) -> dict[str, str]:
-        """The file's metadata; empty where it has none."""
-        return self._run(small.get_metadata(self._cluster, file_id))
-
-    def get_file_info(self, file_id: str, flags: int = 0) -> FileInfo:
-        """Size, time, CRC-32 and source of the file, as the server tells them.
-
-        Args:
-            flags: 1 spares the server reading an appender or slave file for its CRC-32, 2 its log (6.15 and newer).
-        """
-        return self._run(small.get_file_info(self._cluster, file_id, flags))
-
-    def file_exists(self, file_id: str) -> bool:
-        """Whether there is such a file. False only where the servers say so; what prevents asking them is raised."""
-        return self._run(small.file_exists(self._cluster, file_id))
 
     # --- the client itself
 
@@ -565,6 +147,9 @@ class Client(BatchMethods, ClusterMethods):
             plan.close()
             raise ClientClosedError
         return self._driver.run(plan, control)
+
+    def _control(self, options: TransferOptions) -> Control | None:
+        return control_of(**options)
 
     def _check_open(self) -> None:
         if self.closed:

@@ -1,4 +1,4 @@
-"""The blocking client's questions about the cluster."""
+"""The questions about the cluster, written once for the blocking and the asyncio client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class ClusterMethods:
-    """Part of :class:`~fastxfer.fdfs.Client`."""
+    """Part of :class:`~fastxfer.fdfs.Client` and :class:`~fastxfer.fdfs.AsyncClient`."""
 
     _cluster: Cluster
 
@@ -40,7 +40,7 @@ class ClusterMethods:
 
     def get_group(self, group_name: str) -> GroupInfo:
         """One group. Raises :class:`FileNotFoundError` where there is none of that name."""
-        return self._run(admin.ask(self._cluster, lambda: commands.list_one_group(group_name)))[0]
+        return self._run(admin.get_group(self._cluster, group_name))
 
     def list_storages(self, group_name: str, storage_id: str = "") -> list[StorageInfo]:
         """The storage servers of a group, or the one with *storage_id*, with all their counters."""
@@ -51,11 +51,11 @@ class ClusterMethods:
 
         Raises :class:`ServerBusyError` while it is up, :class:`AlreadyDoneError` where it was deleted before.
         """
-        self._run(admin.tell_all(self._cluster, lambda: commands.delete_storage(group_name, storage_id)))
+        return self._run(admin.tell_all(self._cluster, lambda: commands.delete_storage(group_name, storage_id)))
 
     def delete_group(self, group_name: str) -> None:
         """Delete a group on every tracker. Raises :class:`ServerBusyError` while it has storage servers."""
-        self._run(admin.tell_all(self._cluster, lambda: commands.delete_group(group_name)))
+        return self._run(admin.tell_all(self._cluster, lambda: commands.delete_group(group_name)))
 
     def set_trunk_server(self, group_name: str, storage_id: str = "") -> str:
         """Choose the trunk server of a group (or have it chosen) and return its ID.
@@ -67,7 +67,7 @@ class ClusterMethods:
 
     def active_test(self, server: str | None = None) -> None:
         """Have *server* (``host:port``, tracker or storage), or any tracker, answer; raises where it does not."""
-        self._run(admin.ping(self._cluster, server))
+        return self._run(admin.ping(self._cluster, server))
 
     def get_leader(self) -> str:
         """The tracker that leads, ``host:port``. Raises :class:`FileNotFoundError` while there is none."""
@@ -142,8 +142,8 @@ class ClusterMethods:
 
     def query_download_servers(self, file_id: str, *, every: bool = True) -> list[StorageServer]:
         """Where the tracker would have the file read from: every server, or the next in turn."""
-        return self._run(admin.query_servers(self._cluster, file_id, every=every))
+        return self._run(admin.query_download_servers(self._cluster, file_id, every))
 
     def query_update_server(self, file_id: str) -> StorageServer:
         """Where the tracker would have the file changed."""
-        return self._run(admin.query_servers(self._cluster, file_id, update=True))[0]
+        return self._run(admin.query_update_server(self._cluster, file_id))

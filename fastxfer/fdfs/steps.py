@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from fastxfer.fdfs.commands import REPLY_LIMIT, Command
 from fastxfer.net.address import Address
@@ -31,6 +31,7 @@ __all__ = [
     "Plan",
     "Sleep",
     "Step",
+    "TransferOptions",
     "batch_control",
     "control_of",
     "parts",
@@ -87,8 +88,24 @@ def batch_control() -> Control:
     return control
 
 
+class TransferOptions(TypedDict, total=False):
+    """What every operation that moves a file takes by keyword.
+
+    Attributes:
+        progress: a :class:`~fastxfer.net.progress.Progress`, or a function that is called with one while bytes move.
+        cancel: ends the operation, with :class:`TransferCancelledError`, once it is used.
+        timeout: seconds for the whole operation, beside the timeouts of the configuration.
+    """
+
+    progress: Progress | Callable[[Progress], object] | None
+    cancel: CancelToken | None
+    timeout: float | None
+
+
 def control_of(
-    progress: Progress | Callable[[Progress], object] | None, cancel: CancelToken | None, timeout: float | None
+    progress: Progress | Callable[[Progress], object] | None = None,
+    cancel: CancelToken | None = None,
+    timeout: float | None = None,
 ) -> Control | None:
     """The :class:`Control` for what the caller gave; None where that is nothing."""
     if progress is None and cancel is None and timeout is None:

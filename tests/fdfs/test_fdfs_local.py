@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import errno
 import inspect
@@ -22,6 +23,7 @@ from fastxfer.fdfs import (
     InvalidFileIDError,
     InvalidMetadataError,
     InvalidResponseError,
+    aio,
     build_url,
     connection,
     errors,
@@ -104,7 +106,7 @@ def test_methods_take_what_they_took(method: str, parameters: list[str]) -> None
         positional = [name for name, each in signature.parameters.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
         assert positional[1 : len(parameters) + 1] == parameters
         others = list(signature.parameters.values())[len(parameters) + 1 :]
-        assert all(each.default is not each.empty for each in others)
+        assert all(each.default is not each.empty or each.kind is each.VAR_KEYWORD for each in others)
     assert inspect.signature(Client.set_metadata).parameters["flag"].default is types.MetadataFlag.OVERWRITE
 
 
@@ -123,6 +125,22 @@ def test_both_clients_have_the_same_operations() -> None:
         if name.endswith("_many"):
             parameters.remove("cancel")
         assert waiting[name] == parameters
+
+
+def test_type_checkers_are_told_of_the_same_operations() -> None:
+    stub = ast.parse(Path(aio.__file__).with_suffix(".pyi").read_text())
+    (declared,) = (node for node in stub.body if isinstance(node, ast.ClassDef) and node.name == "AsyncClient")
+    methods = {node.name: node for node in declared.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    batches = {name for name, _ in inspect.getmembers(AsyncClient, callable) if name.endswith("_many")}
+    public = {name for name, _ in inspect.getmembers(AsyncClient, callable) if not name.startswith("_")}
+    assert {name for name in methods if not name.startswith("_")} == public - batches
+    for name in public - batches:
+        arguments = methods[name].args
+        names = [each.arg for each in (*arguments.args, *arguments.kwonlyargs)]
+        names += [arguments.kwarg.arg] if arguments.kwarg else []
+        assert names == list(inspect.signature(getattr(AsyncClient, name)).parameters), name
+        waited = isinstance(methods[name], ast.AsyncFunctionDef)
+        assert waited is (name not in ("stats", "download_iter"))
 
 
 def test_the_configuration_is_as_it_was() -> None:

@@ -19,15 +19,17 @@ from fastxfer.fdfs.errors import (
 from fastxfer.fdfs.plans.seek import parsed
 from fastxfer.fdfs.plans.tracking import ask_one, ask_tracker
 from fastxfer.fdfs.steps import Plan
-from fastxfer.fdfs.types import STORAGE_DEFAULT_PORT, StorageIdEntry, StorageServer
+from fastxfer.fdfs.types import STORAGE_DEFAULT_PORT, GroupInfo, StorageIdEntry, StorageServer
 from fastxfer.net.address import Address, parse_address
 
 __all__ = [
     "ask",
     "ask_leader",
     "fetch_storage_ids",
+    "get_group",
     "ping",
-    "query_servers",
+    "query_download_servers",
+    "query_update_server",
     "query_upload_server",
     "storage_address",
     "tell_all",
@@ -102,14 +104,28 @@ def query_upload_server(cluster: Cluster, group: str | None) -> Plan[StorageServ
     return StorageServer(servers[0].host, servers[0].port, path)
 
 
-def query_servers(
-    cluster: Cluster, file_id: str, *, update: bool = False, every: bool = False
-) -> Plan[list[StorageServer]]:
-    """Where a tracker would have a file read from (one server in turn, or every), or changed."""
+def get_group(cluster: Cluster, name: str) -> Plan[GroupInfo]:
+    """One group."""
+    groups = yield from ask(cluster, lambda: commands.list_one_group(name))
+    return groups[0]
+
+
+def query_download_servers(cluster: Cluster, file_id: str, every: bool) -> Plan[list[StorageServer]]:
+    """Where a tracker would have a file read from: one server in turn, or every."""
     parsed(file_id)
-    query = query_update if update else query_fetch_all if every else query_fetch_one
+    return (yield from _servers(cluster, file_id, query_fetch_all(file_id) if every else query_fetch_one(file_id)))
+
+
+def query_update_server(cluster: Cluster, file_id: str) -> Plan[StorageServer]:
+    """Where a tracker would have a file changed."""
+    parsed(file_id)
+    servers = yield from _servers(cluster, file_id, query_update(file_id))
+    return servers[0]
+
+
+def _servers(cluster: Cluster, file_id: str, query: Command[list[Address]]) -> Plan[list[StorageServer]]:
     try:
-        servers: list[Address] = yield from ask_tracker(cluster, query(file_id))
+        servers = yield from ask_tracker(cluster, query)
     except FastDFSError as error:
         if error.status == _ENOENT:
             raise NoStorageServerError(f"none in service for {file_id}") from error
