@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -186,10 +187,12 @@ class RequestBuffer(bytearray):
 
     def __init__(self) -> None:
         super().__init__()
+        self._packing = threading.Lock()
 
     def _take(self, head: bytes) -> int:
-        self.clear()
-        self += head
+        with self._packing:
+            self.clear()
+            self += head
         return len(head)
 
     def header(self, length: int, command: int, status: int = 0, /) -> int:
