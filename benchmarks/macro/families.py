@@ -37,6 +37,7 @@ PEERS = {
     ),
     "ftpd": (
         Peer("fastxfer", "fastxfer", ours=True),
+        Peer("fastxfer, 2 workers", "fastxfer-workers", ours=True),
         Peer("vsftpd", "vsftpd"),
         Peer("proftpd", "proftpd"),
         Peer("pure-ftpd", "pure-ftpd"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,48 +71,65 @@ class ServerParty:
         return "stored"
 
     def _measure(self, op: str, load: Load, name: str, tls: bool) -> dict[str, Any]:
-        server = self._daemon.server
+        server, pids = self._daemon.server, self._daemon.pids
         command = [self._load, op, server["host"], str(server["port"]), str(load.concurrency), str(load.count)]
         command += [str(load.size), name, *(["tls"] if tls else [])]
-        before = process.cpu_seconds(self._daemon.pids)
-        rest = process.proportional_memory_kib(self._daemon.pids)
-        with subprocess.Popen(
-            command,
+        before, rest = process.cpu_seconds(pids), process.proportional_memory_kib(pids)
+        with LoadGenerator(command) as generator:
+            result: dict[str, Any] = {"op": op, "size": load.size, "concurrency": load.concurrency}
+            result |= generator.result(TIMEOUT)
+            # The sessions are still open: some servers never account for processes that have ended.
+            result["server_cpu_seconds"] = round(process.cpu_seconds(pids) - before, 3)
+            if op == "idle":
+                memory = process.proportional_memory_kib(pids)
+                unknown = ("cpu_seconds", "p50_us", "p99_us", "server_cpu_seconds")
+                result |= {"operations": load.concurrency, "seconds": 1.0, **dict.fromkeys(unknown)}
+                result |= {"server_memory_kib": memory, "server_grown_kib": memory - rest}
+        if not result["operations"]:
+            raise WorkerError(f"{op}: {result['error']}")
+        return result
+
+
+class LoadGenerator:
+    """A running ftpload; leaving the block ends it and its sessions."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            list(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=congestion.environment(os.environ),
-            text=True,
-        ) as generator:
-            assert generator.stdout is not None
-            assert generator.stderr is not None
-            if op == "idle":
-                line = generator.stdout.readline()
-                memory = process.proportional_memory_kib(self._daemon.pids)
-            else:
-                memory = None
-            try:
-                output, errors = generator.communicate(timeout=TIMEOUT)
-            except subprocess.TimeoutExpired:
-                generator.kill()
-                raise WorkerError(f"{op}: the server did not finish in {TIMEOUT:.0f} s") from None
-            line = line if op == "idle" else output
-        if generator.returncode or not line:
-            raise WorkerError(f"{op}: {errors.strip()[-300:] or 'the load generator failed'}")
-        result: dict[str, Any] = {"op": op, "size": load.size, "concurrency": load.concurrency, **json.loads(line)}
-        result["server_cpu_seconds"] = round(process.cpu_seconds(self._daemon.pids) - before, 3)
-        if memory is not None:
-            result |= {
-                "operations": load.concurrency,
-                "seconds": 1.0,
-                "cpu_seconds": None,
-                "p50_us": None,
-                "p99_us": None,
-            }
-            result |= {"server_memory_kib": memory, "server_grown_kib": memory - rest, "server_cpu_seconds": None}
-        if not result["operations"]:
-            raise WorkerError(f"{op}: {result['error']}")
-        return result
+        )
+
+    def __enter__(self) -> LoadGenerator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    def result(self, timeout: float) -> dict[str, Any]:
+        """What it measured.
+
+        Raises:
+            WorkerError: when it fails or is silent for *timeout* seconds.
+        """
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(timeout):
+                self._process.kill()
+                raise WorkerError(f"the server did not finish in {timeout:.0f} s")
+        line = self._process.stdout.readline()
+        if not line:
+            _, errors = self._process.communicate(timeout=20)
+            raise WorkerError(errors.decode(errors="replace").strip()[-300:] or "the load generator failed")
+        document: dict[str, Any] = json.loads(line)
+        return document
 
 
 def _failed(op: str, load: Load, error: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@
  * A thread per session, user "user", password "pass", type I, one data connection per transfer (EPSV).
  * OP: retr (NAME%d of 0..COUNT-1, read and discarded), stor (NAME%d, SIZE bytes from memory), list, mlsd, nlst (of
  * directory NAME), noop, login (a new connection each time), idle (SESSIONS logged-in sessions, held until end of input).
- * One JSON line at the end; idle prints one when the sessions are up.
+ * One JSON line; then the sessions stay open until the end of input, so that the servers' processes can be looked at.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -356,6 +356,12 @@ static double cpu_seconds(void)
     return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+static void wait_for_end_of_input(void)
+{
+    while (getchar() != EOF)
+        ;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 8) {
@@ -402,8 +408,7 @@ int main(int argc, char **argv)
     }
     if (!strcmp(op, "idle")) {
         print_result(0, 0);
-        while (getchar() != EOF)
-            ;
+        wait_for_end_of_input();
         return 0;
     }
     double cpu = cpu_seconds(), start = now();
@@ -413,5 +418,6 @@ int main(int argc, char **argv)
         pthread_join(threads[i], NULL);
     double seconds = now() - start;
     print_result(seconds, cpu_seconds() - cpu);
+    wait_for_end_of_input();
     return 0;
 }

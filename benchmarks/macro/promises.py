@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.macro.targets import Target
 
-OURS, ASYNC = "fastxfer", "fastxfer asyncio"
+OURS, ASYNC, WORKERS = "fastxfer", "fastxfer asyncio", "fastxfer, 2 workers"
 C, BARE = ("C library",), ("bare loop, no tracker",)
 PYTHON_FDFS = ("fastdfs-client", "py3Fdfs")
 PYTHON_FTP = ("ftplib, 8 KiB blocks", "ftplib, 1 MiB blocks", "aioftp", "pycurl")
@@ -67,25 +67,29 @@ def _ftp_client() -> list[Target]:
 
 def _ftp_server() -> list[Target]:
     found = []
-    for streams in (1, 4):
+    for streams, ours in ((1, OURS), (4, WORKERS)):
         found += [
-            Target(f"ftpd-bulk-{streams}", "retr", SPEED, OURS, FTP_SERVERS, 1.0),
-            Target(f"ftpd-bulk-{streams}", "stor", SPEED, OURS, FTP_SERVERS, 1.0),
-            Target(f"ftpd-bulk-{streams}", "retr", SERVER_CPU_GB, OURS, ("vsftpd",), 1.0),
-            Target(f"ftpd-bulk-{streams}", "stor", SERVER_CPU_GB, OURS, ("pure-ftpd",), 1.0),
-            Target(f"ftpd-bulk-{streams}-tls", "retr", SPEED, OURS, ("pure-ftpd",), 1.0),
-            Target(f"ftpd-bulk-{streams}-tls", "stor", SPEED, OURS, ("pure-ftpd",), 1.0),
+            Target(f"ftpd-bulk-{streams}", "retr", SPEED, ours, FTP_SERVERS, 1.0),
+            Target(f"ftpd-bulk-{streams}", "stor", SPEED, ours, FTP_SERVERS, 1.0),
+            Target(f"ftpd-bulk-{streams}", "retr", SERVER_CPU_GB, ours, ("vsftpd",), 1.0),
+            Target(f"ftpd-bulk-{streams}", "stor", SERVER_CPU_GB, ours, ("pure-ftpd",), 1.0),
+            Target(f"ftpd-bulk-{streams}-tls", "retr", SPEED, ours, ("pure-ftpd",), 1.0),
+            Target(f"ftpd-bulk-{streams}-tls", "stor", SPEED, ours, ("pure-ftpd",), 1.0),
         ]
-    for sessions in (1, 8):
+    for sessions, ours in ((1, OURS), (8, WORKERS)):
         for op in ("retr", "stor"):
             found += [
-                Target(f"ftpd-small-{sessions}", op, RATE, OURS, ("pyftpdlib",), 2.0),
-                Target(f"ftpd-small-{sessions}", op, RATE, OURS, DAEMONS, 1.0),
-                Target(f"ftpd-small-{sessions}", op, RATE, OURS, ("pure-ftpd",), 1.0),
+                Target(f"ftpd-small-{sessions}", op, RATE, ours, ("pyftpdlib",), 2.0),
+                Target(f"ftpd-small-{sessions}", op, RATE, ours, DAEMONS, 1.0),
+                Target(f"ftpd-small-{sessions}", op, RATE, ours, ("pure-ftpd",), 1.0),
             ]
     found += [Target("ftpd-list", op, RATE, OURS, ("pure-ftpd",), 1.0) for op in ("list", "mlsd", "nlst")]
-    found += [Target(f"ftpd-login-{kind}", "login", RATE, OURS, ("pyftpdlib",), 1.0) for kind in ("1", "8", "tls")]
-    found.append(Target("ftpd-idle", "idle", "server_grown_kib_per_session", OURS, ("pyftpdlib",), 1.0))
+    found += [
+        Target("ftpd-login-1", "login", RATE, OURS, ("pyftpdlib",), 1.0),
+        Target("ftpd-login-8", "login", RATE, WORKERS, ("pyftpdlib",), 1.0),
+        Target("ftpd-login-tls", "login", RATE, OURS, ("pyftpdlib",), 1.0),
+        Target("ftpd-idle", "idle", "server_grown_kib_per_session", OURS, ("pyftpdlib",), 1.0),
+    ]
     return found
 
 

@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.macro.client import ROOT, Missing
-from benchmarks.macro.servers import ftp_aioftp, ftp_fastxfer, ftp_proftpd, ftp_pureftpd, ftp_pyftpdlib, ftp_vsftpd
+from benchmarks.macro.servers import (
+    ftp_aioftp,
+    ftp_fastxfer,
+    ftp_fastxfer_workers,
+    ftp_proftpd,
+    ftp_pureftpd,
+    ftp_pyftpdlib,
+    ftp_vsftpd,
+)
 from benchmarks.macro.servers.ftp_setup import PASSWORD, UID, USER, Certificate, Setup
 from benchmarks.macro.servers.program import Program, ServerError
 
 DAEMONS = {
     "fastxfer": ftp_fastxfer,
+    "fastxfer-workers": ftp_fastxfer_workers,
     "vsftpd": ftp_vsftpd,
     "proftpd": ftp_proftpd,
     "pure-ftpd": ftp_pureftpd,
