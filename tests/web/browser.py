@@ -158,6 +158,13 @@ class Page:
             files,
         )
 
+    def drag(self, *paths: Path) -> None:
+        """Drag files and folders of the machine onto the page, as from its desktop."""
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            event = {"type": kind, "x": 400, "y": 300, "data": data}
+            self.driver.execute_cdp_cmd("Input.dispatchDragEvent", event)
+
     def said(self, text: str) -> None:
         """Wait until the page tells *text* to screen readers."""
         self.until(

@@ -147,6 +147,21 @@ def test_dropped_files_are_uploaded_into_the_open_folder(page: Page) -> None:
     assert (page.site.root / "docs" / "two.txt").read_text() == "two"
 
 
+def test_whole_folders_can_be_dropped(page: Page, tmp_path: Path) -> None:
+    folder = tmp_path / "album ü"
+    (folder / "2026" / "May").mkdir(parents=True)
+    for number in range(120):
+        (folder / "2026" / f"{number:03}.jpg").write_bytes(b"%d" % number)
+    (folder / "2026" / "May" / "deep.txt").write_bytes(b"deep")
+    single = tmp_path / "single.txt"
+    single.write_bytes(b"single")
+    page.drag(folder, single)
+    page.said("122 files uploaded")
+    assert (page.site.root / "album ü" / "2026" / "119.jpg").read_bytes() == b"119"
+    assert (page.site.root / "album ü" / "2026" / "May" / "deep.txt").read_bytes() == b"deep"
+    assert (page.site.root / "single.txt").read_bytes() == b"single"
+
+
 def test_a_name_that_is_taken_asks_what_to_do(page: Page) -> None:
     page.drop(**{"beta.txt": "skipped"})
     page.answer("Skip")

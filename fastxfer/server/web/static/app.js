@@ -350,9 +350,10 @@ drop.watch(
   async (transfer) => {
     const path = state.path;
     try {
-      for await (const { file, folder } of drop.dropped(transfer)) {
-        uploads.add([place(path, file, folder)]);
-      }
+      const files = [];
+      for await (const { file, folder } of drop.dropped(transfer)) files.push(place(path, file, folder));
+      if (files.length) uploads.add(files);
+      else tell('There are no files in what was dropped.');
     } catch {
       tell('A dropped item could not be read.', { bad: true });
     }
