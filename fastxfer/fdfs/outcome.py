@@ -42,6 +42,9 @@ T = TypeVar("T")
 _EINVAL = 22
 """After this status a storage server closes the connection (whatever the client's platform calls 22)."""
 
+_HARMED_BY_A_PART = (21, 24)
+"""Slave upload and append: what a server does to clean up after a part of one may come too late, and undo the next."""
+
 _SAFE_BODY = 8192
 """After an error to a longer request the server may take the rest of it for requests."""
 
@@ -90,7 +93,7 @@ def move_error(transfer: Transfer, step: Move, reused: bool) -> Exception:
     error.bytes_done = transfer.received if step.receiving else max(0, transfer.sent - len(step.head))
     if isinstance(error, NetworkError):
         error.reused = reused
-        error.maybe_done = not sending
+        error.maybe_done = not sending or (transfer.sent > 0 and step.command.code in _HARMED_BY_A_PART)
         error.transfer = transfer
     return error
 

@@ -268,6 +268,22 @@ def test_an_append_whose_reply_is_lost_is_not_repeated(node: Node, make_client: 
     assert client.download_file(file_id) == b"12"
 
 
+def test_an_append_that_broke_off_is_not_repeated(node: Node, make_client: MakeClient) -> None:
+    client = make_client(node.tracker_addrs)
+    appender = client.upload_appender_buffer(b"1", "log")
+    master = client.upload_buffer(b"1", "txt")
+    tried = [node.inject(Fault("group1", command, close=True, times=None)) for command in (APPEND, SLAVE)]
+    for operation in (
+        lambda: client.append_buffer(appender, bytes(50_000_000)),
+        lambda: client.upload_slave_buffer(master, "_s", bytes(50_000_000), "txt"),
+    ):
+        with pytest.raises(NetworkError) as caught:
+            operation()
+        assert caught.value.maybe_done
+        assert 0 < caught.value.bytes_done < 50_000_000
+    assert [fault.hits for fault in tried] == [1, 1]
+
+
 # --- storages that die
 
 
