@@ -16,8 +16,10 @@ from fastxfer.server import (
     Permissions,
     ServerConfig,
     User,
+    UserTable,
     WebConfig,
 )
+from fastxfer.server.web import logins
 from tests.web.site import Answer, Site, basic, serve
 
 JSON = {"Content-Type": "application/json"}
@@ -119,8 +121,29 @@ def test_signing_out_takes_the_cookie_away(site: Site) -> None:
 
 def test_a_forged_cookie_is_no_login(site: Site) -> None:
     cookie = cookie_of(sign_in(site, "alice", "wonderland"))
-    for forged in (cookie[:-4] + "xxxx", "fastxfer=", "fastxfer=" + "a" * 5000, "fastxfer=gAAAAA", "other" + cookie):
+    name = cookie.partition("=")[0]
+    for forged in (cookie[:-4] + "xxxx", f"{name}=", f"{name}=" + "a" * 5000, f"{name}=gAAAAA", "other" + cookie):
         assert site.get("/session", {"Cookie": forged}, user="").status == 401
+
+
+def test_a_changed_password_ends_the_session_and_takes_the_cookie_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "REMEMBER", 0.0)
+    table = UserTable([(User(name="eve"), "first password")])
+    with serve(tmp_path, config=quick(), users=[], authenticators=(table,)) as site:
+        cookie = {"Cookie": cookie_of(sign_in(site, "eve", "first password"))}
+        assert site.get("/session", cookie, user="").status == 200
+        table.add(User(name="eve"), "second password")
+        refused = site.get("/session", cookie, user="")
+        assert refused.status == 401
+        assert refused.headers["Set-Cookie"].startswith(cookie["Cookie"].partition("=")[0] + "=; Max-Age=0")
+
+
+def test_two_servers_of_one_host_do_not_take_each_others_cookies(tmp_path: Path) -> None:
+    with serve(tmp_path) as first, serve(tmp_path) as second:
+        names = {cookie_of(sign_in(site, "alice", "wonderland")).partition("=")[0] for site in (first, second)}
+        assert names == {f"fastxfer-{first.port}", f"fastxfer-{second.port}"}
 
 
 def test_a_cookie_ends(tmp_path: Path) -> None:
@@ -130,15 +153,14 @@ def test_a_cookie_ends(tmp_path: Path) -> None:
 
 
 def test_a_cookie_of_another_server_is_none_here_unless_they_share_the_secret(tmp_path: Path) -> None:
-    with serve(tmp_path) as site:
-        cookie = cookie_of(sign_in(site, "alice", "wonderland"))
-    with serve(tmp_path) as site:
-        assert site.get("/session", {"Cookie": cookie}, user="").status == 401
-    shared = ServerConfig(web=WebConfig(secret="between us"))
-    with serve(tmp_path, config=shared) as site:
-        cookie = cookie_of(sign_in(site, "alice", "wonderland"))
-    with serve(tmp_path, config=shared) as site:
-        assert site.get("/session", {"Cookie": cookie}, user="").status == 200
+    def worth_elsewhere(config: ServerConfig) -> int:
+        with serve(tmp_path, config=config) as site:
+            cookie = cookie_of(sign_in(site, "alice", "wonderland", Host="files.example"))
+        with serve(tmp_path, config=config) as site:
+            return site.get("/session", {"Cookie": cookie, "Host": "files.example"}, user="").status
+
+    assert worth_elsewhere(ServerConfig()) == 401
+    assert worth_elsewhere(ServerConfig(web=WebConfig(secret="between us"))) == 200
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"user": 1, "password": 2}', "nonsense", '{"user": "a"}'])

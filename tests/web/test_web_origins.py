@@ -133,6 +133,7 @@ def test_nobody_can_pretend_to_be_a_proxy(tmp_path: Path) -> None:
 def test_behind_a_trusted_proxy_the_client_is_banned_and_not_the_proxy(tmp_path: Path) -> None:
     with serve(tmp_path, config=quick("127.0.0.0/8")) as site:
         assert site.get("/", FORWARDED, user="").json["secure"] is True
+        assert site.get("/", {"X-Forwarded-Proto": "https, http"}, user="").json["secure"] is False
         site.get("/files/", {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}, user="alice:wrong")
         assert site.service.guard.banned("203.0.113.9")
         assert not site.service.guard.banned("198.51.100.1")

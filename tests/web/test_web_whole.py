@@ -104,7 +104,7 @@ def test_the_interface_speaks_tls_where_the_server_does(tmp_path: Path, authorit
         answer = site.post(
             "/session", '{"user": "alice", "password": "wonderland"}', {"Content-Type": "application/json"}, user=""
         )
-        assert answer.headers["Set-Cookie"].startswith("__Host-fastxfer=")
+        assert answer.headers["Set-Cookie"].startswith(f"__Host-fastxfer-{site.port}=")
         assert "Secure" in answer.headers["Set-Cookie"]
         assert site.put("/files/c", b"c", {"Origin": site.origin}).status == 201
 

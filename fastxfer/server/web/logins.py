@@ -61,9 +61,17 @@ class Logins:
         Raises:
             ApiError: 401 when there are no credentials or wrong ones.
         """
-        shown = _basic(request) or self._from_cookie(request, caller.peer)
+        shown = _basic(request)
         if shown is not None:
             return await self._judge(shown, caller, request), False
+        remembered = self._from_cookie(request, caller.peer)
+        if remembered is not None:
+            try:
+                return await self._judge(remembered, caller, request), False
+            except ApiError as error:
+                # No longer right: shown again and again it would look like an attack.
+                error.headers["Set-Cookie"] = f"{_cookie_name(caller.peer)}=; Max-Age=0; Path=/; HttpOnly"
+                raise
         guest = await self._guest(caller.peer)
         if guest is None:
             raise _unauthorized(request)
@@ -214,5 +222,7 @@ def _unauthorized(request: web.Request) -> ApiError:
 
 
 def _cookie_name(peer: Peer) -> str:
+    # Cookies do not know ports, but several servers of one host must not take each other's away.
+    name = f"fastxfer-{peer.host_port}" if peer.host_port else "fastxfer"
     # Browsers accept the prefix only with Secure, and then from nobody else.
-    return "__Host-fastxfer" if peer.tls else "fastxfer"
+    return f"__Host-{name}" if peer.tls else name

@@ -27,6 +27,12 @@ class Peer:
         return f"{'https' if self.tls else 'http'}://{self.host}"
 
     @property
+    def host_port(self) -> str:
+        """The port that is named with the host; empty for the usual one."""
+        port = self.host.rpartition("]")[2].rpartition(":")[2] if ":" in self.host.rpartition("]")[2] else ""
+        return port if port.isdigit() else ""
+
+    @property
     def host_name(self) -> str:
         """The host without the port."""
         if self.host.startswith("["):
@@ -72,6 +78,11 @@ class Proxies:
                     address, port = hop.strip().strip("[]"), 0
                     if not self.trusts(address):
                         break
-            tls = request.headers.get("X-Forwarded-Proto", "https" if tls else "http").strip().lower() == "https"
-            host = request.headers.get("X-Forwarded-Host", host)
+            tls = _nearest(request.headers.get("X-Forwarded-Proto", "https" if tls else "http")).lower() == "https"
+            host = _nearest(request.headers.get("X-Forwarded-Host", host))
         return Peer(address, port, tls, host.strip().lower())
+
+
+def _nearest(header: str) -> str:
+    """What the proxy nearest to us says: each adds its own at the end."""
+    return header.rpartition(",")[2].strip()

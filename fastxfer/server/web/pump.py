@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SMALL", "ChunkSource", "Progress", "read_block", "receive", "send"]
 
 SEND_BLOCK = 256 * 1024
-WRITE_BLOCK = 1 << 20
+WRITE_BLOCK = 512 * 1024
 SMALL = 64 * 1024
 """Reads up to this size are made on the spot: they take less time than a thread's turn."""
 
