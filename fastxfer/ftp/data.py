@@ -7,11 +7,13 @@ the *next* transfer is asked for in the same piece too (``RETR x EPSV``), so tha
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fastxfer.core.ftpwire import parse_epsv, parse_pasv
 from fastxfer.ftp.commands import shown
@@ -28,6 +30,9 @@ from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.session import Session
 from fastxfer.net.stream import Stream
 from fastxfer.net.tls_channel import TLSChannel
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["DataConnection", "DataPort"]
 
@@ -85,8 +90,20 @@ class DataPort:
 
     # One transfer
 
+    @property
+    def sends_ahead(self) -> bool:
+        """Whether a small upload may be sent along with its command, before the server agrees to it."""
+        session = self._session
+        return session.config.passive and session.config.proxy is None and not session.protected
+
     async def open(
-        self, line: str, *, path: str = "", before: Sequence[str] = (), restart: int = 0, accept: Sequence[int] = ()
+        self,
+        line: str,
+        *,
+        path: str = "",
+        before: Sequence[str] = (),
+        restart: int = 0,
+        payload: Buffer | None = None,
     ) -> DataConnection:
         """Send a transfer command and open its data connection.
 
@@ -95,7 +112,8 @@ class DataPort:
             path: for errors.
             before: commands sent ahead in the same piece; their replies are returned, whatever they are.
             restart: offset in bytes where the transfer is to begin (REST).
-            accept: final reply codes that, in place of a preliminary one, do not mean an error.
+            payload: all that is to be sent, if that is little and :attr:`sends_ahead`: it goes out without waiting for
+                the server's consent, which saves a round trip. If the server refuses, it throws the bytes away.
 
         Raises ReplyError where the server refuses; the session is then as usable as before.
         """
@@ -103,7 +121,7 @@ class DataPort:
         try:
             if not session.config.passive:
                 return await self._open_active(line, path, before, restart)
-            return await self._open_passive(line, path, before, restart)
+            return await self._open_passive(line, path, before, restart, payload)
         except ReplyError:
             raise
         except BaseException:
@@ -111,13 +129,19 @@ class DataPort:
             self.close()
             raise
 
-    async def _open_passive(self, line: str, path: str, before: Sequence[str], restart: int) -> DataConnection:
+    async def _open_passive(
+        self, line: str, path: str, before: Sequence[str], restart: int, payload: Buffer | None
+    ) -> DataConnection:
         session = self._session
         ahead = self._take_preopened()
         if ahead is not None:
             preopening = self._wants_preopening()
-            replies = await self._begin([*before], restart, line, ["EPSV"] if preopening else [])
-            return await self._agreed(ahead, replies, line, path, preopening)
+            try:
+                replies = await self._begin([*before], restart, line, ["EPSV"] if preopening else [])
+            except BaseException:
+                ahead.close()
+                raise
+            return await self._agreed(ahead, replies, line, path, preopening, payload)
         extended = self._extended()
         ask = "EPSV" if extended else "PASV"
         together = (
@@ -136,7 +160,7 @@ class DataPort:
             except BaseException:
                 stream.close()
                 raise
-            return await self._agreed(stream, replies, line, path, False)
+            return await self._agreed(stream, replies, line, path, False, payload)
         preopening = self._wants_preopening()
         await session.send([*before, ask, line, *(["EPSV"] if preopening else [])])
         replies = [await session.reply(command) for command in before]
@@ -144,7 +168,7 @@ class DataPort:
         if answer.code not in (227, 229):
             return await self._passive_refused(answer, ask, line, path, preopening)
         stream = await self._passive_stream(self._address_in(answer))
-        return await self._agreed(stream, replies, line, path, preopening)
+        return await self._agreed(stream, replies, line, path, preopening, payload)
 
     async def _passive_refused(self, answer: Reply, ask: str, line: str, path: str, preopening: bool) -> DataConnection:
         """No address: read what became of the commands sent with the question, then say so."""
@@ -178,12 +202,23 @@ class DataPort:
             raise self._session.refusal(reply, line, path)
 
     async def _agreed(
-        self, stream: Stream, replies: list[Reply], line: str, path: str, preopening: bool
+        self,
+        stream: Stream,
+        replies: list[Reply],
+        line: str,
+        path: str,
+        preopening: bool,
+        payload: Buffer | None,
     ) -> DataConnection:
         """The data connection is being opened: see that it opens, and whether the server takes the command."""
         session = self._session
         try:
             await self._connected(stream, line)
+            if payload is not None:
+                # A server that refuses may have closed its side; its reply tells why.
+                with contextlib.suppress(OSError):
+                    await stream.send(payload, session.config.timeouts.data)
+                    await stream.send_eof(session.config.timeouts.data)
             reply = await session.any_reply(line)
             if reply.code >= 400:
                 if preopening:

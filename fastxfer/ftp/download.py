@@ -76,6 +76,7 @@ class DownloadOperations(Verification, ClientBase):
         make_directories: bool = False,
         preserve_time: bool = False,
         mtime: float | None = None,
+        size: int | None = None,
         verify: str | bool = False,
         ascii: bool = False,
         progress: ProgressLike | None = None,
@@ -96,6 +97,7 @@ class DownloadOperations(Verification, ClientBase):
             make_directories: make missing local directories.
             preserve_time: give the local file the remote one's time (MDTM), or *mtime*.
             mtime: that time, POSIX seconds, where it is known already: the server is then not asked.
+            size: bytes of the remote file, where they are known from a listing: the server is then not asked.
             verify: True for the best the server offers; ``"size"``; or a checksum: ``"crc32"``, ``"md5"``, ``"sha1"``,
                 ``"sha256"``, ``"sha512"``. The file must come whole (no offset).
             ascii: TYPE A: line ends become this system's.
@@ -114,7 +116,7 @@ class DownloadOperations(Verification, ClientBase):
             if resume:
                 raise InvalidArgumentError("only a download to a path can be resumed by a later call", path=remote)
             sink = _sink_for(target)
-            result = await self._download_to(sink, remote, offset, False, verify, ascii, progress)
+            result = await self._download_to(sink, remote, offset, False, verify, ascii, progress, size=size)
             if isinstance(sink, FileSink):
                 target.seek(sink.position)  # type: ignore[attr-defined]
             return result
@@ -133,7 +135,7 @@ class DownloadOperations(Verification, ClientBase):
                 left = file.position
             ask_time = preserve_time and mtime is None
             result = await self._download_to(
-                file, remote, offset, ask_time, verify, ascii, progress, resumed=left, target=target
+                file, remote, offset, ask_time, verify, ascii, progress, resumed=left, target=target, size=size
             )
             landing.commit(result.mtime if ask_time else mtime)
         except BaseException:
@@ -170,6 +172,7 @@ class DownloadOperations(Verification, ClientBase):
         *,
         resumed: int = 0,
         target: object = None,
+        size: int | None = None,
     ) -> TransferResult:
         """Fill *sink*, which stands where the first byte belongs; *resumed* bytes before that are there already.
 
@@ -178,6 +181,8 @@ class DownloadOperations(Verification, ClientBase):
         began = time.monotonic()
         follow = progress_of(progress, None)
         fetch = _Fetch(remote, sink, sink.position - resumed, offset, want_time or bool(resumed), ascii, follow)
+        if size is not None and not ascii:
+            fetch.size = size
         await self._hook("download", remote, target if is_path(target) else None)
         try:
             await self._fetch(fetch)
@@ -307,7 +312,8 @@ class DownloadOperations(Verification, ClientBase):
         """Commands that go ahead of the transfer in the same piece, and cost no round trip of their own."""
         wanted = "A" if fetch.ascii else "I"
         questions = [] if link.session.type == wanted else [f"TYPE {wanted}"]
-        if not fetch.ascii and self._profile.may_try("SIZE"):
+        known = fetch.size is not None and fetch.attempts == 1 and not fetch.want_time
+        if not fetch.ascii and not known and self._profile.may_try("SIZE"):
             questions.append(f"SIZE {fetch.path}")
         if fetch.want_time and self._profile.may_try("MDTM"):
             questions.append(f"MDTM {fetch.path}")
@@ -361,6 +367,10 @@ class DownloadOperations(Verification, ClientBase):
                 bytes_done=fetch.position,
             )
         if fetch.position > max(fetch.size, fetch.offset):
+            if not fetch.sized:
+                raise TruncatedError(
+                    "the file is longer than in the listing: it has changed", path=fetch.path, bytes_done=fetch.position
+                )
             raise VerificationError(
                 f"the server sent {fetch.position} bytes of a file of {fetch.size}",
                 path=fetch.path,

@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 import secrets
+import stat
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from fastxfer.ftp.errors import (
     ConnectionLostError,
     FTPError,
     InvalidArgumentError,
+    LocalFileError,
     PermanentError,
     ProtocolError,
     ReplyError,
@@ -44,6 +46,9 @@ from fastxfer.net.progress import Progress
 
 __all__ = ["UploadOperations"]
 
+_PIECE = 65536
+_SMALL = 32768
+"""Bytes that any socket takes at once."""
 _LONGEST = 180
 """Characters of a file's name kept in that of its temporary file."""
 _MISSING_DIRECTORY = frozenset({550, 553, 450, 451})
@@ -130,11 +135,9 @@ class UploadOperations(Verification, ClientBase):
             raise InvalidArgumentError("sizes and checksums mean nothing under TYPE A", path=remote)
         if remote.endswith("/"):
             raise InvalidArgumentError("the remote path names a directory", path=remote)
-        opened = -1
-        if is_path(source):
-            opened = _open_source(source)
+        opened = _open_source(source) if is_path(source) else -1
         try:
-            local = FileSource(opened, os.fstat(opened).st_size) if opened >= 0 else _source_for(source, size)
+            local = _source_in(opened) if opened >= 0 else _source_for(source, size)
             if preserve_time and mtime is None and isinstance(local, FileSource):
                 mtime = os.fstat(local.fd).st_mtime
             wanted = self._config.atomic if atomic is None else atomic
@@ -162,7 +165,7 @@ class UploadOperations(Verification, ClientBase):
         where = None if directory is None else self._path(directory)
         opened = _open_source(source) if is_path(source) else -1
         try:
-            local = FileSource(opened, os.fstat(opened).st_size) if opened >= 0 else _source_for(source, None)
+            local = _source_in(opened) if opened >= 0 else _source_for(source, None)
 
             async def store(link: Link) -> str:
                 session = link.session
@@ -301,9 +304,12 @@ class UploadOperations(Verification, ClientBase):
         if store.offset and store.offset == store.source.size:
             store.stored = True
             return
+        payload = self._payload(link, store) if not restart else None
         line = f"{verb} {store.written}"
+        # With a payload, bytes may be stored though the consent never comes.
+        store.begun = store.begun or payload is not None
         try:
-            data = await link.port.open(line, path=store.path, restart=restart)
+            data = await link.port.open(line, path=store.path, restart=restart, payload=payload)
         except ReplyError as error:
             if not restart:
                 raise
@@ -315,17 +321,22 @@ class UploadOperations(Verification, ClientBase):
         store.begun = True
         base = store.base
         try:
-            if data.final is not None:
-                raise ProtocolError("the server calls the upload complete before it began", server=session.server)
-            sent = await send(
-                session,
-                data,
-                store.source,
-                base + store.offset,
-                self._rates,
-                progress=store.progress,
-                transform=ToNetworkLines() if store.ascii else None,
-            )
+            if payload is not None:
+                sent = len(payload)
+                if store.progress is not None:
+                    store.progress.advance(sent)
+            else:
+                if data.final is not None:
+                    raise ProtocolError("the server calls the upload complete before it began", server=session.server)
+                sent = await send(
+                    session,
+                    data,
+                    store.source,
+                    base + store.offset,
+                    self._rates,
+                    progress=store.progress,
+                    transform=ToNetworkLines() if store.ascii else None,
+                )
         except (ConnectionLostError, TimedOutError) as error:
             store.transferred += max(0, error.bytes_done - base - store.offset)
             error.bytes_done = max(0, error.bytes_done - base)
@@ -344,6 +355,28 @@ class UploadOperations(Verification, ClientBase):
         store.stored = True
         if store.repeated or store.resume:
             await self._check_stored(link, store)
+
+    def _payload(self, link: Link, store: _Store) -> bytes | None:
+        """The whole file, where it is small and may go out along with its command."""
+        source = store.source
+        if (
+            isinstance(source, ChunkSource)
+            or source.size is None
+            or source.size > _SMALL
+            or store.offset
+            or store.ascii
+            or link.session.compressed
+            or self._rates.upload
+            or not link.port.sends_ahead
+        ):
+            return None
+        if isinstance(source, MemorySource):
+            return bytes(source.view)
+        os.lseek(source.fd, store.base, os.SEEK_SET)
+        content = os.read(source.fd, source.size) if source.size else b""
+        if len(content) != source.size:
+            raise LocalFileError("the file became shorter while it was being sent", path=store.path)
+        return content
 
     async def _stored_so_far(self, link: Link, store: _Store) -> int:
         """Bytes of the file that are on the server already; 0 where that can not be known."""
@@ -374,10 +407,14 @@ class UploadOperations(Verification, ClientBase):
 
         async def rename(link: Link) -> None:
             session = link.session
-            replies = await session.ask_all(lines)
+            before = []
+            if store.mtime is not None:
+                if self._profile.offers("MFMT"):
+                    before = [f"MFMT {format_time(store.mtime)} {store.written}"]
+                else:
+                    await self._set_time_on(link, store.written, store.mtime)
+            replies = (await session.ask_all([*before, *lines]))[len(before) :]
             if replies[1].positive:
-                if store.mtime is not None:
-                    await self._set_time_on(link, store.path, store.mtime)
                 return
             if replies[0].code == 350 and store.overwrite:
                 # Some systems do not rename onto a file that is there.
@@ -472,6 +509,13 @@ def _open_source(path: object) -> int:
         os.close(fd)
         raise local_error(IsADirectoryError(21, "Is a directory", str(path)), "cannot read the local file")
     return fd
+
+
+def _source_in(fd: int) -> Source:
+    """What an open file is: one with a size, or a pipe or device that is read to its end."""
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return FileSource(fd, os.fstat(fd).st_size)
+    return ChunkSource(iter(lambda: os.read(fd, _PIECE), b""))
 
 
 def _source_for(source: Any, size: int | None) -> Source:

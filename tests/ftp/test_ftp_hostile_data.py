@@ -588,3 +588,42 @@ def test_in_active_mode_a_server_that_does_not_connect_is_given_up() -> None:
         server.handlers["RETR"] = lambda control, argument: control.reply("150 connecting", "425 no way through")
         with pytest.raises(FTPError, match="no way through"):
             run(server, lambda client: client.read("a"), passive=False)
+
+
+def test_a_file_that_grew_or_shrank_since_it_was_listed_is_fetched_as_it_is_now(tmp_path: Path) -> None:
+    with scripted_server() as server:
+        server.files |= {"/grown": b"more than listed", "/shrunk": b"less"}
+
+        async def body(client: AsyncClient) -> None:
+            await client.download("grown", tmp_path / "grown", size=4)
+            await client.download("shrunk", tmp_path / "shrunk", size=9)
+
+        run(server, body)
+    assert (tmp_path / "grown").read_bytes() == b"more than listed"
+    assert (tmp_path / "shrunk").read_bytes() == b"less"
+
+
+def test_a_small_upload_goes_out_with_its_command_and_a_refusal_is_understood(tmp_path: Path) -> None:
+    with scripted_server() as server:
+
+        async def body(client: AsyncClient) -> None:
+            await client.upload(b"one", "a")
+            server.handlers["STOR"] = lambda control, argument: control.reply("452 disk full")
+            with pytest.raises(FTPError, match="disk full"):
+                await client.upload(b"two", "b")
+            server.handlers["STOR"] = server.do_stor
+            await client.upload(b"three", "c")
+            assert client.stats()["connections"] == 1
+
+        run(server, body)
+        assert server.files == {"/a": b"one", "/c": b"three"}
+
+
+def test_pipes_are_sent_to_their_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"through a pipe" * 1000,))
+    writer.start()
+    with scripted_server() as server:
+        run(server, lambda client: client.upload(tmp_path / "pipe", "a"))
+        writer.join()
+        assert server.files == {"/a": b"through a pipe" * 1000}

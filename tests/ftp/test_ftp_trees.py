@@ -407,6 +407,8 @@ asyncio.run(main())
 """
 
 
+# The server, in this process, forgets to close the files of clients that were killed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_mirror_killed_and_begun_again_moves_no_finished_file_twice(tmp_path: Path) -> None:
     source = plant(tmp_path / "source", {f"d{number % 7}/f{number}": b"x" * number for number in range(600)})
     (tmp_path / "root").mkdir()

@@ -357,6 +357,7 @@ class Synchronizer:
                 child.local,
                 preserve_time=options.preserve_time,
                 mtime=exact if options.preserve_time else None,
+                size=theirs.size if theirs.type == "file" else None,
                 progress=part,
             )
             ok = True
