@@ -15,7 +15,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from fastxfer.server import RatesConfig, ServerConfig
+from fastxfer.server import Anonymous, RatesConfig, ServerConfig
 from tests.web import browser
 from tests.web.browser import Page, chromium
 from tests.web.site import Site, serve
@@ -353,6 +353,23 @@ def test_who_may_only_read_is_offered_nothing_else(site: Site, driver: webdriver
     assert [button.get_attribute("data-action") for button in page.all("#rows [data-action]")] == ["download", "more"]
     page.drop(**{"b.txt": "b"})
     assert page.all("#uploads-list li") == []
+
+
+def test_guests_look_around_first_and_sign_in_when_they_like(tmp_path: Path, driver: webdriver.Chrome) -> None:
+    (tmp_path / "public.txt").touch()
+    driver.delete_all_cookies()
+    with serve(tmp_path, authenticators=(Anonymous(),)) as site:
+        page = Page(driver, site).open(user="")
+        page.shows("public.txt")
+        assert not page.find("#upload").is_displayed()
+        assert not page.find("#signout").is_displayed()
+        page.find("#signin-open").click()
+        page.sign_in("alice", "wonderland")
+        page.until(lambda: page.find("#upload").is_displayed())
+        assert page.find("#who").text == "alice"
+        page.find("#signout").click()
+        page.until(lambda: not page.find("#upload").is_displayed())
+        page.shows("public.txt")
 
 
 def test_ten_thousand_entries_stay_usable(site: Site, driver: webdriver.Chrome) -> None:
