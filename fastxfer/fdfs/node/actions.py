@@ -13,7 +13,7 @@ HEADER = struct.Struct(">qBB")
 REPLY_COMMAND = 100
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Request:
     """A request as far as it was read: all of it, or the first ``buffer_size`` bytes of a larger one."""
 
@@ -31,7 +31,7 @@ class Request:
         return len(self.body) == self.length
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Reply:
     """Send a header and a body."""
 
@@ -42,7 +42,7 @@ class Reply:
         return HEADER.pack(len(self.body), REPLY_COMMAND, self.status) + self.body
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class SendFile:
     """Send a header and *count* bytes of a file from *offset*, then close the file."""
 
@@ -51,7 +51,7 @@ class SendFile:
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ReceiveFile:
     """Take the rest of the body into a file; the first ``head_size`` bytes of the body are not part of it.
 
@@ -65,7 +65,7 @@ class ReceiveFile:
     abort: Callable[[], None]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Close:
     """Close the connection without a reply."""
 

@@ -31,7 +31,7 @@ STEP = 1 << 20
 """Bytes that one connection may move before the others of its worker get their turn."""
 INLINE = 64 * 1024
 """Files up to this size are read and sent together with the header in one system call, bytes."""
-_NO_LINGER = struct.pack("ii", 1, 0)
+_NO_LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class Connection:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fastxfer.fdfs.node.files import READ, UPDATE, read_at, write_at
-from fastxfer.fdfs.node.names import TAIL, Location, decode_as_server
+from fastxfer.fdfs.node.names import TAIL, TRUNK_LENGTH, Location, decode_as_server
 from fastxfer.fdfs.node.statuses import ENOENT, Refused
 from fastxfer.fdfs.node.store import Store
 
@@ -136,8 +136,10 @@ def _taken_slots(path: str) -> dict[int, int]:
 
 def slot_of(group: str, location: Location) -> Slot | None:
     """Where the name says the file is; None where it is not inside a trunk file."""
+    if len(location.filename) != TRUNK_LENGTH:
+        return None
     file_id = decode_as_server(group, location.filename)
-    if file_id is None or not file_id.trunk or len(location.filename) != 60:
+    if file_id is None or not file_id.trunk:
         return None
     assert file_id.trunk_file_id is not None
     assert file_id.trunk_offset is not None
