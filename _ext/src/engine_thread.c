@@ -150,9 +150,12 @@ void fx_engine_expire(fx_engine *engine) {
     if (!engine->threads && t && t->due < engine->poll_until) ring_at(engine, t->due);
 }
 
-/* Leaves the lock, telling the collector if it has not been told yet. */
+/* Whether something is finished of which the collector has not been told. */
+static bool untold(const fx_engine *engine) { return engine->done.head && !engine->rung; }
+
+/* Leaves the lock, telling the collector if need be. Nobody may sleep before. */
 static void leave(fx_engine *engine) {
-    bool ring = engine->done.head && !engine->rung;
+    bool ring = untold(engine);
     if (ring) engine->rung = true;
     pthread_mutex_unlock(&engine->lock);
     if (ring) {
@@ -221,6 +224,9 @@ static void *work(void *argument) {
             step_one(engine, &worker);
         } else if (!engine->polling) {
             poll_once(engine);
+        } else if (untold(engine)) {
+            leave(engine);
+            pthread_mutex_lock(&engine->lock);
         } else {
             bool extra = engine->alive > engine->threads;
             engine->idle++;

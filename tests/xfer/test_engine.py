@@ -376,3 +376,22 @@ def test_never_more_than_eight_threads(twin, tools, many_descriptors, collect):
     for reading, _ in pipes:
         os.close(reading)
     close_all(stuck)
+
+
+def test_whoever_finishes_tells(twin, tools, make_file, collect):
+    """A thread that ends a transfer while another one polls must tell of it before it sleeps."""
+    engine = twin.Engine(2)
+    content = bytes(100_000)
+    target = make_file()
+    pairs = socket_pairs(4)
+    for _ in range(40):
+        for ours, peer in pairs:
+            engine.submit(
+                twin.Transfer(
+                    ours.fileno(), framing=twin.RAW, recv_fd=target, recv_offset=0, recv_count=len(content), timeout=100
+                )
+            )
+            engine.submit(twin.Transfer(peer.fileno(), send=content, timeout=100))
+        assert {transfer.error for transfer in collect(engine, 8)} == {0}
+    engine.close()
+    close_all(pairs)
