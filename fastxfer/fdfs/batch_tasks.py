@@ -43,8 +43,17 @@ async def run_batch_async(
     results: asyncio.Queue[tuple[BatchResult[T], int] | None] = asyncio.Queue()
     failures: list[Exception] = []
     ended = asyncio.Event()
-    workers = asyncio.gather(*_workers(run, job, book, items, room, results, concurrency, ended, failures))
-    workers.add_done_callback(lambda _: results.put_nowait(None))
+    workers = _workers(run, job, book, items, room, results, concurrency, ended, failures)
+    left = len(workers)
+
+    def gone(_: asyncio.Task[None]) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            results.put_nowait(None)
+
+    for worker in workers:
+        worker.add_done_callback(gone)
     try:
         while (entry := await results.get()) is not None:
             result, moved = entry
@@ -54,7 +63,8 @@ async def run_batch_async(
             for ready in reorder.put(result):
                 room.release()
                 yield ready
-        await workers
+        for worker in workers:
+            worker.result()
         if progress is not None:
             progress(state)
         if failures:
@@ -65,13 +75,12 @@ async def run_batch_async(
         if book is not None:
             for _ in range(concurrency):
                 room.release()
-            await asyncio.wait([workers])
+            await asyncio.wait(workers)
         raise
     finally:
-        workers.cancel()
-        await asyncio.wait([workers])
-        if not workers.cancelled():
-            workers.exception()
+        for worker in workers:
+            worker.cancel()
+        await asyncio.wait(workers)
         if book is not None:
             book.close()
 
@@ -86,7 +95,7 @@ def _workers(
     count: int,
     ended: asyncio.Event,
     failures: list[Exception],
-) -> list[Awaitable[None]]:
+) -> list[asyncio.Task[None]]:
     source = _numbered(items)
     taking = asyncio.Lock()
 
@@ -110,7 +119,7 @@ def _workers(
                     return
             results.put_nowait(await _do(run, job, book, index, item))
 
-    return [asyncio.ensure_future(work()) for _ in range(count)]
+    return [asyncio.create_task(work()) for _ in range(count)]
 
 
 async def _do(run: Run[T], job: Job[T], book: Journal | None, index: int, item: Any) -> tuple[BatchResult[T], int]:

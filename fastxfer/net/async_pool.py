@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 from fastxfer.net.address import Address
 from fastxfer.net.connection import Connection, SocketOptions
+from fastxfer.net.deadline import Deadline
 from fastxfer.net.pool import PoolBook, PoolClosed, PoolTimeout, Ticket
 
 __all__ = ["AsyncPool"]
+
+
+_Resolved = tuple[int, int, int, str, Any]
 
 
 class _Turn(Ticket[Connection]):
@@ -54,10 +61,7 @@ class AsyncPool:
             if waited is not None:
                 return waited
         try:
-            return await asyncio.wait_for(connect(address, self._options), self._connect_timeout)
-        except asyncio.TimeoutError:
-            self.book.drop(address, None)
-            raise TimeoutError(errno.ETIMEDOUT, "connecting took too long") from None
+            return await connect(address, self._connect_timeout, self._options)
         except BaseException:
             self.book.drop(address, None)
             raise
@@ -75,31 +79,44 @@ class AsyncPool:
         self.book.close()
 
     async def _wait(self, address: Address, turn: _Turn) -> Connection | None:
+        # asyncio.wait_for would swallow a cancellation that comes together with the place, up to Python 3.11.
+        timer = None
+        if self._wait_timeout is not None:
+            timer = turn.future.get_loop().call_later(self._wait_timeout, turn.wake)
         try:
-            await asyncio.wait_for(asyncio.shield(turn.future), self._wait_timeout)
-        except asyncio.TimeoutError:
-            if self.book.give_up(address, turn):
-                raise PoolTimeout(address, self.book.limit, self._wait_timeout) from None
+            await turn.future
         except BaseException:
             if not self.book.give_up(address, turn) and turn.granted:
                 self.book.give_back(address, turn)
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
         if turn.refused:
             raise PoolClosed
+        if not turn.granted and self.book.give_up(address, turn):
+            raise PoolTimeout(address, self.book.limit, self._wait_timeout)
         return turn.connection
 
 
-async def connect(address: Address, options: SocketOptions) -> Connection:
-    """Connect to *address*, trying each address that a host name has; OSError of the last one tried."""
+async def connect(address: Address, timeout: float | None, options: SocketOptions) -> Connection:
+    """Connect to *address*, trying each address that a host name has.
+
+    Raises TimeoutError when *timeout* seconds have passed, else the OSError of the last address tried.
+    """
     loop = asyncio.get_running_loop()
+    deadline = Deadline(timeout)
     failure: OSError = OSError(errno.EADDRNOTAVAIL, f"no address for {address.host}")
-    for family, kind, protocol, _, target in await _resolve(loop, address):
+    for family, kind, protocol, _, target in await _resolve(loop, address, deadline):
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
             options.apply(sock)
-            await loop.sock_connect(sock, target)
+            await _finish_connecting(loop, sock, sock.connect_ex(target), deadline)
             return Connection(sock, address)
+        except TimeoutError:
+            sock.close()
+            raise
         except OSError as error:
             sock.close()
             failure = error
@@ -109,11 +126,46 @@ async def connect(address: Address, options: SocketOptions) -> Connection:
     raise failure
 
 
-async def _resolve(
-    loop: asyncio.AbstractEventLoop, address: Address
-) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+async def _finish_connecting(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, code: int, deadline: Deadline
+) -> None:
+    if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
+        writable: asyncio.Future[bool] = loop.create_future()
+        loop.add_writer(sock.fileno(), _settle, writable, True)
+        left = deadline.remaining()
+        timer = None if left is None else loop.call_later(left, _settle, writable, False)
+        try:
+            if not await writable:
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        finally:
+            loop.remove_writer(sock.fileno())
+            if timer is not None:
+                timer.cancel()
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code == errno.ETIMEDOUT:
+        raise TimeoutError(code, os.strerror(code))
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _settle(future: asyncio.Future[bool], outcome: bool) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+async def _resolve(loop: asyncio.AbstractEventLoop, address: Address, deadline: Deadline) -> Sequence[_Resolved]:
     try:
         # Without a question to a name server this does not wait, and saves the hop to a thread.
-        return socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)  # type: ignore[return-value]
+        return socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
     except socket.gaierror:
-        return await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)  # type: ignore[return-value]
+        pass
+    question = asyncio.ensure_future(loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM))
+    try:
+        answered, _ = await asyncio.wait({question}, timeout=deadline.remaining())
+    except BaseException:
+        question.cancel()
+        raise
+    if not answered:
+        question.cancel()
+        raise TimeoutError(errno.ETIMEDOUT, f"the address of {address.host} did not come in time")
+    return question.result()
