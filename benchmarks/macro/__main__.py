@@ -22,6 +22,8 @@ def parse() -> argparse.Namespace:
     length.add_argument("--short", action="store_true", help="fewer repetitions and smaller work (default)")
     length.add_argument("--full", action="store_true", help="everything")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="scenarios whose name starts so")
+    parser.add_argument("--scale", type=float, default=1.0, help="how much of the work is done (%(default)s)")
+    parser.add_argument("--repetitions", type=int, default=0, metavar="N", help="instead of those declared")
     parser.add_argument("--list", action="store_true", help="list the scenarios and leave")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where results go (%(default)s)")
     return parser.parse_args()
@@ -45,6 +47,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     document: dict[str, Any] = {
         "mode": "full" if arguments.full else "short",
+        "scale": arguments.scale,
+        "repetitions": arguments.repetitions,
         "machine": machine.describe(),
         "interpreter_kib": machine.interpreter_kib(),
         "scenarios": [],
@@ -52,7 +56,7 @@ def main() -> None:
     started = time.monotonic()
     for scenario in scenarios:
         say(f"{scenario.name}: {scenario.title}")
-        document["scenarios"].append(run_scenario(scenario, short=not arguments.full))
+        document["scenarios"].append(run_scenario(scenario, not arguments.full, arguments.scale, arguments.repetitions))
         (arguments.out / "results.json").write_text(json.dumps(document, indent=1) + "\n")
     document["seconds"] = round(time.monotonic() - started, 1)
     (arguments.out / "results.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -56,6 +56,10 @@ def _head(document: dict[str, Any]) -> Iterator[str]:
         bare = document["interpreter_kib"] / 1024
         yield f"A bare Python interpreter takes {bare:.0f} MiB of each Python client's peak.\n"
     yield METHOD
+    scale, repetitions = document.get("scale", 1), document.get("repetitions")
+    how = f", {scale:g} of its work" if scale != 1 else ""
+    how += f", {repetitions} repetitions" if repetitions else ""
+    yield f"This is a {document['mode']} run{how}.\n"
 
 
 def _promises(document: dict[str, Any]) -> Iterator[str]:

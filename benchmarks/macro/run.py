@@ -31,8 +31,15 @@ def scratch_folder() -> Path:
     return folder
 
 
-def run_scenario(scenario: Scenario, short: bool) -> dict[str, Any]:
-    """Run one scenario; its part of the results."""
+def run_scenario(scenario: Scenario, short: bool, scale: float = 1.0, repetitions: int = 0) -> dict[str, Any]:
+    """Run one scenario; its part of the results.
+
+    Args:
+        scenario: what is to be compared.
+        short: its short run.
+        scale: how much of the work is done.
+        repetitions: how often; 0 for as often as it declares.
+    """
     folder = scratch_folder()
     started = time.monotonic()
     result: dict[str, Any] = {
@@ -55,9 +62,9 @@ def run_scenario(scenario: Scenario, short: bool) -> dict[str, Any]:
             }
             for name, reason in field.missing.items():
                 say(f"  {name}: missing ({reason})")
-            repetitions = max(2, scenario.repetitions // 3) if short else scenario.repetitions
+            repetitions = repetitions or (max(2, scenario.repetitions // 3) if short else scenario.repetitions)
             for load in scenario.short if short else scenario.full:
-                result["points"].append(_run_point(field, scenario, load, repetitions))
+                result["points"].append(_run_point(field, scenario, load.scaled(scale), repetitions))
     except ServerError as error:
         result["error"] = f"the server did not start: {error}"
         say(f"  {result['error']}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -22,6 +22,16 @@ class Load:
     count: int
     concurrency: int = 1
     entries: int = 0
+
+    def scaled(self, factor: float) -> Load:
+        """*factor* times as much work: fewer files, or smaller ones where there is one for each in flight."""
+        if factor == 1 or not self.size:
+            return self
+        if self.count > 8 * self.concurrency:
+            return replace(self, count=max(8 * self.concurrency, round(self.count * factor)))
+        if self.size >= 64 * MIB:
+            return replace(self, size=max(16 * MIB, round(self.size * factor)))
+        return self
 
 
 @dataclass(frozen=True)
