@@ -14,7 +14,7 @@ def _bulk(streams: int, tls: bool) -> Scenario:
         family="ftpd",
         ops=("retr", "stor"),
         full=(Load(GIB if not tls else 512 * MIB, streams, streams),),
-        short=(Load(256 * MIB if not tls else 64 * MIB, streams, streams),),
+        short=(Load((128 if streams == 1 else 48) * MIB, streams, streams),),
         tls=tls,
     )
 
