@@ -197,9 +197,9 @@ class ClientBase:
         await self._hook("connect", str(self._address), self._profile.banner)
 
     async def _disconnect(self) -> None:
-        pool, self._pool_in_use = self._pool_in_use, None
-        if pool is not None:
-            await pool.close()
+        # The closed pool stays, for those who still have a connection of it to give back.
+        if self._pool_in_use is not None:
+            await self._pool_in_use.close()
 
     # Operations
 

@@ -29,12 +29,14 @@ class Link:
         port: opens its data connections.
         fresh: it was opened for the operation that has it now, so it can not have died while idle.
         idle_since: when an operation last gave it back, on the monotonic clock.
+        owner: the pool it belongs to; the client may have got another one meanwhile.
     """
 
-    __slots__ = ("fresh", "idle_since", "port", "session")
+    __slots__ = ("fresh", "idle_since", "owner", "port", "session")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, owner: SessionPool) -> None:
         self.session = session
+        self.owner = owner
         self.port = DataPort(session)
         self.fresh = True
         self.idle_since = time.monotonic()
@@ -68,6 +70,7 @@ class SessionPool:
         self._connected = connected
         self._lock = threading.Lock()
         self._idle: list[Link] = []
+        self._lent: set[Link] = set()
         self._open = 0
         self._ceiling = config.limits.connections
         self._crowded_until = 0.0
@@ -99,15 +102,23 @@ class SessionPool:
             link, may_open = self._take()
             if link is not None:
                 if await self._healthy(link):
-                    return link
+                    return self._lend(link)
                 self.discard(link)
                 continue
             if may_open:
                 opened = await self._open_one()
                 if opened is not None:
-                    return opened
+                    return self._lend(opened)
                 continue
             await self._queue(end, wait)
+
+    def _lend(self, link: Link) -> Link:
+        with self._lock:
+            if not self._closed:
+                self._lent.add(link)
+                return link
+        self.discard(link)
+        raise ClosedError("the client is closed")
 
     def _take(self) -> tuple[Link | None, bool]:
         """An idle session, or leave to open one (which is then counted)."""
@@ -164,7 +175,7 @@ class SessionPool:
             raise
         if self._connected is not None:
             self._connected(session)
-        return Link(session)
+        return Link(session, self)
 
     async def _queue(self, end: float | None, wait: float | None) -> None:
         gate = self._driver.gate()
@@ -190,7 +201,12 @@ class SessionPool:
 
     def release(self, link: Link) -> None:
         """Take a session back; closes it if it is broken or one too many."""
+        if link.owner is not self:
+            link.owner.release(link)
+            return
         link.idle_since = time.monotonic()
+        with self._lock:
+            self._lent.discard(link)
         self._put_back(link)
 
     def _put_back(self, link: Link) -> None:
@@ -206,8 +222,12 @@ class SessionPool:
 
     def discard(self, link: Link) -> None:
         """Close a session that was handed out."""
+        if link.owner is not self:
+            link.owner.discard(link)
+            return
         link.close()
         with self._lock:
+            self._lent.discard(link)
             self._open -= 1
             self._wake_locked()
 
@@ -242,11 +262,14 @@ class SessionPool:
                 self.discard(link)
 
     async def close(self) -> None:
-        """Close all sessions, those in use when they come back. Idempotent."""
+        """Close all sessions; operations that are under way end with an error. Idempotent."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
             waiting, self._waiting = self._waiting, []
+            lent = list(self._lent)
+        for link in lent:
+            link.session.abort()
         for gate in waiting:
             gate.wake()
         for link in idle:

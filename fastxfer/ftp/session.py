@@ -143,6 +143,13 @@ class Session:
         if self._stream is not None:
             self._stream.close()
 
+    def abort(self) -> None:
+        """Have whoever waits on the connection find it ended; may be called from another thread."""
+        self._failed = True
+        if self._stream is not None and not self._stream.closed:
+            with contextlib.suppress(OSError):
+                self._stream.socket.shutdown(socket.SHUT_RDWR)
+
     async def quit(self) -> None:
         """Say QUIT, where that makes sense, and close; does not wait for the answer."""
         if not self.broken:

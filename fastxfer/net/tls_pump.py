@@ -195,6 +195,9 @@ class ReceivePump(_Pump):
         else:
             self.handshake()
             self._run_tls(self._channel)
+        if self._cancelled.is_set():
+            # Its shutdown looks like the peer's end.
+            raise PumpCancelledError(errno.ECANCELED, "cancelled")
         if self._transform is not None:
             self._store(self._transform.finish())
 

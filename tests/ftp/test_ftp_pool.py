@@ -1,0 +1,129 @@
+"""How long connections live, and how they are shared."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from fastxfer.ftp import AsyncClient, Client, ClosedError, Limits
+from tests.ftp.hostile import run
+from tests.support.scripted_ftp import Control, scripted_server
+
+
+def test_idle_connections_are_kept_alive_and_in_the_end_let_go() -> None:
+    noops = threading.Event()
+    quits = threading.Event()
+
+    def noop(control: Control, argument: str) -> None:
+        control.reply("200 alive")
+        noops.set()
+
+    def quit_(control: Control, argument: str) -> None:
+        quits.set()
+        server.do_quit(control, argument)
+
+    with scripted_server() as server:
+        server.handlers |= {"NOOP": noop, "QUIT": quit_}
+
+        async def body(client: AsyncClient) -> None:
+            loop = asyncio.get_running_loop()
+            assert await loop.run_in_executor(None, noops.wait, 10)
+            assert await loop.run_in_executor(None, quits.wait, 10)
+            await asyncio.sleep(0.05)
+            assert client.stats()["connections"] == 0
+            await client.noop()
+            assert client.stats()["connections"] == 1
+
+        run(server, body, limits=Limits(keepalive=0.1, idle_lifetime=0.4))
+
+
+def test_a_connection_that_rested_long_is_asked_before_it_is_used() -> None:
+    with scripted_server() as server:
+        server.files["/a"] = b"x"
+        with Client(server.url, limits=Limits(keepalive=0.0)) as client:
+            client.read("a")
+            client.read("a")
+            assert server.count("NOOP") == 2
+
+
+def test_no_more_connections_stay_open_than_are_to_idle() -> None:
+    with scripted_server() as server:
+        for number in range(10):
+            server.files[f"/{number}"] = b"x"
+
+        async def body(client: AsyncClient) -> None:
+            await asyncio.gather(*(client.read(f"{number}") for number in range(10)))
+            assert client.stats()["connections"] == 2
+
+        run(server, body, connections=6, idle=2)
+
+
+def test_threads_share_a_blocking_client() -> None:
+    with scripted_server() as server:
+        for number in range(40):
+            server.files[f"/{number}"] = b"%d" % number
+        wrong: list[object] = []
+
+        def work(first: int) -> None:
+            for number in range(first, 40, 4):
+                if client.read(f"{number}") != b"%d" % number:
+                    wrong.append(number)
+
+        with Client(server.url, connections=2, timeout=20) as client:
+            threads = [threading.Thread(target=work, args=(first,)) for first in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert wrong == []
+        assert server.connections <= 2
+
+
+def test_a_closed_client_says_so() -> None:
+    with scripted_server() as server:
+        client = Client(server.url)
+        with pytest.raises(ClosedError):
+            client.list()
+        with client:
+            client.noop()
+        client.close()
+        with pytest.raises(ClosedError):
+            client.list()
+        with client:
+            client.noop()
+        assert server.connections == 2
+
+
+def test_closing_ends_those_who_wait() -> None:
+    with scripted_server() as server:
+        server.handlers["NOOP"] = lambda control, argument: None
+
+        async def body(client: AsyncClient) -> None:
+            waiting = [asyncio.create_task(client.noop()) for _ in range(3)]
+            await asyncio.sleep(0.05)
+            await client.aclose()
+            server.close()
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+            assert sum(isinstance(result, ClosedError) for result in results) >= 2
+
+        run(server, body, connections=1, timeout=2)
+
+
+def test_the_working_directory_holds_for_every_connection() -> None:
+    with scripted_server() as server:
+        server.directories |= {"/d"}
+        server.handlers["PWD"] = lambda control, argument: control.reply(
+            f'257 "{"/d" if server.commands[-2].startswith("CWD /d") or server.commands[-2] == "CWD d" else "/"}"'
+        )
+        for number in range(6):
+            server.files[f"/d/{number}"] = b"x"
+
+        async def body(client: AsyncClient) -> None:
+            assert await client.chdir("d") == "/d"
+            await asyncio.gather(*(client.read(f"{number}") for number in range(6)))
+            assert await client.read("/d/0") == b"x"
+
+        run(server, body, connections=3)
+        assert {line for line in server.commands if line.startswith("RETR")} == {f"RETR /d/{n}" for n in range(6)}
