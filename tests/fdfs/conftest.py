@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,5 +53,15 @@ def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
 
 
 @pytest.fixture
-def client(shared_node: Node, make_client: MakeClient) -> Any:
-    return make_client(shared_node.tracker_addrs)
+def trackers(request: pytest.FixtureRequest) -> list[str]:
+    """Of the cluster that the environment names in ``FASTXFER_TEST_TRACKERS`` (comma-separated), else of a node."""
+    named = os.environ.get("FASTXFER_TEST_TRACKERS")
+    if named:
+        return named.split(",")
+    node: Node = request.getfixturevalue("shared_node")
+    return node.tracker_addrs
+
+
+@pytest.fixture
+def client(trackers: list[str], make_client: MakeClient) -> Any:
+    return make_client(trackers)

@@ -60,7 +60,8 @@ def test_a_buffer_goes_up_and_comes_back(client: Any, size: int) -> None:
     parts = parse_file_id(file_id)
     assert (parts.size, parts.crc32, parts.extension) == (size, zlib.crc32(data), "bin")
     info = client.get_file_info(file_id)
-    assert (info.file_size, info.crc32, info.source_ip_addr) == (size, zlib.crc32(data), parts.source_ip)
+    assert (info.file_size, info.crc32) == (size, zlib.crc32(data))
+    assert parts.source_ip in (None, info.source_ip_addr)
     assert abs((datetime.now() - info.create_time).total_seconds()) < 600
     client.delete_file(file_id)
     assert not client.file_exists(file_id)
@@ -283,6 +284,8 @@ def test_slave_files(client: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [0, 3, 5000, 300_000])
 def test_a_slave_whose_id_looks_like_a_normal_one(client: Any, tmp_path: Path, size: int) -> None:
     master = client.upload_buffer(content(1000), "jpg")
+    if parse_file_id(master).trunk:
+        pytest.skip("servers take such a name for that of a file inside a trunk file")
     data = content(size, 3)
     slave = client.upload_slave_buffer(master, "9999", data, "")
     assert len(slave) == len(master)
@@ -371,7 +374,8 @@ def test_without_verification_and_by_way_of_the_tracker(shared_node: Node, make_
     assert not client.file_exists(file_id)
 
 
-def test_the_cluster_tells_of_itself(shared_node: Node, client: Any) -> None:
+def test_the_cluster_tells_of_itself(shared_node: Node, make_client: MakeClient) -> None:
+    client = make_client(shared_node.tracker_addrs)
     groups = {group.group_name: group for group in client.list_groups()}
     assert set(groups) == {"group1", "group2"}
     assert groups["group1"].storage_count == 2
