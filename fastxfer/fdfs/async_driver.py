@@ -42,6 +42,7 @@ class AsyncDriver:
 
     def __init__(self, settings: Settings) -> None:
         config = settings.config
+        self._settings = settings
         self.loop = asyncio.get_running_loop()
         self.pool = AsyncPool(
             config.max_conns, config.idle_timeout, config.connect_timeout, config.pool_timeout, settings.options
@@ -142,7 +143,7 @@ class AsyncDriver:
     async def _move(self, step: Move) -> tuple[Transfer, Any]:
         connection = await self._take(step.address, step.fresh, step.certain)
         try:
-            transfer = start(step, connection.fd, self._timeout)
+            transfer = start(step, connection.fd, self._settings)
             try:
                 await self._carry(transfer)
             finally:

@@ -7,6 +7,7 @@ Methods are safe to call from several threads: each change replaces a whole valu
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -14,10 +15,13 @@ from dataclasses import dataclass
 
 from fastxfer.core.wire import FileId
 from fastxfer.fdfs.config import Settings
+from fastxfer.fdfs.steps import Control
 from fastxfer.fdfs.types import StorageInfo, StorageStatus
 from fastxfer.net.address import Address
 
 __all__ = ["Cluster", "Group", "Member", "UploadTargets"]
+
+_log = logging.getLogger("fastxfer.fdfs")
 
 _FIRST_PENALTY = 1.0
 _LONGEST_PENALTY = 30.0
@@ -45,10 +49,11 @@ class Health:
         _, failures = self._down.get(address, (0.0, 0))
         penalty = min(_LONGEST_PENALTY, _FIRST_PENALTY * 2.0 ** min(failures, 10))
         self._down[address] = (time.monotonic() + penalty, failures + 1)
+        _log.info("%s has failed; it is passed over for %.0f seconds", address, penalty)
 
     def worked(self, address: Address) -> None:
-        if self._down:
-            self._down.pop(address, None)
+        if self._down and self._down.pop(address, None) is not None:
+            _log.info("%s answers again", address)
 
     def sorted(self, addresses: Iterable[Address]) -> list[Address]:
         """Those that are up in the order given, then the others, the one whose penalty ends first in front."""
@@ -163,6 +168,10 @@ class Cluster:
         self._turn = itertools.count()
         self._straight = self.config.reads != "tracker"
         self._spread = self.config.reads == "replicas"
+
+    def small_by_call(self, control: Control | None) -> bool:
+        """Whether a few bytes may go by the shortest way: nobody follows them, and no limit counts them."""
+        return (control is None or control.patient) and not self.settings.limits
 
     def trackers(self) -> list[Address]:
         """The trackers in the order in which to try them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fastxfer.core.xfer import RateLimit
 from fastxfer.fdfs.errors import InvalidArgumentError
 from fastxfer.fdfs.types import TRACKER_DEFAULT_PORT
 from fastxfer.net.address import Address, parse_address
@@ -40,6 +41,7 @@ class ClientConfig:
         tcp_no_delay: send small requests at once.
         tcp_congestion: congestion control, e.g. ``"cubic"`` (Linux); None for the system's.
         send_buffer, receive_buffer: socket buffers, bytes; None lets the system tune them.
+        rate_limit: bytes per second for all files moved by the client together; None for no limit.
         max_buffered: longest body taken into memory where its size is not known beforehand, bytes.
         engine_threads: native threads of an :class:`AsyncClient`.
     """
@@ -63,6 +65,7 @@ class ClientConfig:
     tcp_congestion: str | None = field(default=None, kw_only=True)
     send_buffer: int | None = field(default=None, kw_only=True)
     receive_buffer: int | None = field(default=None, kw_only=True)
+    rate_limit: float | None = field(default=None, kw_only=True)
     max_buffered: int = field(default=1 << 30, kw_only=True)
     engine_threads: int = field(default=2, kw_only=True)
 
@@ -89,7 +92,9 @@ class Settings:
         for name in ("retry_delay", "retry_max_delay", "topology_age", "upload_target_age"):
             _check(name, getattr(config, name), getattr(config, name) >= 0, "not negative")
         _check("reads", config.reads, config.reads in ("source", "replicas", "tracker"), "source, replicas or tracker")
+        _check("rate_limit", config.rate_limit, config.rate_limit is None or config.rate_limit > 0, "greater than 0")
         self.config = config
+        self.limits = () if config.rate_limit is None else (RateLimit(config.rate_limit),)
         self.retry = RetryPolicy(config.retry_count, config.retry_delay, config.retry_max_delay)
         self.options = SocketOptions(
             no_delay=config.tcp_no_delay,

@@ -43,6 +43,7 @@ class SyncDriver:
 
     def __init__(self, settings: Settings) -> None:
         config = settings.config
+        self._settings = settings
         self.pool = SyncPool(
             config.max_conns, config.idle_timeout, config.connect_timeout, config.pool_timeout, settings.options
         )
@@ -138,7 +139,7 @@ class SyncDriver:
     def _move(self, step: Move) -> tuple[Transfer, Any]:
         connection = self._take(step.address, step.fresh, step.certain)
         try:
-            transfer = start(step, connection.fd, self._timeout, self._fixed_spin or 0)
+            transfer = start(step, connection.fd, self._settings)
             try:
                 transfer.run()
             finally:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from fastxfer.core.xfer import FRAMING_FASTDFS, FRAMING_RAW, Transfer
 from fastxfer.fdfs.commands import Command
+from fastxfer.fdfs.config import Settings
 from fastxfer.fdfs.errors import (
     ClientClosedError,
     ConnectionTimeoutError,
@@ -98,7 +99,7 @@ def move_error(transfer: Transfer, step: Move, reused: bool) -> Exception:
     return error
 
 
-def start(step: Move, fd: int, idle_timeout: float, spin: int = 0) -> Transfer:
+def start(step: Move, fd: int, settings: Settings) -> Transfer:
     """The transfer for *step* over the socket *fd*, watched by its control."""
     control = step.control
     timeout = None if control is None else control.deadline.remaining()
@@ -116,8 +117,9 @@ def start(step: Move, fd: int, idle_timeout: float, spin: int = 0) -> Transfer:
         recv_limit=step.recv_limit,
         crc=step.crc,
         timeout=timeout,
-        idle_timeout=idle_timeout,
-        spin=spin,
+        idle_timeout=settings.config.network_timeout,
+        spin=settings.config.spin or 0,
+        limits=settings.limits,
     )
     if control is not None:
         if control.progress is not None:

@@ -7,6 +7,7 @@ import io
 import os
 import stat
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from datetime import datetime
@@ -452,3 +453,16 @@ def test_one_file_over_several_connections(client: Any, tmp_path: Path, size: in
     client.download_segmented(appender, target, segments=segments)
     assert target.read_bytes() == content(size) + b"more"
     client.delete_file(appender)
+
+
+def test_a_rate_limit(shared_node: Node, make_client: MakeClient, tmp_path: Path) -> None:
+    client = make_client(shared_node.tracker_addrs, rate_limit=2_000_000)
+    path = tmp_path / "source"
+    path.write_bytes(content(600_000))
+    began = time.monotonic()
+    file_id = client.upload_file(path)
+    ids = [client.upload_buffer(content(50_000), "bin") for _ in range(8)]
+    assert client.download_file(file_id) == content(600_000)
+    assert time.monotonic() - began > 0.3
+    for each in (file_id, *ids):
+        client.delete_file(each)

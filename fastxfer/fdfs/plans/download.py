@@ -54,7 +54,7 @@ def download_bytes(
     if wanted == 0:
         return (yield from _nothing(cluster, file_id, offset))
     try:
-        if wanted is not None and wanted <= SMALL and (control is None or control.patient):
+        if wanted is not None and wanted <= SMALL and cluster.small_by_call(control):
             whole = cluster.config.verify and wanted == file.size
             command = Command(
                 _DOWNLOAD_FILE,

@@ -7,6 +7,7 @@ group is asked for anew when an answer does not fit it, so a stale cache costs o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -39,6 +40,8 @@ T = TypeVar("T")
 
 Attempt = Callable[[Address, bool], Plan[tuple[int, T]]]
 """Asks one server, on a fresh connection if the flag says so: status and, if that is 0, what it means."""
+
+_log = logging.getLogger("fastxfer.fdfs")
 
 _ENOENT = 2
 _EINVAL = 22
@@ -215,7 +218,10 @@ def seek(search: Search, attempt: Attempt[T]) -> Plan[T]:
             failures += 1
             if failures >= retry.attempts or not _worth_another_round(search, error):
                 raise
-        yield Sleep(retry.delay(failures), search.control)
+            failure = error
+        pause = retry.delay(failures)
+        _log.info("%s failed for %s: %s; again in %.2f s", command_name(search.code), search.file_id, failure, pause)
+        yield Sleep(pause, search.control)
         search.begin()
 
 

@@ -161,7 +161,7 @@ def send_body(
     """
     verify = cluster.config.verify
     step: Call | Move
-    if body.small is not None and (control is None or control.patient):
+    if body.small is not None and cluster.small_by_call(control):
         whole = Command(command.code, command.request + body.small, command.decode)
         step = Call(address, whole, certain=not repeatable)
     else:
