@@ -158,13 +158,18 @@ class FtpServer:
         if self._runtime is not None and self._runtime.certificates is not None:
             self._runtime.certificates.refresh(now=True)
 
+    async def wait_stopped(self) -> None:
+        """Wait until somebody calls :meth:`stop`. RuntimeError when never started."""
+        if self._stopped is None:
+            raise RuntimeError("the server was not started")
+        await self._stopped.wait()
+
     async def serve_forever(self) -> None:
         """Start if need be, and wait until somebody calls :meth:`stop` or cancels this."""
         if self._runtime is None:
             await self.start()
-        assert self._stopped is not None
         try:
-            await self._stopped.wait()
+            await self.wait_stopped()
         finally:
             await self.stop()
 

@@ -8,37 +8,29 @@ import socket
 __all__ = ["set_congestion", "wait_readable", "wait_writable"]
 
 
-async def wait_readable(loop: asyncio.AbstractEventLoop, fd: int, seconds: float | None = None) -> bool:
-    """Wait until *fd* can be read or has failed; False after *seconds*."""
+async def wait_readable(loop: asyncio.AbstractEventLoop, fd: int) -> None:
+    """Wait until *fd* can be read or has failed."""
     ready = loop.create_future()
-    timer = None if seconds is None else loop.call_later(seconds, _set, ready, False)
-    loop.add_reader(fd, _set, ready, True)
+    loop.add_reader(fd, _set, ready)
     try:
-        result: bool = await ready
-        return result
+        await ready
     finally:
         loop.remove_reader(fd)
-        if timer is not None:
-            timer.cancel()
 
 
-async def wait_writable(loop: asyncio.AbstractEventLoop, fd: int, seconds: float | None = None) -> bool:
-    """Wait until *fd* can be written or has failed; False after *seconds*."""
+async def wait_writable(loop: asyncio.AbstractEventLoop, fd: int) -> None:
+    """Wait until *fd* can be written or has failed."""
     ready = loop.create_future()
-    timer = None if seconds is None else loop.call_later(seconds, _set, ready, False)
-    loop.add_writer(fd, _set, ready, True)
+    loop.add_writer(fd, _set, ready)
     try:
-        result: bool = await ready
-        return result
+        await ready
     finally:
         loop.remove_writer(fd)
-        if timer is not None:
-            timer.cancel()
 
 
-def _set(ready: asyncio.Future[bool], result: bool) -> None:
+def _set(ready: asyncio.Future[None]) -> None:
     if not ready.done():
-        ready.set_result(result)
+        ready.set_result(None)
 
 
 def set_congestion(sock: socket.socket, algorithm: str) -> None:

@@ -20,7 +20,6 @@ from fastxfer.server.datastream import DataStream
 from fastxfer.server.filesystem import Reader, Writer
 from fastxfer.server.hooks import Direction, TransferInfo
 from fastxfer.server.replies import ReplyError, reply
-from fastxfer.server.sockets import wait_readable, wait_writable
 from fastxfer.server.transforms import receiving_transform, sending_transform
 
 if TYPE_CHECKING:
@@ -30,12 +29,6 @@ __all__ = ["Progress", "failed", "receive_file", "send_file"]
 
 logger = logging.getLogger("fastxfer.server")
 
-ROUNDS_ON_LOOP = 4
-"""How often a transfer is advanced on the event loop before the engine's threads take it over."""
-MOST_ON_LOOP = 1 << 20
-"""Bytes after which it is taken over in any case."""
-LONGEST_ON_LOOP = 0.5
-"""Seconds of silence after which it is taken over, since the engine watches its deadlines."""
 CHUNK = 262144
 WATCH_INTERVAL = 0.1
 """Seconds between looks at an upload whose size is limited."""
@@ -109,7 +102,7 @@ async def send_file(session: Session, path: str, reader: Reader, offset: int) ->
             if not transfer.advance():
                 write(opening)
                 opening = b""
-                await _carry(session, transfer, sending=True)
+                await session.runtime.runner.run(transfer)
             if transfer.error:
                 raise _error_of(transfer)
         else:
@@ -239,18 +232,6 @@ def _error_of(transfer: Transfer) -> OSError:
     return kind(number, os.strerror(number))
 
 
-async def _carry(session: Session, transfer: Transfer, *, sending: bool) -> None:
-    """Carry *transfer* to its end: small ones on the loop, large ones and slow ones by the engine's threads."""
-    loop = asyncio.get_running_loop()
-    wait = wait_writable if sending else wait_readable
-    for _ in range(ROUNDS_ON_LOOP):
-        if transfer.sent + transfer.received >= MOST_ON_LOOP or not await wait(loop, transfer.fd, LONGEST_ON_LOOP):
-            break
-        if transfer.advance():
-            return
-    await session.runtime.runner.run(transfer)
-
-
 async def _receive_plain(session: Session, progress: Progress, sock: socket.socket, writer: Writer) -> None:
     transfer = Transfer(
         sock.fileno(),
@@ -263,20 +244,20 @@ async def _receive_plain(session: Session, progress: Progress, sock: socket.sock
     )
     progress.counter = transfer
     account = session.account
-    if not transfer.advance():
-        if account.limited:
-            await _carry_limited(session, transfer, account.room() - writer.offset)
-        else:
-            await _carry(session, transfer, sending=False)
-    if account.limited and transfer.received > account.room() - writer.offset:
-        raise OSError(errno.EDQUOT, "The upload is larger than allowed")
+    if account.limited:
+        room = account.room() - writer.offset
+        await _carry_limited(session, transfer, room)
+        if transfer.received > room:
+            raise OSError(errno.EDQUOT, "The upload is larger than allowed")
+    else:
+        await session.runtime.runner.run(transfer)
     if transfer.error:
         raise _error_of(transfer)
 
 
 async def _carry_limited(session: Session, transfer: Transfer, room: int) -> None:
-    """As :func:`_carry`, but the transfer is cancelled soon after it has brought more than *room* bytes."""
-    carrying = asyncio.ensure_future(_carry(session, transfer, sending=False))
+    """Carry *transfer* to its end; it is cancelled soon after it has brought more than *room* bytes."""
+    carrying = asyncio.ensure_future(session.runtime.runner.run(transfer))
     try:
         while not (await asyncio.wait([carrying], timeout=WATCH_INTERVAL))[0]:
             if transfer.received > room:

@@ -20,6 +20,7 @@ def listener(host: str = "127.0.0.1") -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.settimeout(DEADLINE)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, 0))
         sock.listen(1)
         yield sock
@@ -229,6 +230,7 @@ def free_range(count: int) -> tuple[int, int]:
             try:
                 for port in range(start + 1, start + count):
                     sock = stack.enter_context(socket.socket())
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     sock.bind(("127.0.0.1", port))
             except OSError:
                 continue
