@@ -160,6 +160,9 @@ class AsyncClient(Operations, AsyncBatchMethods, ClusterMethods):
                 plan.close()
                 raise ClientClosedError
             driver = self._driver = AsyncDriver(self._settings)
+        elif not driver.is_running_here():
+            plan.close()
+            raise RuntimeError("this AsyncClient belongs to another event loop: make one for each")
         return await driver.run(plan, control)
 
     def _control(self, options: TransferOptions) -> Control | None:

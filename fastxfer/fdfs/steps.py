@@ -73,6 +73,10 @@ class Control:
         self.cancel = cancel
         self.patient = False
 
+    def out_of_time(self) -> bool:
+        """Whether the operation's own time is up."""
+        return self.deadline.expired
+
     def without_progress(self) -> Control:
         """The same end and cancellation, progress left aside."""
         other = Control(None, None, self.cancel)

@@ -247,3 +247,18 @@ def test_closing_ends_what_is_under_way(node: Node) -> None:
             await stuck
 
     asyncio.run(main())
+
+
+def test_a_client_belongs_to_one_loop(shared_node: Node) -> None:
+    async def use(client: AsyncClient) -> None:
+        await client.list_groups()
+
+    client = AsyncClient(quick_config(shared_node.tracker_addrs))
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(use(client))
+        with pytest.raises(RuntimeError, match="another event loop"):
+            asyncio.run(use(client))
+        loop.run_until_complete(client.aclose())
+    finally:
+        loop.close()

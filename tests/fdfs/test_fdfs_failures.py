@@ -642,6 +642,11 @@ def test_an_operation_can_have_an_end_of_its_own(node: Node, make_client: MakeCl
     with pytest.raises(NetworkTimeoutError):
         client.download_file(file_id, timeout=0.3)
     assert time.monotonic() - began < 30
+    node.inject(Fault("group1", UPLOAD, stall=True, times=None))
+    with pytest.raises(NetworkTimeoutError):
+        client.upload_buffer(content(2_000_000), "bin", timeout=0.3)
+    # A short patience is no fault of the server's.
+    assert client.stats().down == {}
 
 
 def test_a_full_pool_makes_callers_wait_and_then_fail(node: Node) -> None:

@@ -165,6 +165,9 @@ class Search:
                 return
             if error.maybe_done and not self.repeatable:
                 raise error
+            if self.control is not None and self.control.out_of_time():
+                # The caller's patience is at its end; that tells nothing of the server.
+                raise error
             self.cluster.health.failed(address)
         elif self.update:
             raise error
@@ -173,8 +176,6 @@ class Search:
 
     def settled(self) -> FastDFSError | None:
         """The error that is certain by now, if any."""
-        if isinstance(self.failure, NetworkTimeoutError) and self.control and self.control.deadline.expired:
-            return self.failure
         if not self.cluster.is_fresh(self.file.group):
             return None
         source = self.cluster.source(self.file)
@@ -232,7 +233,7 @@ def _worth_another_round(search: Search, error: FastDFSError) -> bool:
             return False
         if error.maybe_done and not search.repeatable:
             return False
-    return search.control is None or not search.control.deadline.expired
+    return search.control is None or not search.control.out_of_time()
 
 
 def _round(search: Search, attempt: Attempt[T]) -> Plan[T]:

@@ -127,6 +127,8 @@ def _store(
             except NetworkError as error:
                 if error.maybe_done and not cluster.config.at_least_once:
                     raise
+                if control is not None and control.out_of_time():
+                    raise
                 cluster.health.failed(address)
                 failed.add(address)
                 last = error
@@ -146,7 +148,7 @@ def _store(
             failure = last
         failures += 1
         hopeless = isinstance(failure, (InsufficientSpaceError, NetworkTimeoutError, PoolTimeoutError))
-        if failures >= retry.attempts or hopeless or (control is not None and control.deadline.expired):
+        if failures >= retry.attempts or hopeless or (control is not None and control.out_of_time()):
             raise failure
         yield Sleep(retry.delay(failures), control)
         failed.clear()
