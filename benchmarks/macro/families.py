@@ -17,7 +17,7 @@ PEERS = {
     "fdfs": (
         Peer("fastxfer", "fdfs_fastxfer_sync", ours=True, most=64),
         Peer("fastxfer asyncio", "fdfs_fastxfer_async", ours=True),
-        Peer("C library", "fdfs_c_program", most=64),
+        Peer("C library", "fdfs_c_program", most=64, threads=8),
         Peer("C library's tools", "fdfs_c_tools", share=0.02, most=64),
         Peer("fastdfs-client", "fdfs_fastdfs_client", share=0.25, most=64),
         Peer("py3Fdfs", "fdfs_py3fdfs", share=0.25, most=64),

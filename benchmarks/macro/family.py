@@ -102,7 +102,7 @@ class ClientParty:
             ops=scenario.ops,
             size=load.size,
             count=max(1, round(load.count * share)),
-            concurrency=load.concurrency,
+            concurrency=min(load.concurrency, self.peer.threads),
             server=self._server.server,
             folder=str(self._folder),
         )

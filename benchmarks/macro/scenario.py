@@ -46,6 +46,7 @@ class Peer:
         limit: whether it is a bare loop that bounds the others.
         share: fraction of the count that it does (a process per operation would take for ever).
         serial_share: the same where only one operation is in flight.
+        threads: it uses no more than so many, whatever the concurrency.
         most: the largest concurrency that it is asked for; above it is left out and said so.
     """
 
@@ -56,6 +57,7 @@ class Peer:
     limit: bool = False
     share: float = 1.0
     serial_share: float = 1.0
+    threads: int = 1_000_000
     most: int = 1_000_000
 
 
