@@ -63,7 +63,10 @@ def test_a_small_ftp_download_costs_the_client_what_it_did(tmp_path: Path) -> No
         def run(count: int, report: Path) -> None:
             run_quietly(traced(report, workload("ftp_download", count, port, str(tmp_path / "got"))))
 
-        check_system_calls("ftp_download", count_system_calls(tmp_path / "calls", FEW, MANY, run))
+        found = count_system_calls(tmp_path / "calls", FEW, MANY, run)
+        # How many replies one receive brings is a matter of time.
+        found.pop("recvfrom", None)
+        check_system_calls("ftp_download", found)
     finally:
         server.communicate(timeout=60)
 
