@@ -35,6 +35,7 @@ class Certificates:
         self._tls = tls
         self._stamp = self._look()
         self._looked = time.monotonic()
+        self._complaint = ""
         self._context = self._make()
 
     def control_context(self) -> ssl.SSLContext:
@@ -68,7 +69,9 @@ class Certificates:
             # Into the context that is in use: whoever holds it (HTTPS does) has the new certificate from now on.
             self._load(self._context)
         except OSError as error:
-            logger.error("the changed certificate %s cannot be used, the old one is kept: %s", self._tls.cert, error)
+            if str(error) != self._complaint:
+                logger.error("the changed certificate %s cannot be used, the old one stays: %s", self._tls.cert, error)
+            self._complaint = str(error)
             return
         self._stamp = stamp
         logger.info("certificate %s loaded anew", self._tls.cert)

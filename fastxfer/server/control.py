@@ -11,16 +11,16 @@ from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from fastxfer.core.ftpwire import LINE_EMPTY, LINE_TOO_LONG, CommandReader
+from fastxfer.net.tls_channel import TLSChannel
 from fastxfer.server import replies
 from fastxfer.server.clienthello import parse_client_hello
 from fastxfer.server.commands import COMMANDS
 from fastxfer.server.config import ListenerConfig
+from fastxfer.server.proxyheader import ProxyHeader
 from fastxfer.server.replies import ReplyError, from_os_error, reply
 from fastxfer.server.session import Session
 
 if TYPE_CHECKING:
-    from fastxfer.net.tls_channel import TLSChannel
-    from fastxfer.server.proxyheader import ProxyHeader
     from fastxfer.server.runtime import Runtime
 
 __all__ = ["Control"]
@@ -136,8 +136,6 @@ class Control(asyncio.Protocol):
         self._runtime.controls.add(self)
         peer = transport.get_extra_info("peername") or ("", 0)
         if self._listener.proxy_protocol:
-            from fastxfer.server.proxyheader import ProxyHeader
-
             self._proxy = ProxyHeader()
             return
         self._open(peer[0], peer[1])
@@ -197,8 +195,6 @@ class Control(asyncio.Protocol):
         self._begin_tls()
 
     def _begin_tls(self) -> None:
-        from fastxfer.net.tls_channel import TLSChannel
-
         self.context = self._runtime.control_context(self._listener)
         self._channel = TLSChannel(self.context, None, server_side=True)
         self._handshaking = True
@@ -228,7 +224,7 @@ class Control(asyncio.Protocol):
         return channel.unread()
 
     def _decrypt(self, data: bytes) -> bytes:
-        channel = cast("TLSChannel", self._channel)
+        channel = cast(TLSChannel, self._channel)
         try:
             channel.feed(data)
             if self._handshaking:
@@ -310,7 +306,7 @@ class Control(asyncio.Protocol):
             self._injected()
 
     def _read_proxy_header(self, data: bytes) -> bytes:
-        header = cast("ProxyHeader", self._proxy)
+        header = cast(ProxyHeader, self._proxy)
         try:
             if not header.feed(data):
                 return b""

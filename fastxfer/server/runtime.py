@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from fastxfer.net.aio import TransferRunner
+from fastxfer.net.tls_channel import TLSChannel
 from fastxfer.server import replies
 from fastxfer.server.config import ListenerConfig
 from fastxfer.server.datachannel import DataChannel
@@ -19,7 +20,6 @@ from fastxfer.server.service import Service
 from fastxfer.server.session import Session
 
 if TYPE_CHECKING:
-    from fastxfer.net.tls_channel import TLSChannel
     from fastxfer.net.tls_pump import ReceivePump, SendPump
     from fastxfer.server.certificates import Certificates
     from fastxfer.server.control import Control
@@ -245,8 +245,6 @@ class Runtime:
         """The TLS side of a new data connection of *session*; None if it is to be plain."""
         if not session.private:
             return None
-        from fastxfer.net.tls_channel import TLSChannel
-
         context = session.tls_context
         if context is None:
             raise RuntimeError("PROT P without TLS on the control connection")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import importlib
 import logging
 import os
 import shlex
@@ -211,6 +212,9 @@ class UsersFile(Authenticator):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._hasher = _hasher()
+        # Now: after a change of the root directory nothing can be imported any more.
+        self._errors = importlib.import_module("argon2.exceptions")
+        self._complaint = ""
         self._nobody = self._hasher.hash(os.urandom(16).hex())
         self._key = os.urandom(32)
         self._remembered: dict[str, tuple[bytes, str, float]] = {}
@@ -234,7 +238,9 @@ class UsersFile(Authenticator):
                 return
             entries = parse_users(self._path.read_text(encoding="utf-8"), str(self._path))
         except (OSError, ValueError) as error:
-            logger.error("the changed users file cannot be used, the old users stay: %s", error)
+            if str(error) != self._complaint:
+                logger.error("the changed users file cannot be used, the old users stay: %s", error)
+            self._complaint = str(error)
             return
         self._entries = entries
         self._stamp = stamp
@@ -264,13 +270,11 @@ class UsersFile(Authenticator):
         return entry.user
 
     def _verify(self, stored: str, password: str) -> bool:
-        from argon2.exceptions import InvalidHashError, VerificationError
-
         try:
             return self._hasher.verify(stored, password.encode("utf-8", "surrogateescape"))
-        except VerificationError:
+        except self._errors.VerificationError:
             return False
-        except InvalidHashError:
+        except self._errors.InvalidHashError:
             logger.error("a hash in %s is not one of argon2", self._path)
             return False
 

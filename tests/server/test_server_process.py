@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import pwd
 import re
 import signal
 import socket
@@ -21,6 +22,7 @@ import pytest
 from fastxfer.server import LimitsConfig, LogConfig, ServerConfig, TimeoutsConfig, User
 from fastxfer.server.proxyheader import ProxyHeader
 from fastxfer.server.settings import build, load_toml, settings_of
+from tests.server.conftest import Tls
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, wait_for
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -337,6 +339,37 @@ def test_serve_runs_until_it_is_told_to_stop(root: Path, tmp_path: Path, workers
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE) == 0
     assert len(list(root.iterdir())) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can change root and account")
+def test_privileges_are_dropped_and_everything_still_works(root: Path, tls: Tls) -> None:
+    import ssl
+
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        pytest.skip("there is no account nobody")
+    root.chmod(0o777)
+    arguments = [
+        str(root), "--port", "0", "--anonymous", "--anonymous-permissions", "all", "--tls-cert", tls.cert,
+        "--process-user", "nobody", "--process-chroot", "--proxy-protocol",
+    ]  # fmt: skip
+    with serving(*arguments) as (process, line):
+        status = Path(f"/proc/{process.pid}/status")
+        if status.exists():
+            assert f"Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}" in status.read_text()
+            assert os.readlink(f"/proc/{process.pid}/root") == str(root)
+        with Dialogue(("127.0.0.1", int(line.rstrip("/").rpartition(":")[2])), greet=False) as client:
+            client.send(b"PROXY UNKNOWN\r\n")
+            assert client.read().code == 220
+            context = ssl.create_default_context(cafile=tls.ca)
+            client.starttls(context).login("anonymous", "x")
+            client.expect(257, "MKD dir")
+            client.expect(200, "SITE CHMOD 700 dir")
+            assert client.fetch("NLST", context=context) == b"dir\r\n"
+            client.expect(200, "MODE Z")
+            assert client.fetch("LIST", context=context)
+    assert (root / "dir").stat().st_uid == nobody.pw_uid
 
 
 def test_serve_says_what_is_wrong(root: Path, shell: Shell) -> None:
