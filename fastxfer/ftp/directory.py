@@ -219,7 +219,8 @@ class DirectoryOperations(UploadOperations, ClientBase):
         reply = await link.port.finish(data, path=where)
         if isinstance(sink, MemorySink) and not sink.position and line.startswith("LIST"):
             lowered = reply.text.lower()
-            if any(words in lowered for words in _FAILED_LISTING):
+            # With -a every directory holds at least itself and its parent.
+            if line.startswith("LIST -a") or any(words in lowered for words in _FAILED_LISTING):
                 raise NotFoundError(550, reply.text, server=link.session.server, command=line, path=where)
 
     # Facts

@@ -12,6 +12,7 @@ from tests.support.ftp_servers import (
     Certificates,
     FTPPeer,
     peers_of_environment,
+    root_for_all,
     run_proftpd,
     run_pure_ftpd,
     run_pyftpdlib,
@@ -28,14 +29,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="session", params=[*(f"{name}{tls}" for name in _RUNNERS for tls in ("", "-tls")), *_RUNNING])
-def running_peer(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
-) -> Iterator[FTPPeer]:
+def running_peer(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[FTPPeer]:
     if request.param in _RUNNING:
         yield _RUNNING[request.param]
         return
     name = request.param.removesuffix("-tls")
-    with _RUNNERS[name](tmp_path_factory.mktemp("root"), certificates if name != request.param else None) as peer:
+    with root_for_all() as root, _RUNNERS[name](root, certificates if name != request.param else None) as peer:
         yield peer
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.support.ftp_servers import (
     Certificates,
     FTPPeer,
     peers_of_environment,
+    root_for_all,
     run_proftpd,
     run_pure_ftpd,
     run_pyftpdlib,
@@ -91,13 +91,8 @@ def running_peer(request: pytest.FixtureRequest, certificates: Certificates) -> 
         yield _RUNNING[request.param]
         return
     name = request.param.removesuffix("-tls")
-    # Not below pytest's own directory: servers that become another user could not go in there.
-    with tempfile.TemporaryDirectory(prefix="ftppy") as folder:
-        root = Path(folder) / "root"
-        root.mkdir()
-        Path(folder).chmod(0o755)
-        with _RUNNERS[name](root, certificates if name != request.param else None) as peer:
-            yield peer
+    with root_for_all() as root, _RUNNERS[name](root, certificates if name != request.param else None) as peer:
+        yield peer
 
 
 @pytest.fixture(scope="session")

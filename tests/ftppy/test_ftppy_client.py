@@ -286,10 +286,11 @@ def test_removing_what_is_not_there_fails(peer: FTPPeer) -> None:
     assert "/missing" in texts[0]
 
 
-def test_chmod_leaves_the_session_in_step_and_tells_a_refusal(peer: FTPPeer) -> None:
-    (peer.root / "a").touch()
+def test_chmod_leaves_the_session_in_step_and_tells_a_refusal(peer: FTPPeer, local: Path) -> None:
+    (local / "a").touch()
 
     async def task(client: FtpClient) -> tuple[bool, bool]:
+        await client.upload("a", "/a")
         good = await client.chmod("/a", "600")
         assert await client.pwd() == "/"
         assert await client.cd("/")

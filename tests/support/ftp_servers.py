@@ -121,6 +121,16 @@ def run_pyftpdlib(
         thread.join(30)
 
 
+@contextlib.contextmanager
+def root_for_all() -> Iterator[Path]:
+    """An empty directory outside pytest's own, which servers that become another user cannot enter."""
+    with tempfile.TemporaryDirectory(prefix="ftp-root") as folder:
+        Path(folder).chmod(0o755)
+        root = Path(folder) / "root"
+        root.mkdir()
+        yield root
+
+
 def free_port() -> int:
     """A port that is free now, for servers that cannot choose one themselves."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
