@@ -75,6 +75,8 @@ class ServerProfile:
         """Take FEAT's answer in (RFC 2389, section 3.2)."""
         self.known = True
         self.features = parse_feat(reply.lines) if reply.code == 211 else {}
+        # Servers too simple for FEAT may answer what comes in one piece out of order (aioftp does).
+        self.pipelining = self.pipelining and reply.code == 211
 
     def offers(self, name: str) -> bool:
         """Whether FEAT lists *name* and the server did not refuse it since."""

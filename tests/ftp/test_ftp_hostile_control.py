@@ -336,3 +336,29 @@ def test_scripted_server_itself_is_decent() -> None:
 
         run(server, body)
         assert server.files == {"/dir/file": b"abc"}
+
+
+def test_a_server_without_feat_is_given_one_command_at_a_time() -> None:
+    with scripted_server() as server:
+        server.files["/a"] = b"content"
+        del server.handlers["FEAT"]
+        pieces: list[int] = []
+        plain = Control.read_line
+
+        def read_line(control: Control) -> bytes | None:
+            line = plain(control)
+            pieces.append(control.buffer.count(b"\n"))
+            return line
+
+        Control.read_line = read_line  # type: ignore[method-assign]
+        try:
+
+            async def body(client: AsyncClient) -> None:
+                for _ in range(3):
+                    assert await client.read("a") == b"content"
+                assert [entry.name for entry in await client.list()] == ["a"]
+
+            run(server, body)
+        finally:
+            Control.read_line = plain  # type: ignore[method-assign]
+        assert max(pieces[pieces.index(0, 5) :]) == 0
