@@ -16,6 +16,9 @@ enum { D128, D256, D384, D512, D768, D1024, D1536, D2048, DISTANCES };
 static const int distances[DISTANCES] = {128, 256, 384, 512, 768, 1024, 1536, 2048};
 static uint64_t fold_constants[DISTANCES][2];
 
+/* Those that fold the first three of four lanes into the last. */
+static uint64_t lane_constants[4][2];
+
 /* P, and floor(x^96 / P) without its last term, which no result depends on. */
 static uint64_t barrett[2] = {0x1DB710641, 0};
 
@@ -32,6 +35,8 @@ static void make_fold_constants(void)
         fold_constants[i][0] = (uint64_t)power_of_x(distances[i] + 32) << 1;
         fold_constants[i][1] = (uint64_t)power_of_x(distances[i] - 32) << 1;
     }
+    for (int lane = 0; lane < 3; lane++)
+        memcpy(lane_constants[lane], fold_constants[D384 - lane], sizeof lane_constants[lane]);
     /* The quotient has a term where the remainder so far, times x, has one of x^32. */
     uint32_t remainder = power_of_x(31);
     for (int bit = 0; bit < 64; bit++) {
@@ -219,6 +224,13 @@ T512 INLINE uint32_t run512(uint32_t crc, const unsigned char *p, size_t n, unsi
     const __m512i k64 = constants512(D512);
     for (; n >= 64; n -= 64, p += 64, copy = AT(64))
         v = fold512(v, k64, load512(p, AT(0)));
+    if (n < 32) {
+        const __m512i lanes = _mm512_loadu_si512(lane_constants);
+        __m512i w = _mm512_xor_si512(_mm512_clmulepi64_epi128(v, lanes, 0x00), _mm512_clmulepi64_epi128(v, lanes, 0x11));
+        __m256i half = _mm256_xor_si256(_mm512_castsi512_si256(w), _mm512_extracti64x4_epi64(w, 1));
+        __m128i x = _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+        return finish_blocks(_mm_xor_si128(x, _mm512_extracti32x4_epi32(v, 3)), p, n, copy);
+    }
     return finish256(fold256(_mm512_castsi512_si256(v), constants256(D256), _mm512_extracti64x4_epi64(v, 1)), p, n,
                      copy);
 }
