@@ -164,8 +164,7 @@ def send_body(
     verify = cluster.config.verify
     step: Call | Move
     if body.small is not None and cluster.small_by_call(control):
-        whole = Command(command.code, command.request + body.small, command.decode)
-        step = Call(address, whole, certain=not repeatable)
+        step = Call(address, command, certain=not repeatable, body=body.small if body.size else None)
     else:
         # Memory is folded by one call; a file's bytes on their way.
         crc = verify and body.data is None
