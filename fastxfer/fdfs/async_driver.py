@@ -20,7 +20,6 @@ from fastxfer.fdfs.outcome import (
     meaning,
     move_error,
     pipeline_error,
-    send_head,
     start,
     take_error,
 )
@@ -123,20 +122,19 @@ class AsyncDriver:
         await self._runner.run(transfer)
 
     async def _call(self, step: Call) -> tuple[int, Any]:
-        address, command, _, certain, fresh, _ = step
+        address, command, _, certain, fresh = step
         connection = await self._take(address, fresh, certain)
         try:
-            request = send_head(connection, step)
-            transfer = begin_call(step, connection.fd, request, self._timeout)
+            transfer = begin_call(step, connection.fd, self._timeout)
             await self._carry(transfer)
             if transfer.error:
-                raise call_error(transfer.error, step, connection.used)
+                raise call_error(transfer.error, address, command.request, connection.used)
             status = transfer.status
             value = meaning(command, transfer.body, address) if status == 0 else None
         except BaseException:
             self.pool.drop(connection)
             raise
-        if not transfer.early and keep_after_call(status, request):
+        if not transfer.early and keep_after_call(status, command.request):
             self.pool.give(connection)
         else:
             self.pool.drop(connection)

@@ -21,7 +21,6 @@ from fastxfer.fdfs.outcome import (
     meaning,
     move_error,
     pipeline_error,
-    send_head,
     start,
     take_error,
 )
@@ -108,13 +107,12 @@ class SyncDriver:
             raise take_error(address, error) from error
 
     def _call(self, step: Call) -> tuple[int, Any]:
-        address, command, limit, certain, fresh, _ = step
+        address, command, limit, certain, fresh = step
         try:
             connection = self.pool.take(address, fresh, certain)
         except (PoolClosed, OSError) as error:
             raise take_error(address, error) from error
         try:
-            request = send_head(connection, step)
             if self._fixed_spin is None:
                 spin = self._spins[command.code]
                 budget = spin.budget(self.pool.book.busy)
@@ -122,17 +120,17 @@ class SyncDriver:
                 budget = self._fixed_spin
             if budget and self._fixed_spin is None:
                 began = time.perf_counter()
-                code, status, body = exchange(connection.fd, request, self._timeout, budget, limit)
+                code, status, body = exchange(connection.fd, command.request, self._timeout, budget, limit)
                 spin.learn(time.perf_counter() - began)
             else:
-                code, status, body = exchange(connection.fd, request, self._timeout, budget, limit)
+                code, status, body = exchange(connection.fd, command.request, self._timeout, budget, limit)
             if code:
-                raise call_error(code, step, connection.used)
+                raise call_error(code, address, command.request, connection.used)
             value = meaning(command, body, address) if status == 0 else None
         except BaseException:
             self.pool.drop(connection)
             raise
-        if status == 0 or keep_after_call(status, request):
+        if status == 0 or keep_after_call(status, command.request):
             self.pool.give(connection)
         else:
             self.pool.drop(connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from fastxfer.core.xfer import FRAMING_FASTDFS, FRAMING_RAW, Transfer
 from fastxfer.fdfs.commands import Command
@@ -22,11 +22,7 @@ from fastxfer.fdfs.errors import (
 )
 from fastxfer.fdfs.steps import Call, Move, Pipeline, parts
 from fastxfer.net.address import Address
-from fastxfer.net.connection import Connection
 from fastxfer.net.pool import PoolClosed, PoolTimeout
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 __all__ = [
     "begin_call",
@@ -38,7 +34,6 @@ __all__ = [
     "meaning",
     "move_error",
     "pipeline_error",
-    "send_head",
     "start",
     "take_error",
 ]
@@ -75,29 +70,13 @@ def take_error(address: Address, error: PoolClosed | OSError) -> FastDFSError:
     return NetworkError("connect", server, error)
 
 
-def send_head(connection: Connection, step: Call) -> Buffer:
-    """Send the request of *step* if a body follows it; what is left to send, with which the exchange begins."""
-    body = step.body
-    request = step.command.request
-    if body is None:
-        return request
-    try:
-        sent = connection.sock.send(request)
-    except (BlockingIOError, InterruptedError):
-        sent = 0
-    except OSError as error:
-        raise call_error(error.errno or errno.EPIPE, step, connection.used) from None
-    # A socket that takes not even a head at once is a rare thing.
-    return body if sent == len(request) else request[sent:] + bytes(body)
-
-
-def call_error(code: int, step: Call, reused: bool) -> FastDFSError:
+def call_error(code: int, address: Address, request: bytes, reused: bool) -> FastDFSError:
     """The exception for an exchange that ended with errno *code*."""
-    error = _plain_error(code, str(step.address), "exchange")
-    error.command = command_name(step.command.code)
+    error = _plain_error(code, str(address), "exchange")
+    error.command = command_name(request[8])
     if isinstance(error, NetworkError):
         error.reused = reused
-        # EPIPE: a send failed, so the whole of it never left.
+        # EPIPE: the one send failed, so the request never left.
         error.maybe_done = code != errno.EPIPE
     return error
 
@@ -177,14 +156,14 @@ def meaning(command: Command[T], body: bytes, address: Address) -> T:
         raise error from None
 
 
-def begin_call(step: Call, fd: int, request: Buffer, timeout: float) -> Transfer:
-    """The transfer for a small exchange that is awaited, beginning with *request*."""
-    return Transfer(fd, send=request, framing=FRAMING_FASTDFS, recv_limit=step.limit, timeout=timeout)
+def begin_call(step: Call, fd: int, timeout: float) -> Transfer:
+    """The transfer for a small exchange that is awaited."""
+    return Transfer(fd, send=step.command.request, framing=FRAMING_FASTDFS, recv_limit=step.limit, timeout=timeout)
 
 
-def keep_after_call(status: int, sent: Buffer) -> bool:
-    """Whether the connection may be used again after a whole reply with *status* to what was *sent* last."""
-    return status == 0 or (status != _EINVAL and memoryview(sent).nbytes <= _SAFE_BODY)
+def keep_after_call(status: int, request: bytes) -> bool:
+    """Whether the connection may be used again after a whole reply with *status*."""
+    return status == 0 or (status != _EINVAL and len(request) <= _SAFE_BODY)
 
 
 def keep_after_move(transfer: Transfer, step: Move) -> bool:

@@ -49,8 +49,6 @@ class Call(NamedTuple):
         limit: longest body accepted, bytes.
         certain: look whether a pooled connection still lives first: the request must not be sent twice.
         fresh: open a new connection: a pooled one was found dead.
-        body: a file's few bytes, sent after the request by a system call of their own. The storage server gets up for
-            the one and finds the other: measured, that nearly doubles its uploads per second.
     """
 
     address: Address
@@ -58,7 +56,6 @@ class Call(NamedTuple):
     limit: int = REPLY_LIMIT
     certain: bool = False
     fresh: bool = False
-    body: Buffer | None = None
 
 
 class Control:

@@ -164,7 +164,8 @@ def send_body(
     verify = cluster.config.verify
     step: Call | Move
     if body.small is not None and cluster.small_by_call(control):
-        step = Call(address, command, certain=not repeatable, body=body.small if body.size else None)
+        whole = Command(command.code, command.request + body.small, command.decode)
+        step = Call(address, whole, certain=not repeatable)
     else:
         # Memory is folded by one call; a file's bytes on their way.
         crc = verify and body.data is None
