@@ -1,0 +1,322 @@
+"""Open files of the machine: read, written in place, or written beside the final name and renamed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import os
+import stat
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+from fastxfer.server import paths
+from fastxfer.server.filesystem import FileInfo, FileKind, Filesystem, Reader, Writer
+
+try:
+    import fcntl
+    import grp
+    import pwd
+except ImportError as error:  # pragma: no cover
+    raise ImportError("fastxfer.server.LocalFilesystem needs a POSIX system") from error
+
+__all__ = [
+    "HIDDEN_SUFFIX",
+    "AtomicWriter",
+    "LocalReader",
+    "PlainWriter",
+    "copy_bytes",
+    "info_of",
+    "lock_file",
+    "open_partial",
+    "partial_name",
+    "prepare_partial",
+    "require_regular",
+    "run_where_quick",
+    "unlink_quietly",
+]
+
+HIDDEN_SUFFIX = ".fxpart"
+COPY_CHUNK = 8 << 20
+SMALL_COPY = 1 << 20
+"""Copies up to this size are made on the event loop, larger ones in a thread."""
+MAX_NAME = 255
+
+
+_KINDS = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIRECTORY, stat.S_IFLNK: FileKind.LINK}
+
+
+@functools.lru_cache(maxsize=1024)
+def owner_name(uid: int) -> str:
+    """Login name of *uid*, or the number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+@functools.lru_cache(maxsize=1024)
+def group_name(gid: int) -> str:
+    """Name of *gid*, or the number."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def info_of(name: str, status: os.stat_result, target: str = "") -> FileInfo:
+    return FileInfo(
+        name,
+        _KINDS.get(stat.S_IFMT(status.st_mode), FileKind.OTHER),
+        status.st_size,
+        status.st_mtime,
+        stat.S_IMODE(status.st_mode),
+        owner_name(status.st_uid),
+        group_name(status.st_gid),
+        status.st_nlink,
+        target,
+        f"{status.st_dev:x}g{status.st_ino:x}",
+    )
+
+
+def require_regular(status: os.stat_result, path: str) -> None:
+    if stat.S_ISREG(status.st_mode):
+        return
+    code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+    raise OSError(code, "Not a regular file", path)
+
+
+def lock_file(fd: int, path: str) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, "Being uploaded already", path) from None
+
+
+def partial_name(name: str, uploader: str) -> str:
+    """Name of the unfinished upload of *uploader* to *name*: hidden, the same each time, short enough."""
+    encoded = os.fsencode(name)
+    key = uploader.encode("utf-8", "surrogateescape") + b"\0" + encoded
+    tag = blake2b(key, digest_size=8).hexdigest()
+    room = MAX_NAME - len(tag) - len(HIDDEN_SUFFIX) - 2
+    return f".{os.fsdecode(encoded[:room])}.{tag}{HIDDEN_SUFFIX}"
+
+
+def open_partial(partial: str, directory: int, mode: int, path: str) -> tuple[int, os.stat_result]:
+    """Open and lock the unfinished upload; one that is given its final name meanwhile is not taken for it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    while True:
+        fd = os.open(partial, flags, mode, dir_fd=directory)
+        try:
+            lock_file(fd, path)
+            status = os.fstat(fd)
+            require_regular(status, path)
+            current = os.stat(partial, dir_fd=directory, follow_symlinks=False)
+            if current.st_ino == status.st_ino and current.st_dev == status.st_dev:
+                return fd, status
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+async def prepare_partial(
+    fd: int, status: os.stat_result, existing: os.stat_result | None, directory: int, name: str, offset: int
+) -> int:
+    """Bring the unfinished upload *fd* to the state from which it goes on; where its next byte goes.
+
+    *offset* counts bytes of the *existing* file if there is one, else of the unfinished upload; -1 is its end.
+    """
+    kept = status.st_size
+    if existing is None:
+        where = kept if offset < 0 else offset
+        if where > kept:
+            raise OSError(errno.EINVAL, "Offset beyond the end of the file", name)
+        if where < kept:
+            os.ftruncate(fd, where)
+        return where
+    if offset > existing.st_size:
+        raise OSError(errno.EINVAL, "Offset beyond the end of the file", name)
+    if kept:
+        os.ftruncate(fd, 0)
+    if offset:
+        await copy_head(directory, name, fd, offset)
+    return offset
+
+
+def unlink_quietly(name: str, directory: int) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name, dir_fd=directory)
+
+
+async def copy_head(directory: int, name: str, target: int, size: int) -> None:
+    """Make the first *size* bytes of the file *name* the content of *target*."""
+    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        await run_where_quick(size, copy_bytes, source, target, size)
+    finally:
+        os.close(source)
+
+
+def copy_bytes(source: int, target: int, size: int) -> None:
+    position = 0
+    in_kernel = hasattr(os, "copy_file_range")
+    while position < size:
+        count = min(size - position, COPY_CHUNK)
+        if in_kernel:
+            try:
+                moved = os.copy_file_range(source, target, count, position, position)
+            except OSError as error:
+                if error.errno not in (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
+                    raise
+                in_kernel = False
+                continue
+        else:
+            moved = os.pwrite(target, os.pread(source, min(count, 1 << 20), position), position)
+        if moved <= 0:
+            raise OSError(errno.EIO, "The file became shorter while it was copied")
+        position += moved
+
+
+async def run_where_quick(size: int, function: Callable[..., None], *args: Any) -> None:
+    """Call *function* here when it is quick and in a thread when it is not."""
+    if size <= SMALL_COPY:
+        function(*args)
+        return
+    task = asyncio.get_running_loop().run_in_executor(None, function, *args)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # The thread still uses the descriptors.
+        with contextlib.suppress(Exception):
+            await task
+        raise
+
+
+class LocalReader(Reader):
+    __slots__ = ("_fd", "_path", "_status")
+
+    def __init__(self, fd: int, path: str, status: os.stat_result) -> None:
+        self._fd = fd
+        self._path = path
+        self._status = status
+
+    @property
+    def info(self) -> FileInfo:
+        return info_of(paths.basename(self._path), self._status)
+
+    @property
+    def size(self) -> int:
+        return self._status.st_size
+
+    def fileno(self) -> int:
+        return self._fd
+
+    async def read(self, offset: int, size: int) -> bytes:
+        return os.pread(self._fd, size, offset)
+
+    async def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class PlainWriter(Writer):
+    """Writes in place."""
+
+    def __init__(self, fd: int, path: str, offset: int) -> None:
+        self._fd = fd
+        self._path = path
+        self.offset = offset
+        self._position = offset
+
+    def fileno(self) -> int:
+        return self._fd
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self._fd, view, self._position)
+            self._position += count
+            view = view[count:]
+
+    async def commit(self, *, sync: bool = False) -> None:
+        try:
+            if sync:
+                await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._fd)
+        finally:
+            self._close()
+
+    async def abort(self, *, keep: bool = True) -> None:
+        if not keep:
+            os.ftruncate(self._fd, self.offset)
+        self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class AtomicWriter(PlainWriter):
+    """Writes to a hidden file that takes the final name at the end."""
+
+    def __init__(
+        self,
+        owner: Filesystem,
+        fd: int,
+        path: str,
+        offset: int,
+        directory: int,
+        ours: bool,
+        partial: str,
+        name: str,
+        *,
+        replace: bool,
+        keep: bool,
+    ) -> None:
+        super().__init__(fd, path, offset)
+        # The directory may be the owner's, which must not be closed before.
+        self._owner = owner
+        self._directory = directory
+        self._ours = ours
+        self._partial = partial
+        self._name = name
+        self._replace = replace
+        self._keep = keep
+
+    async def commit(self, *, sync: bool = False) -> None:
+        try:
+            if sync:
+                await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._fd)
+            if self._replace:
+                os.rename(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            else:
+                # link() fails where the name was taken meanwhile; rename() would replace it.
+                os.link(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+                unlink_quietly(self._partial, self._directory)
+            if sync:
+                await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._directory)
+        except BaseException:
+            if not self._keep:
+                unlink_quietly(self._partial, self._directory)
+            raise
+        finally:
+            self._close()
+
+    async def abort(self, *, keep: bool = True) -> None:
+        try:
+            if not (keep and self._keep) or os.fstat(self._fd).st_size == 0:
+                unlink_quietly(self._partial, self._directory)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        super()._close()
+        if self._ours:
+            os.close(self._directory)
+            self._ours = False
