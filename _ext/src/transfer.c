@@ -160,6 +160,20 @@ static int part(fx_transfer *t, fx_worker *w) {
     }
 }
 
+/* What is left takes no bytes from the socket, so that no readiness of it would bring the next turn. */
+static bool needs_no_turn(fx_transfer *t) {
+    switch (atomic_load_explicit(&t->phase, memory_order_relaxed)) {
+        case FX_SEND:
+            return !t->iov_count && !t->send_left;
+        case FX_BODY:
+            return t->left == 0;
+        case FX_RELAY:
+            return t->left == 0 || t->stash_held;
+        default:
+            return false;
+    }
+}
+
 int fx_transfer_step(fx_transfer *t, fx_worker *w, int64_t budget) {
     if (fx_transfer_done(t)) return FX_WANT_NOTHING;
     if (t->want == FX_WANT_MEMORY && !t->memory) return FX_WANT_MEMORY;
@@ -178,7 +192,7 @@ int fx_transfer_step(fx_transfer *t, fx_worker *w, int64_t budget) {
         if (fx_transfer_cancelled(t)) fx_transfer_finish(t, ECANCELED, FX_SIDE_NONE);
         if (fx_transfer_done(t))
             want = FX_WANT_NOTHING;
-        else if (w->budget <= 0)
+        else if (w->budget <= 0 && !needs_no_turn(t))
             want = FX_WANT_TURN;
         else
             want = part(t, w);

@@ -46,6 +46,11 @@ class Receiving(TransferState):
             return 0
         return self._receive_body(budget)
 
+    @property
+    def _nothing_to_come(self) -> bool:
+        """All has been taken from the socket."""
+        return self._framing == FRAMING_NONE or self._left == 0
+
     def _recv(self, count: int) -> bytes:
         """At most *count* bytes; empty at the end of the stream."""
         assert self._socket is not None

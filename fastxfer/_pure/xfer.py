@@ -105,6 +105,9 @@ class Transfer(Sending, Receiving):
                 budget = 0 if self._done else budget - moved
                 if moved:
                     self._moved = time.monotonic()
+            # What takes no bytes from the socket must not wait for the next turn: no readiness would bring it.
+            while not self._done and not self._queue and not self._file_open and self._nothing_to_come:
+                self._receive(1)
         except Blocked as blocked:
             self._want = blocked.want
         except Failed as failed:

@@ -56,6 +56,26 @@ def test_a_body_arrives_whole(twin, drive, pair, background, make_file, tools, s
         assert (where["recv_into"] if sink == "buffer" else tools.content_of(where["recv_fd"])) == content
 
 
+@pytest.mark.parametrize("sink", ["memory", "buffer", "file", "relay"])
+def test_a_step_of_exactly_what_is_left_ends_it(twin, pair, make_file, sink):
+    """Nothing more comes over the socket, so whoever waits for that would wait for ever."""
+    content = bytes(4096)
+    pair[1].sendall(content)
+    where = {}
+    relay = socket.socketpair()
+    relay[0].setblocking(False)
+    if sink == "buffer":
+        where["recv_into"] = bytearray(4096)
+    elif sink == "file":
+        where.update(recv_fd=make_file(), recv_offset=0)
+    elif sink == "relay":
+        where["relay_fd"] = relay[0].fileno()
+    with relay[0], relay[1]:
+        transfer = twin.Transfer(pair[0].fileno(), framing=twin.RAW, recv_count=4096, timeout=60, **where)
+        assert transfer.advance(4096)
+    assert (transfer.error, transfer.received) == (0, 4096)
+
+
 def test_no_more_than_the_count_is_taken(twin, drive, pair):
     pair[1].sendall(b"first second")
     transfer = drive(twin.Transfer(pair[0].fileno(), framing=twin.RAW, recv_count=6))
