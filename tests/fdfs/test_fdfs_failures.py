@@ -19,6 +19,7 @@ from fastxfer.fdfs import (
     ClientClosedError,
     ConnectionTimeoutError,
     FastDFSError,
+    FileAlreadyExistsError,
     FileNotFoundError,
     InsufficientSpaceError,
     IntegrityError,
@@ -489,6 +490,21 @@ def test_a_full_storage_is_left_for_another(node: Node, make_client: MakeClient)
         client.upload_buffer(b"x", "txt")
     node.faults.clear()
     client.upload_buffer(b"x", "txt")
+
+
+@pytest.mark.parametrize("size", [10, 400_000])
+def test_a_slot_of_a_trunk_file_that_is_still_occupied_is_left_for_another(
+    node: Node, make_client: MakeClient, size: int
+) -> None:
+    client = make_client(node.tracker_addrs, retry_count=1)
+    refused = node.inject(Fault("group1", UPLOAD, status=17, times=10))
+    assert client.download_file(client.upload_buffer(content(size), "bin")) == content(size)
+    assert refused.hits == 10
+    refused = node.inject(Fault("group1", UPLOAD, status=17, times=None))
+    with pytest.raises(FileAlreadyExistsError):
+        client.upload_buffer(content(size), "bin")
+    assert 10 < refused.hits < 30
+    assert len(stored(node)) == 1
 
 
 def test_metadata_that_cannot_be_set_is_an_error_that_tells_the_file_id(node: Node, make_client: MakeClient) -> None:

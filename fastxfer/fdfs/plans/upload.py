@@ -42,8 +42,14 @@ _UPLOAD_SLAVE_FILE = 21
 _UPLOAD_APPENDER_FILE = 23
 _DOWNLOAD_FILE = 14
 _ENOSPC = 28
-_TRANSIENT = (11, 16, 17)
-"""EAGAIN, EBUSY, EEXIST: a server that cannot store a new file just now, seen where several write into trunk files."""
+_EEXIST = 17
+_TRANSIENT = (11, 16, _EEXIST)
+"""EAGAIN, EBUSY, EEXIST: a server that cannot store a new file just now."""
+
+_MOST_REFUSED_SLOTS = 16
+"""A slot of a trunk file may be given out while a replica still has a deleted file in it: EEXIST, and the trunk server
+drops that slot. The next upload gets another one, so it is sent at once; many slots in a row may be like that."""
+
 _READ_BACK = 1 << 20
 
 _FOLD_AT_ONCE = 8 << 20
@@ -100,6 +106,7 @@ def _store(
     """
     retry = cluster.settings.retry
     failures = 0
+    refused_slots = 0
     failed: set[Address] = set()
     last: FastDFSError | None = None
     while True:
@@ -142,6 +149,9 @@ def _store(
             if status == _ENOSPC:
                 cluster.forget_target(address)
                 failed.add(address)
+                continue
+            if status == _EEXIST and refused_slots < _MOST_REFUSED_SLOTS:
+                refused_slots += 1
                 continue
             if status not in _TRANSIENT:
                 raise last
