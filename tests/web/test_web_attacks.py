@@ -293,7 +293,7 @@ def test_a_broken_form_leaves_no_half_file(site: Site) -> None:
         plain.sendall(head + LOGIN + b"Content-Length: 9000000\r\n\r\n--b\r\n" + FIELD + b"\r\n\r\n")
         plain.sendall(bytes(3_000_000))
     deadline = time.monotonic() + WAIT
-    while site.service.guard.connections:
+    while site.service.guard.connections or site.interface.active:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert os.listdir(site.root) == ["a"]
