@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from fastxfer.core.xfer import Transfer
@@ -36,6 +37,9 @@ T = TypeVar("T")
 
 _log = logging.getLogger("fastxfer.fdfs")
 
+_DISK_THREADS = 4
+"""Threads for what may take its time on this machine: opening and renaming files, CRC-32 of much memory."""
+
 
 class AsyncDriver:
     """Runs plans for the coroutines of one event loop, over one pool of connections. Made where the loop runs."""
@@ -48,6 +52,9 @@ class AsyncDriver:
             config.max_conns, config.idle_timeout, config.connect_timeout, config.pool_timeout, settings.options
         )
         self._runner = TransferRunner(threads=config.engine_threads)
+        # Not the loop's own threads: those are the application's, and as many as it has processors.
+        self._disk = ThreadPoolExecutor(_DISK_THREADS, "fastxfer-disk")
+        self._closed = False
         self._timeout = config.network_timeout
         self._tasks: set[asyncio.Task[None]] = set()
         self._flights: dict[object, asyncio.Event] = {}
@@ -91,10 +98,14 @@ class AsyncDriver:
 
     async def aclose(self) -> None:
         """Stop what is under way and close all connections."""
+        self._closed = True
         self.pool.close()
         for task in list(self._tasks):
             task.cancel()
-        await self._runner.aclose()
+        try:
+            await self._runner.aclose()
+        finally:
+            self._disk.shutdown(wait=False)
 
     async def _run_controlled(self, plan: Plan[T], control: Control) -> T:
         if control.cancel is not None and control.cancel.cancelled:
@@ -188,7 +199,9 @@ class AsyncDriver:
         raise TransferCancelledError
 
     async def _blocking(self, step: Blocking) -> object:
-        return await self.loop.run_in_executor(None, step.function)
+        if self._closed:
+            raise ClientClosedError
+        return await self.loop.run_in_executor(self._disk, step.function)
 
     async def _parallel(self, step: Parallel) -> list[Any]:
         tasks = [self.loop.create_task(self.run(plan)) for plan in step.plans]

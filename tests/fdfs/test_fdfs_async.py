@@ -21,6 +21,7 @@ from fastxfer.fdfs.node import Fault, Node
 from tests.fdfs.conftest import quick_config
 
 DOWNLOAD, UPLOAD = 14, 11
+CANCELS = int(os.environ.get("FASTXFER_TEST_CANCELS", "400"))
 
 
 def content(size: int, seed: int = 1) -> bytes:
@@ -120,7 +121,10 @@ def test_cancelled_tasks_leak_nothing(node: Node, tmp_path: Path, run: Callable[
                 lambda number: client.get_file_info(small),
             ]
             cancelled = await asyncio.gather(
-                *(cancel_at_some_time(dice.choice(operations)(number), dice.random() * 0.3) for number in range(400))
+                *(
+                    cancel_at_some_time(dice.choice(operations)(number), dice.random() * 0.3)
+                    for number in range(CANCELS)
+                )
             )
             assert sum(cancelled) > 20
             node.faults.clear()

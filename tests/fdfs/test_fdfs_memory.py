@@ -16,8 +16,8 @@ import pytest
 
 from fastxfer.fdfs import Client, ClientConfig, parse_file_id
 
-SIZE = int(os.environ.get("FASTXFER_TEST_BIG", 96 << 20))
-SPARSE = int(os.environ.get("FASTXFER_TEST_SPARSE", 64 << 20))
+SIZE = int(os.environ.get("FASTXFER_TEST_BIG", str(96 << 20)))
+SPARSE = int(os.environ.get("FASTXFER_TEST_SPARSE", str(64 << 20)))
 MOST_MEMORY = 16 << 20
 
 CHILD = """
