@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from fastxfer.cli._app import app
+from fastxfer.cli._app import app, run
 from fastxfer.fdfs import Client, ClientConfig
 from fastxfer.fdfs.node import Node
 from fastxfer.ftp import AsyncClient, FTPError
@@ -103,6 +103,46 @@ def test_the_server(tmp_path: Path, here: Path) -> None:
 
 def test_no_example_is_left_out() -> None:
     assert len(BLOCKS) == 4
+
+
+def test_the_commands_do_what_they_say(
+    tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificates = Certificates(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", certificates.ca_file)
+    monkeypatch.setenv("FASTXFER_USER", "user")
+    monkeypatch.setenv("FASTXFER_PASSWORD", "secret")
+    root = tmp_path / "served"
+    (root / "pub").mkdir(parents=True)
+    (root / "pub/one.csv").write_text("1,2,3")
+    with Node(tmp_path / "node") as node, serving(root, certificates, "user", "secret") as served:
+        with Client(ClientConfig(node.tracker_addrs)) as client:
+            file_id = client.upload_buffer(b"a photo", "jpg")
+        replaced = {
+            "ftps://files.example.org": f"ftps://127.0.0.1:{served.implicit_port}",
+            "ftp://mirror.example.org": f"ftp://127.0.0.1:{served.port}",
+            "ftp://alice@localhost:2121/": f"ftp://user@127.0.0.1:{served.port}/ --count 2 --size 1k --concurrency 1",
+            "192.168.1.100:22122": node.tracker_addrs[0],
+            "group1/M00/00/00/wKgBZGc…": file_id,
+        }
+        for words in documents.commands(README):
+            line = " ".join(words)
+            if words[0] in ("passwd", "cert", "serve"):
+                continue
+            for written, meant in replaced.items():
+                line = line.replace(written, meant)
+            assert run(line.split()) == 0, f"{line}: {capsys.readouterr().err}"
+    assert (root / "photos/two.jpg").read_bytes() == (here / "photos/two.jpg").read_bytes()
+    assert (here / "photo.jpg").read_bytes() == b"a photo"
+    assert not (here / "data").exists()
+    assert "group1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in documents.links(document):
+        # The page of figures is made by the benchmarks.
+        assert (document.parent / link).exists() or link.endswith("performance.md"), link
 
 
 def command_lines() -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?:|#)([^)\s]+)\)")
 _COMMAND = re.compile(r"^    (fastxfer (?!DIR|COMMAND).*)$", re.MULTILINE)
 
 
@@ -23,6 +24,11 @@ def blocks(document: Path, language: str = "python") -> list[str]:
 def commands(document: Path) -> list[list[str]]:
     """The indented lines that call the ``fastxfer`` command, as words, without that name."""
     return [shlex.split(line, comments=True)[1:] for line in _COMMAND.findall(document.read_text("utf-8"))]
+
+
+def links(document: Path) -> list[str]:
+    """The files that the document leads to, as it writes them."""
+    return [link.partition("#")[0] for link in _LINK.findall(document.read_text("utf-8"))]
 
 
 async def execute(code: str, names: dict[str, Any]) -> None:
