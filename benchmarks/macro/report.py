@@ -59,7 +59,7 @@ def _head(document: dict[str, Any]) -> Iterator[str]:
     scale, repetitions = document.get("scale", 1), document.get("repetitions")
     how = f", {scale:g} of its work" if scale != 1 else ""
     how += f", {repetitions} repetitions" if repetitions else ""
-    yield f"This is a {document['mode']} run{how}.\n"
+    yield f"This is a {document['mode']} run{how}. {document.get('note', '')}\n"
 
 
 def _promises(document: dict[str, Any]) -> Iterator[str]:
