@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def main() -> None:
         "interpreter_kib": machine.interpreter_kib(),
         "scenarios": [],
     }
+    # So that the servers and workers are ended too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
     for scenario in scenarios:
         say(f"{scenario.name}: {scenario.title}")
