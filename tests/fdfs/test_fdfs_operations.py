@@ -9,7 +9,7 @@ import stat
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from fastxfer.fdfs import (
     FileAlreadyExistsError,
     FileNotFoundError,
     MetadataFlag,
+    NoStorageServerError,
     Progress,
     StorageStatus,
     parse_file_id,
@@ -122,6 +123,24 @@ def test_group_and_store_path_can_be_chosen(tmp_path: Path, make_client: MakeCli
             for path in (2, 0, 1):
                 parts = parse_file_id(client.upload_buffer(b"x", "txt", group=group, store_path=path))
                 assert (parts.group, parts.store_path_index) == (group, path)
+
+
+def test_a_group_that_is_unknown(client: Any) -> None:
+    file_id = client.upload_buffer(b"x", "txt")
+    elsewhere = "nogroup/" + file_id.partition("/")[2]
+    operations: list[Callable[[], object]] = [
+        lambda: client.upload_buffer(b"x", "txt", group="nogroup"),
+        lambda: client.upload_appender_buffer(b"x", "txt", group="nogroup"),
+        lambda: client.download_file(elsewhere),
+        lambda: client.delete_file(elsewhere),
+        lambda: client.get_file_info(elsewhere),
+        lambda: client.get_metadata(elsewhere),
+        lambda: client.file_exists(elsewhere),
+    ]
+    for operation in operations:
+        with pytest.raises(NoStorageServerError, match="nogroup"):
+            operation()
+    client.delete_file(file_id)
 
 
 def test_uploads_go_to_all_groups_and_storages(shared_node: Node, make_client: MakeClient) -> None:
