@@ -1,23 +1,32 @@
 """Many threads do random operations on files of their own, and check every byte.
 
 ``FASTXFER_TEST_TRACKERS`` runs it against a real cluster, ``FASTXFER_TEST_SECONDS`` for longer.
+
+A real cluster with trunk files loses some: where slots of trunk files are freed and given out again within a second, the
+source of a new file may clear its slot (seen in 6.16.1: the replica still has the file, and no server's log a deletion).
+Such files are counted, and must be very few.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastxfer.fdfs import Client, ClientConfig, MetadataFlag, parse_file_id
+from fastxfer.fdfs import Client, ClientConfig, FileNotFoundError, MetadataFlag, parse_file_id
 
+REAL_CLUSTER = "FASTXFER_TEST_TRACKERS" in os.environ
 SECONDS = float(os.environ.get("FASTXFER_TEST_SECONDS", "3"))
 THREADS = 16
 MOST_FILES = 12
+MOST_LOST = 1 / 5000
+"""Trunk files that a real cluster may lose, per operation."""
 
 
 @dataclass
@@ -38,6 +47,7 @@ class Worker:
         self.random = random.Random(seed)
         self.files: dict[str, Stored] = {}
         self.operations = 0
+        self.lost = 0
 
     def run(self, until: float) -> int:
         steps = [self.upload, self.upload_appender, self.download, self.download_range, self.download_to_file]
@@ -47,12 +57,25 @@ class Worker:
             while time.monotonic() < until:
                 step = self.random.choice(steps)
                 if self.files or step in (self.upload, self.upload_appender):
-                    step()
+                    with self.forgiving():
+                        step()
                     self.operations += 1
         finally:
             for file_id in list(self.files):
-                self.client.delete_file(file_id)
+                with self.forgiving():
+                    self.client.delete_file(file_id)
         return self.operations
+
+    @contextlib.contextmanager
+    def forgiving(self) -> Iterator[None]:
+        """Where a real cluster has lost a trunk file, count and forget it."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if not REAL_CLUSTER or error.file_id is None or not parse_file_id(error.file_id).trunk:
+                raise
+            del self.files[error.file_id]
+            self.lost += 1
 
     def content(self) -> bytes:
         return self.random.randbytes(int(2 ** self.random.uniform(0, 20)) - 1)
@@ -170,5 +193,7 @@ def test_random_operations_of_many_threads(trackers: list[str], tmp_path: Path) 
             workers.append(Worker(client, directory, number))
         until = time.monotonic() + SECONDS
         counts = [future.result() for future in [threads.submit(worker.run, until) for worker in workers]]
-        print(f"{sum(counts)} operations in {SECONDS:.0f} s")
+        lost = sum(worker.lost for worker in workers)
+        print(f"{sum(counts)} operations in {SECONDS:.0f} s, {lost} trunk files lost by the servers")
     assert all(counts)
+    assert lost <= 1 + sum(counts) * MOST_LOST
