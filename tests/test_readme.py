@@ -141,8 +141,7 @@ def test_the_commands_do_what_they_say(
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_links_lead_somewhere(document: Path) -> None:
     for link in documents.links(document):
-        # The page of figures is made by the benchmarks.
-        assert (document.parent / link).exists() or link.endswith("performance.md"), link
+        assert (document.parent / link).exists(), link
 
 
 def command_lines() -> list[Any]:
