@@ -2,8 +2,8 @@
 
 ``FASTXFER_TEST_TRACKERS`` runs it against a real cluster, ``FASTXFER_TEST_SECONDS`` for longer.
 
-A real cluster with trunk files loses some: where slots of trunk files are freed and given out again within a second, the
-source of a new file may clear its slot (seen in 6.16.1: the replica still has the file, and no server's log a deletion).
+A real cluster with trunk files loses some: where slots of trunk files are freed and given out again within a second,
+the source of a new file may clear its slot (seen in 6.16.1: the replica still has the file, and no binlog a deletion).
 Such files are counted, and must be very few.
 """
 
