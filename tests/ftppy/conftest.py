@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fastxfer.server import FtpServer, TlsConfig, User
 from tests.support.ftp_servers import (
     PASSWORD,
     USER,
@@ -24,50 +21,21 @@ from tests.support.ftp_servers import (
     run_pyftpdlib,
     run_vsftpd,
 )
-
-WAIT = 30.0
+from tests.support.serving import serving
 
 
 @contextlib.contextmanager
 def run_fastxfer(root: Path, certificates: Certificates | None = None) -> Iterator[FTPPeer]:
     """Our own server, in a thread of this process."""
-    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = []
-    ready = threading.Event()
-    tls = TlsConfig()
-    if certificates is not None:
-        tls = TlsConfig(cert=certificates.server_file, key=certificates.key_file)
-
-    async def main() -> None:
-        users = [(User(name=USER), PASSWORD)]
-        async with FtpServer(root, port=0, users=users, tls=tls, anonymous=True) as server:
-            stop = asyncio.Event()
-            started.append((asyncio.get_running_loop(), stop, server.port))
-            ready.set()
-            await stop.wait()
-
-    def run() -> None:
-        try:
-            asyncio.run(main())
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=run, name="fastxfer")
-    thread.start()
-    assert ready.wait(WAIT)
-    loop, stop, port = started[0]
-    try:
+    with serving(root, certificates, USER, PASSWORD) as served:
         yield FTPPeer(
             "fastxfer",
             "127.0.0.1",
-            port,
+            served.port,
             root,
             tls="none" if certificates is None else "explicit",
             ca_file=None if certificates is None else certificates.ca_file,
         )
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(WAIT)
-        assert not thread.is_alive()
 
 
 _RUNNERS = {

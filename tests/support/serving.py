@@ -21,7 +21,7 @@ class Served:
 
     root: Path
     port: int
-    implicit_port: int
+    implicit_port: int = 0
 
     def fitted(self, code: str, host: str = "files.example.org") -> str:
         """*code* with the URLs of *host* made to be those of this server."""
@@ -32,8 +32,12 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(root: Path, certificates: Certificates, user: str, password: str) -> Iterator[Served]:
-    """A server of *root* for one user, and for guests."""
+def serving(root: Path, certificates: Certificates | None, user: str, password: str) -> Iterator[Served]:
+    """A server of *root* for one user, and for guests; without *certificates* it has no TLS (implicit_port is 0)."""
+    tls, listeners = TlsConfig(), [ListenerConfig(port=0)]
+    if certificates is not None:
+        tls = TlsConfig(cert=certificates.server_file, key=certificates.key_file)
+        listeners.append(ListenerConfig(port=0, implicit_tls=True))
     started: list[tuple[asyncio.AbstractEventLoop, asyncio.Event, list[int]]] = []
     ready = threading.Event()
 
@@ -42,9 +46,9 @@ def serving(root: Path, certificates: Certificates, user: str, password: str) ->
             root,
             users=[(User(name=user), password)],
             anonymous=True,
-            tls=TlsConfig(cert=certificates.server_file, key=certificates.key_file),
+            tls=tls,
             timeouts=TimeoutsConfig(shutdown=1.0),
-            listeners=(ListenerConfig(port=0), ListenerConfig(port=0, implicit_tls=True)),
+            listeners=tuple(listeners),
         )
         async with server:
             stop = asyncio.Event()
