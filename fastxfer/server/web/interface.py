@@ -171,8 +171,15 @@ class WebInterface:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._shared.drained.wait(), self._service.config.timeouts.shutdown or None)
         if self._runner is not None:
+            server = self._runner.server
+            transports = [handler.transport for handler in server.connections] if isinstance(server, web.Server) else []
             await self._runner.cleanup()
             self._runner = None
+            # A connection whose peer does not take the last of its answer would never close.
+            for transport in transports:
+                if transport is not None:
+                    transport.abort()
+            await asyncio.sleep(0)
         if self._server is not None:
             await self._server.wait_closed()
             self._server = None
