@@ -25,6 +25,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="scenarios whose name starts so")
     parser.add_argument("--scale", type=float, default=1.0, help="how much of the work is done (%(default)s)")
     parser.add_argument("--repetitions", type=int, default=0, metavar="N", help="instead of those declared")
+    parser.add_argument(
+        "--go-on", action="store_true", help="keep the scenarios that a run that was broken off has done"
+    )
     parser.add_argument("--list", action="store_true", help="list the scenarios and leave")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where results go (%(default)s)")
     return parser.parse_args()
@@ -36,6 +39,20 @@ def chosen(only: list[str]) -> list[Scenario]:
     if not found:
         raise SystemExit(f"no scenario starts with {', '.join(only)}; see --list")
     return found
+
+
+def already_done(path: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The scenarios in the results at *path*, which must come from the same kind of run of the same commit."""
+    if not path.exists():
+        return []
+    earlier = json.loads(path.read_text())
+    for key in ("mode", "scale", "repetitions"):
+        if earlier[key] != document[key]:
+            raise SystemExit(f"{path} is of a run with {key} {earlier[key]}, not {document[key]}")
+    if earlier["machine"]["fastxfer"] != document["machine"]["fastxfer"]:
+        raise SystemExit(f"{path} is of {earlier['machine']['fastxfer']}, not {document['machine']['fastxfer']}")
+    done: list[dict[str, Any]] = earlier["scenarios"]
+    return done
 
 
 def main() -> None:
@@ -57,12 +74,18 @@ def main() -> None:
     # So that the servers and workers are ended too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
+    results = arguments.out / "results.json"
+    if arguments.go_on:
+        document["scenarios"] = already_done(results, document)
+    done = {scenario["name"] for scenario in document["scenarios"]}
     for scenario in scenarios:
+        if scenario.name in done:
+            continue
         say(f"{scenario.name}: {scenario.title}")
         document["scenarios"].append(run_scenario(scenario, not arguments.full, arguments.scale, arguments.repetitions))
-        (arguments.out / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+        results.write_text(json.dumps(document, indent=1) + "\n")
     document["seconds"] = round(time.monotonic() - started, 1)
-    (arguments.out / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    results.write_text(json.dumps(document, indent=1) + "\n")
     from benchmarks.macro import report
 
     say(f"wrote {report.write(document, arguments.out)}")

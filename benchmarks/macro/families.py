@@ -29,6 +29,7 @@ PEERS = {
         Peer("fastxfer asyncio", "ftp_fastxfer_async", ours=True),
         Peer("curl", "ftp_curl", serial_share=0.05, most=300),
         Peer("lftp", "ftp_lftp", most=64),
+        Peer("ncftp", "ftp_ncftp", most=1),
         Peer("pycurl", "ftp_pycurl", most=64),
         Peer("ftplib, 8 KiB blocks", "ftp_ftplib", ("8192",), most=64),
         Peer("ftplib, 1 MiB blocks", "ftp_ftplib", ("1048576",), most=64),

@@ -1,4 +1,4 @@
-"""The targets of the project, all of them ratios within one run."""
+"""The targets of the project: ratios within one run, and memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ OURS, ASYNC, WORKERS = "fastxfer", "fastxfer asyncio", "fastxfer, 2 workers"
 C, BARE = ("C library",), ("bare loop, no tracker",)
 PYTHON_FDFS = ("fastdfs-client", "py3Fdfs")
 PYTHON_FTP = ("ftplib, 8 KiB blocks", "ftplib, 1 MiB blocks", "aioftp", "pycurl")
-FTP_CLIENTS = (*PYTHON_FTP, "curl", "lftp")
+FTP_CLIENTS = (*PYTHON_FTP, "curl", "lftp", "ncftp")
 FTP_SERVERS = ("vsftpd", "proftpd", "pure-ftpd", "pyftpdlib", "aioftp")
 DAEMONS = ("vsftpd", "proftpd")
 RATE, SPEED = "ops_per_s", "mb_per_s"
 CLIENT_CPU, CLIENT_CPU_GB = "client_cpu_ms_per_op", "client_cpu_s_per_gb"
 SERVER_CPU_GB = "server_cpu_s_per_gb"
+PEAK = "client_peak_mib"
+GROWN = "server_grown_kib_per_session"
 
 
 def _fdfs_small() -> list[Target]:
@@ -61,7 +63,15 @@ def _ftp_client() -> list[Target]:
             Target("ftp-small-10", op, RATE, ASYNC, FTP_CLIENTS, 1.0),
         ]
     found.append(Target("ftp-bulk", "download", CLIENT_CPU_GB, OURS, ("bare loop",), 1.1))
+    found.append(Target("ftp-bulk", "upload", CLIENT_CPU_GB, OURS, ("ncftp",), 1.0))
     found.append(Target("ftp-tree-10", "download_tree", RATE, ASYNC, FTP_CLIENTS, 1.0))
+    for scenario, op, ours in (
+        ("ftp-bulk", "download", OURS),
+        ("ftp-bulk", "upload", OURS),
+        ("ftp-small-1", "download", OURS),
+        ("ftp-tree-10", "download_tree", ASYNC),
+    ):
+        found.append(Target(scenario, op, PEAK, ours, (), 25, above_interpreter=True))
     return found
 
 
@@ -88,7 +98,8 @@ def _ftp_server() -> list[Target]:
         Target("ftpd-login-1", "login", RATE, OURS, ("pyftpdlib",), 1.0),
         Target("ftpd-login-8", "login", RATE, WORKERS, ("pyftpdlib",), 1.0),
         Target("ftpd-login-tls", "login", RATE, OURS, ("pyftpdlib",), 1.0),
-        Target("ftpd-idle", "idle", "server_grown_kib_per_session", OURS, ("pyftpdlib",), 1.0),
+        Target("ftpd-idle", "idle", GROWN, OURS, ("pyftpdlib",), 1.0),
+        Target("ftpd-idle", "idle", GROWN, OURS, (), 20),
     ]
     return found
 

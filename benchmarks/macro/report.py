@@ -77,10 +77,14 @@ def _promises(document: dict[str, Any]) -> Iterator[str]:
 def _verdict_row(verdict: Verdict) -> list[str]:
     target = verdict.target
     sign = "≥" if target.metric in HIGHER_IS_BETTER else "≤"
-    seen = "not measured" if verdict.ratio is None else f"{verdict.ratio:.2f} ×"
+    form = "{:.2f} ×" if target.against else "{:.1f}"
+    seen = "not measured" if verdict.seen is None else form.format(verdict.seen)
     state = {True: "met", False: "**not met**", None: ""}[verdict.met]
     metric = target.metric.replace("_per_", "/").replace("_", " ")
-    return [target.scenario, target.op, metric, target.ours, verdict.rival, f"{sign} {target.bound:.2f} ×", seen, state]
+    if target.above_interpreter:
+        metric += " above a bare interpreter"
+    bound = f"{sign} {form.format(target.bound)}"
+    return [target.scenario, target.op, metric, target.ours, verdict.rival, bound, seen, state]
 
 
 def _scenario(scenario: dict[str, Any], charts: Path, prefix: str) -> Iterator[str]:
@@ -90,7 +94,9 @@ def _scenario(scenario: dict[str, Any], charts: Path, prefix: str) -> Iterator[s
         return
     versions = ", ".join(f"{name} {version}" for name, version in scenario["versions"].items())
     server = f"Server: {scenario['server']}. " if scenario["server"] else ""
-    yield f"`{scenario['name']}`. {server}Versions: {versions}.\n"
+    load = scenario.get("load_before")
+    loaded = "" if load is None else f" Load average before: {load:.1f}."
+    yield f"`{scenario['name']}`. {server}Versions: {versions}.{loaded}\n"
     for name, reason in scenario["missing"].items():
         yield f"- {name}: missing: {reason}"
     failures = {(name, reason) for point in scenario["points"] for name, reason in point["failures"].items()}

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.macro import machine
 from benchmarks.macro.client import WorkerError
 from benchmarks.macro.families import field_of
 from benchmarks.macro.family import Field, Party
@@ -50,6 +51,7 @@ def run_scenario(scenario: Scenario, short: bool, scale: float = 1.0, repetition
         "axis": scenario.axis,
         "metric": scenario.metric,
         "tls": scenario.tls,
+        "load_before": machine.load(),
         "points": [],
     }
     try:
