@@ -241,7 +241,9 @@ cdef class Transfer:
         return 0
 
     def __dealloc__(self):
-        fx_transfer_destroy(&self.t)
+        # Arguments of the wrong type end in here before anything was set up: zeros would be taken for descriptors.
+        if self.t.owner != NULL:
+            fx_transfer_destroy(&self.t)
         PyMem_Free(self._limits)
 
     @property

@@ -52,7 +52,9 @@ static void arm(fx_engine *engine, fx_transfer *t, int want) {
     int result = epoll_ctl(engine->epoll_fd, EPOLL_CTL_MOD, t->wait_fd, &event);
     if (result < 0 && errno == ENOENT) result = epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, t->wait_fd, &event);
     if (result < 0)
-        fx_transfer_finish(t, errno, t->wait_fd == t->fd ? FX_SIDE_SOCKET : FX_SIDE_RELAY);
+        fx_transfer_finish(t, errno, t->wait_fd == t->fd       ? FX_SIDE_SOCKET
+                                     : t->wait_fd == t->recv_fd ? FX_SIDE_FILE
+                                                                : FX_SIDE_RELAY);
     else
         t->armed_fd = t->wait_fd;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -93,8 +94,19 @@ static int forbid_blocking(int fd) {
     return 0;
 }
 
+/* sendfile and splice know no MSG_NOSIGNAL either: where nobody catches SIGPIPE, a peer that hangs up would end the
+ * process. */
+static bool hang_up_kills(void) {
+    struct sigaction action;
+    return sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL;
+}
+
 static int begin(fx_transfer *t) {
     int error = 0;
+    if ((t->send_fd >= 0 || t->relay_fd >= 0) && hang_up_kills()) {
+        t->use_sendfile = false;
+        if (t->relay_fd >= 0) t->use_splice = false;
+    }
     if (t->send_fd >= 0 || t->recv_fd >= 0 || t->relay_fd >= 0) error = forbid_blocking(t->fd);
     if (!error && t->relay_fd >= 0) {
         error = forbid_blocking(t->relay_fd);
@@ -139,27 +151,6 @@ static int turn_round(fx_transfer *t) {
     return fx_body_begin(t);
 }
 
-static int part(fx_transfer *t, fx_worker *w) {
-    switch (atomic_load_explicit(&t->phase, memory_order_relaxed)) {
-        case FX_BEGIN:
-            return begin(t);
-        case FX_SEND: {
-            if (t->iov_count || t->send_left) return fx_send_part(t, w);
-            int want = turn_round(t);
-            /* The answer to what has just been sent cannot be there yet: do not even look. */
-            return want == FX_MOVED && w->moved && !fx_transfer_done(t) ? fx_wait_for(t, t->fd, FX_WANT_READ) : want;
-        }
-        case FX_HEADER:
-            return fx_header_part(t, w);
-        case FX_BODY:
-            return fx_body_part(t, w);
-        case FX_RELAY:
-            return fx_relay_part(t, w);
-        default:
-            return FX_WANT_NOTHING;
-    }
-}
-
 /* What is left takes no bytes from the socket, so that no readiness of it would bring the next turn. */
 static bool needs_no_turn(fx_transfer *t) {
     switch (atomic_load_explicit(&t->phase, memory_order_relaxed)) {
@@ -171,6 +162,28 @@ static bool needs_no_turn(fx_transfer *t) {
             return t->left == 0 || t->stash_held;
         default:
             return false;
+    }
+}
+
+static int part(fx_transfer *t, fx_worker *w) {
+    switch (atomic_load_explicit(&t->phase, memory_order_relaxed)) {
+        case FX_BEGIN:
+            return begin(t);
+        case FX_SEND: {
+            if (t->iov_count || t->send_left) return fx_send_part(t, w);
+            int want = turn_round(t);
+            /* The answer to what has just been sent cannot be there yet: do not even look. */
+            bool expected = want == FX_MOVED && !fx_transfer_done(t) && !needs_no_turn(t);
+            return expected && w->moved ? fx_wait_for(t, t->fd, FX_WANT_READ) : want;
+        }
+        case FX_HEADER:
+            return fx_header_part(t, w);
+        case FX_BODY:
+            return fx_body_part(t, w);
+        case FX_RELAY:
+            return fx_relay_part(t, w);
+        default:
+            return FX_WANT_NOTHING;
     }
 }
 

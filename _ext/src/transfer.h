@@ -104,7 +104,8 @@ struct fx_transfer {
     int64_t memory_room;
     bool memory_own; /* allocated here */
     int relay_pipe[2];
-    uint8_t *stash; /* a relay's buffer, or the beginning of a body that waits for its memory */
+    /* A relay's buffer; or the beginning of a body that waits for its memory; or what its file does not take just now. */
+    uint8_t *stash;
     int64_t stash_start;
     int64_t stash_held; /* bytes in the stash, or in the relay's pipe */
 

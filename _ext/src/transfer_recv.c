@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #endif
 
+#include "clock.h"
 #include "crc32.h"
 #include "transfer_parts.h"
 
@@ -23,7 +24,6 @@
 /* One receive: so much stays in the cache until it is folded and written. */
 #define RECEIVE_CHUNK ((int64_t)512 * 1024)
 #define FOLD_CHUNK ((int64_t)256 * 1024)
-#define SINK_WAIT_MS 100
 #define TMPFS 0x01021994 /* as in linux/magic.h, which is not everywhere */
 
 /* recv(2) of at most count bytes within the rate limits. Returns what to return, FX_MOVED with *got > 0 for bytes and
@@ -152,26 +152,6 @@ int fx_body_begin(fx_transfer *t) {
     return FX_MOVED;
 }
 
-static int write_file(fx_transfer *t, const uint8_t *p, int64_t n) {
-    while (n) {
-        ssize_t done = t->recv_offset < 0 ? write(t->recv_fd, p, (size_t)n)
-                                          : pwrite(t->recv_fd, p, (size_t)n, (off_t)t->recv_offset);
-        if (done < 0) {
-            if (errno == EINTR) continue;
-            if (errno != EAGAIN && errno != EWOULDBLOCK) return fx_fail(t, errno, FX_SIDE_FILE);
-            /* A pipe or the like that does not block: wait here, the bytes have been taken already. */
-            struct pollfd sink = {.fd = t->recv_fd, .events = POLLOUT};
-            (void)poll(&sink, 1, SINK_WAIT_MS);
-            if (fx_transfer_cancelled(t)) return fx_fail(t, ECANCELED, FX_SIDE_NONE);
-            continue;
-        }
-        if (t->recv_offset >= 0) t->recv_offset += done;
-        p += done;
-        n -= done;
-    }
-    return FX_MOVED;
-}
-
 /* Counts and folds n bytes at p that have been received. */
 static void account(fx_transfer *t, const uint8_t *p, int64_t n) {
     if (t->left > 0) t->left -= n;
@@ -180,6 +160,69 @@ static void account(fx_transfer *t, const uint8_t *p, int64_t n) {
         atomic_store_explicit(&t->crc32, fx_crc32(atomic_load_explicit(&t->crc32, memory_order_relaxed), p, (size_t)n),
                               memory_order_relaxed);
     fx_add(&t->received, n);
+}
+
+static bool takes_more(int fd) {
+    struct pollfd file = {.fd = fd, .events = POLLOUT};
+    return poll(&file, 1, 0) > 0;
+}
+
+/* Writes what the file takes of n bytes; how many, or -1 where the transfer has failed. Less than n: a pipe is full, and
+ * does not block, or a signal came meanwhile. */
+static int64_t write_file(fx_transfer *t, const uint8_t *p, int64_t n) {
+    int64_t written = 0;
+    while (written < n) {
+        size_t rest = (size_t)(n - written);
+        ssize_t done = t->recv_offset < 0 ? write(t->recv_fd, p + written, rest)
+                                          : pwrite(t->recv_fd, p + written, rest, (off_t)t->recv_offset);
+        if (done < 0) {
+            if (errno == EAGAIN || errno == EWOULDBLOCK) break;
+            if (errno != EINTR) {
+                fx_fail(t, errno, FX_SIDE_FILE);
+                return -1;
+            }
+            done = 0;
+        }
+        if (t->recv_offset >= 0) t->recv_offset += done;
+        written += done;
+        if ((size_t)done < rest && !takes_more(t->recv_fd)) break;
+    }
+    if (written) account(t, p, written);
+    return written;
+}
+
+/* Keeps n bytes that the file does not take yet, behind those that wait already. */
+static void park(fx_transfer *t, const uint8_t *p, int64_t n) {
+    uint8_t *kept = malloc((size_t)(t->stash_held + n));
+    if (!kept) {
+        fx_transfer_finish(t, ENOMEM, FX_SIDE_NONE);
+        return;
+    }
+    if (t->stash_held) memcpy(kept, t->stash + t->stash_start, (size_t)t->stash_held);
+    memcpy(kept + t->stash_held, p, (size_t)n);
+    free(t->stash);
+    t->stash = kept;
+    t->stash_start = 0;
+    t->stash_held += n;
+}
+
+static void take_into_file(fx_transfer *t, const uint8_t *p, int64_t n) {
+    int64_t written = t->stash_held ? 0 : write_file(t, p, n);
+    if (written >= 0 && written < n) park(t, p + written, n - written);
+}
+
+/* Gives the file what it did not take before; what it still does not take waits for it. */
+static int write_parked(fx_transfer *t) {
+    if (!takes_more(t->recv_fd)) return fx_wait_for(t, t->recv_fd, FX_WANT_WRITE);
+    int64_t written = write_file(t, t->stash + t->stash_start, t->stash_held);
+    if (written < 0) return FX_MOVED;
+    t->stash_start += written;
+    t->stash_held -= written;
+    if (written) t->moved_at = fx_now();
+    if (t->stash_held) return fx_wait_for(t, t->recv_fd, FX_WANT_WRITE);
+    free(t->stash);
+    t->stash = NULL;
+    return FX_MOVED;
 }
 
 int fx_body_take(fx_transfer *t, const uint8_t *p, int64_t n) {
@@ -191,9 +234,8 @@ int fx_body_take(fx_transfer *t, const uint8_t *p, int64_t n) {
             memcpy(t->into + t->received, p, (size_t)n);
             break;
         case FX_SINK_FILE:
-            write_file(t, p, n);
-            if (fx_transfer_done(t)) return FX_MOVED;
-            break;
+            take_into_file(t, p, n);
+            return FX_MOVED;
         default:
             break;
     }
@@ -320,6 +362,7 @@ static int receive_by_splice(fx_transfer *t, fx_worker *w) {
 #endif
 
 int fx_body_part(fx_transfer *t, fx_worker *w) {
+    if (t->sink == FX_SINK_FILE && t->stash_held) return write_parked(t);
     if (t->left == 0) {
         fx_transfer_finish(t, 0, FX_SIDE_NONE);
         return FX_MOVED;

@@ -6,7 +6,7 @@ import errno
 import os
 import struct
 import zlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastxfer._pure.transfer_state import (
     CHUNK,
@@ -14,14 +14,15 @@ from fastxfer._pure.transfer_state import (
     FRAMING_NONE,
     FRAMING_RAW,
     NO_SIGNAL,
-    SIGNAL_SLICE,
     WANT_READ,
     WANT_WRITE,
     Blocked,
     Failed,
     TransferState,
-    ready,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _HEADER: Final = struct.Struct(">qBB")
 _REPLY: Final = 100
@@ -44,6 +45,8 @@ class Receiving(TransferState):
         if self._left == 0:
             self._finish(0, "")
             return 0
+        if self._unwritten:
+            return self._write()
         return self._receive_body(budget)
 
     @property
@@ -124,32 +127,46 @@ class Receiving(TransferState):
                     raise Failed(errno.EMSGSIZE, "socket")
                 self._into[self._received : self._received + len(data)] = data
             elif self._recv_fd >= 0:
-                self._write(data)
+                self._unwritten = memoryview(data)
+                self._write()
+                return
             else:
                 if self._received + len(data) > self._recv_limit:
                     raise Failed(errno.EMSGSIZE, "socket")
                 self._chunks.append(data)
-            self._received += len(data)
+        self._account(data)
+
+    def _account(self, data: Buffer) -> None:
+        """Count and fold a piece of the body that is where it belongs."""
+        size = memoryview(data).nbytes
+        if not self._drain:
+            self._received += size
             if self._crc_received:
                 self._crc32 = zlib.crc32(data, self._crc32)
         if self._left is not None:
-            self._left -= len(data)
+            self._left -= size
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view.nbytes:
+    def _write(self) -> int:
+        """Give the file what it has not taken yet; a pipe that does not block may take it later."""
+        written = 0
+        while self._unwritten:
             try:
                 if self._recv_offset < 0:
-                    done = os.write(self._recv_fd, view)
+                    done = os.write(self._recv_fd, self._unwritten)
                 else:
-                    done = _pwrite(self._recv_fd, view, self._recv_offset)
+                    done = _pwrite(self._recv_fd, self._unwritten, self._recv_offset)
                     self._recv_offset += done
             except BlockingIOError:
-                ready(self._recv_fd, WANT_WRITE, SIGNAL_SLICE)
-                continue
+                if written:
+                    return written
+                self._want_fd = self._recv_fd
+                raise Blocked(WANT_WRITE) from None
             except OSError as error:
                 raise Failed(error.errno or errno.EIO, "file") from None
-            view = view[done:]
+            self._account(self._unwritten[:done])
+            self._unwritten = self._unwritten[done:]
+            written += done
+        return written
 
     def _relay_step(self, budget: int) -> int:
         assert self._relay_socket is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import socket
 import stat
 import threading
@@ -72,6 +73,11 @@ def ready(fd: int, want: int, timeout: float) -> bool:
         [fd] if want & WANT_READ else [], [fd] if want & WANT_WRITE else [], [fd], timeout
     )
     return bool(reading or writing or failed)
+
+
+def _hang_up_kills() -> bool:
+    """Whether a peer that hangs up would end the process by SIGPIPE, which sendfile cannot be told to leave out."""
+    return hasattr(signal, "SIGPIPE") and signal.getsignal(signal.SIGPIPE) is signal.SIG_DFL
 
 
 class TransferState:
@@ -142,7 +148,7 @@ class TransferState:
         self._relay = bytearray()
         self._crc_sent = crc and send_fd >= 0
         self._crc_received = crc and send_fd < 0
-        self._sendfile = _SENDFILE if zero_copy and not crc else None
+        self._sendfile = _SENDFILE if zero_copy and not crc and not _hang_up_kills() else None
         self._timeout = timeout
         self._idle = idle_timeout
         self._limits = tuple(limits)
@@ -165,6 +171,7 @@ class TransferState:
         self._left: int | None = None
         self._drain = False
         self._chunks: list[bytes] = []
+        self._unwritten = memoryview(b"")  # of the body, what its file does not take just now
         self._body = b""
         self._early = False
         self._broken: Failed | None = None
@@ -263,6 +270,7 @@ class TransferState:
             if not error:
                 self._body = b"".join(self._chunks)
             self._chunks = []
+            self._unwritten = memoryview(b"")
             self._queue.clear()
             self._into = None
             self._detach()

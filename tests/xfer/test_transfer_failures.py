@@ -97,6 +97,21 @@ def test_arguments_that_make_no_sense(twin, arguments, error, message):
         twin.Transfer(0, **arguments)
 
 
+@pytest.mark.parametrize("arguments", ["'5'", "5, send_fd='7'", "", "5, nonsense=1"])
+def test_arguments_of_the_wrong_type_close_no_descriptor_of_others(twin, arguments):
+    script = f"""
+        import importlib, os, sys
+        xfer = importlib.import_module(sys.argv[1])
+        try:
+            xfer.Transfer({arguments})
+        except TypeError:
+            os.fstat(0)
+            print("refused")
+    """
+    done = in_child(script, twin.Transfer.__module__)
+    assert done.stdout == "refused\n", done.stderr
+
+
 def test_a_negative_descriptor(twin):
     with pytest.raises(ValueError, match="descriptor"):
         twin.Transfer(-1)
@@ -190,6 +205,33 @@ def test_a_handler_that_returns_lets_it_go_on(twin):
     """
     done = in_child(script, twin.Transfer.__module__)
     assert done.stdout == "handled\n0 b'data'\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs MSG_NOSIGNAL")
+@pytest.mark.parametrize("way", ["file", "relay"])
+def test_a_peer_that_hangs_up_kills_no_process_that_leaves_sigpipe_alone(twin, way):
+    script = """
+        import importlib, signal, socket, sys, tempfile
+        xfer = importlib.import_module(sys.argv[1])
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        ours, peer = socket.socketpair()
+        gone, other = socket.socketpair()
+        other.close()
+        peer.sendall(bytes(100_000))
+        peer.close()
+        with tempfile.TemporaryFile() as file:
+            file.write(bytes(1_000_000))
+            file.flush()
+            if sys.argv[2] == "file":
+                transfer = xfer.Transfer(gone.fileno(), send_fd=file.fileno())
+            else:
+                transfer = xfer.Transfer(ours.fileno(), framing=xfer.FRAMING_RAW, relay_fd=gone.fileno())
+            transfer.run()
+        print(transfer.error, transfer.error_side)
+        ours.close(), gone.close()
+    """
+    done = in_child(script, twin.Transfer.__module__, way)
+    assert done.stdout == f"{errno.EPIPE} {'socket' if way == 'file' else 'relay'}\n", (done.returncode, done.stderr)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
