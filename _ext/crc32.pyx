@@ -4,6 +4,7 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memmove
 
 cdef extern from "crc32.h" nogil:
     void fx_crc32_init()
@@ -35,6 +36,12 @@ def crc32(data, value=None, /):
     return crc
 
 
+cdef inline bint overlap(Py_buffer *target, Py_buffer *source) noexcept nogil:
+    cdef const char *begin = <const char *>target.buf
+    cdef const char *other = <const char *>source.buf
+    return begin < other + source.len and other < begin + source.len
+
+
 def copy_crc32(target, source, value=0, /):
     cdef uint32_t crc = value & 0xFFFFFFFF
     cdef Py_buffer target_view, source_view
@@ -44,6 +51,10 @@ def copy_crc32(target, source, value=0, /):
         try:
             if target_view.len < source_view.len:
                 raise ValueError(f"target of {target_view.len} bytes is smaller than source of {source_view.len}")
+            if overlap(&target_view, &source_view):
+                crc = fx_crc32(crc, source_view.buf, source_view.len)
+                memmove(target_view.buf, source_view.buf, source_view.len)
+                return crc
             if source_view.len < NOGIL_THRESHOLD:
                 return fx_crc32_copy(crc, target_view.buf, source_view.buf, source_view.len)
             with nogil:

@@ -344,6 +344,8 @@ def encode_file_id(
     put_group(padded, group)
     put_extension(padded, extension)
     first, second = subdirs
+    if trunk is not None:
+        trunk = tuple(trunk)
     check_range("salt", salt_bits, MAX_SALT)
     check_range("creation time", created, 0xFFFFFFFF)
     check_range("size", size, MAX_SIZE)

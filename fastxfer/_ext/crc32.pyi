@@ -4,7 +4,7 @@ def crc32(data: Buffer, value: int = 0, /) -> int:
     """CRC-32 (IEEE 802.3, zlib's) of *data*, continuing from *value*; the GIL is released on large buffers."""
 
 def copy_crc32(target: Buffer, source: Buffer, value: int = 0, /) -> int:
-    """Copy *source* over the beginning of *target* and return its CRC-32, in one pass.
+    """Copy *source* over the beginning of *target* and return its CRC-32, in one pass. The two may overlap.
 
     Raises ValueError where *target* is smaller than *source*, BufferError where it is read-only.
     """

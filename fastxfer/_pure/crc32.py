@@ -21,9 +21,11 @@ def copy_crc32(target: Buffer, source: Buffer, value: int = 0, /) -> int:
             raise BufferError("target is read-only")
         if into.nbytes < out.nbytes:
             raise ValueError(f"target of {into.nbytes} bytes is smaller than source of {out.nbytes}")
+        # Before the copy: the two may overlap.
+        crc = crc32(out, value)
         if out.nbytes:
             into.cast("B")[: out.nbytes] = out.cast("B")
-        return crc32(out, value)
+        return crc
 
 
 def crc32_combine(first: int, second: int, second_length: int, /) -> int:

@@ -174,11 +174,12 @@ def encode_file_id(
     fields = struct.pack(">4sIQI", _source_bytes(source), created, masked, crc32)
     name = base64.urlsafe_b64encode(fields).rstrip(b"=").decode("ascii")
     if trunk:
-        if len(trunk) != 3:
+        places = list(trunk)
+        if len(places) != 3:
             raise ValueError("a file in a trunk file has three trunk fields")
-        for value in trunk:
+        for value in places:
             check_range("trunk field", value, 0xFFFFFFFF)
-        name += base64.urlsafe_b64encode(struct.pack(">III", *trunk)).decode("ascii")
+        name += base64.urlsafe_b64encode(struct.pack(">III", *places)).decode("ascii")
     digits = MAX_EXTENSION - len(extension) if extension else _TAIL
     tail = f"{(salt >> 23) % 10**digits:0{digits}d}" if digits else ""
     dot = "." if extension else ""

@@ -97,6 +97,16 @@ def test_copies_while_folding(crc32: ModuleType, data: bytes) -> None:
         assert target == piece + b"\xaa\xaa\xaa", length
 
 
+@pytest.mark.parametrize("size", [10, 5000, 200_000])
+@pytest.mark.parametrize(("start", "target"), [(0, 7), (7, 0), (3, 3)])
+def test_a_copy_within_one_buffer(crc32: ModuleType, data: bytes, size: int, start: int, target: int) -> None:
+    buffer = bytearray((data * (size // len(data) + 2))[: size + 10])
+    piece = bytes(buffer[start : start + size])
+    with memoryview(buffer) as view:
+        assert crc32.copy_crc32(view[target : target + size], view[start : start + size]) == zlib.crc32(piece)
+    assert buffer[target : target + size] == piece
+
+
 def test_copy_checks_its_target(crc32: ModuleType) -> None:
     with pytest.raises(ValueError, match="target of 2 bytes is smaller than source of 3"):
         crc32.copy_crc32(bytearray(2), b"abc")

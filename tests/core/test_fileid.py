@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -227,9 +228,22 @@ def test_what_is_encoded_is_decoded(
     assert ids[0] == ids[1]
 
 
+class Overlong(tuple[int, ...]):
+    """Says that it has three items, and gives more."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([1] * 5000)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        ({"trunk": Overlong((1, 2, 3))}, "three trunk fields"),
         ({"group": "bad group"}, "bad group name"),
         ({"source": "300.0.0.1"}, "not an IPv4 address"),
         ({"source": "::1"}, "not an IPv4 address"),
