@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastxfer.net.address import Address
-from fastxfer.net.connection import Connection, SocketOptions
+from fastxfer.net.connection import Connection, SocketOptions, no_address
 from fastxfer.net.deadline import Deadline
 from fastxfer.net.pool import PoolBook, PoolClosed, PoolTimeout, Ticket
 
@@ -100,23 +100,21 @@ class AsyncPool:
 
 
 async def connect(address: Address, timeout: float | None, options: SocketOptions) -> Connection:
-    """Connect to *address*, trying each address that a host name has.
-
-    Raises TimeoutError when *timeout* seconds have passed, else the OSError of the last address tried.
-    """
+    """As :func:`fastxfer.net.connection.connect`."""
     loop = asyncio.get_running_loop()
     deadline = Deadline(timeout)
-    failure: OSError = OSError(errno.EADDRNOTAVAIL, f"no address for {address.host}")
-    for family, kind, protocol, _, target in await _resolve(loop, address, deadline):
+    failure: OSError = no_address(address)
+    try:
+        targets = await _resolve(loop, address, deadline)
+    except UnicodeError:
+        raise failure from None
+    for tried, (family, kind, protocol, _, target) in enumerate(targets):
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
             options.apply(sock)
-            await _finish_connecting(loop, sock, sock.connect_ex(target), deadline)
+            await _finish_connecting(loop, sock, sock.connect_ex(target), deadline.share(len(targets) - tried))
             return Connection(sock, address)
-        except TimeoutError:
-            sock.close()
-            raise
         except OSError as error:
             sock.close()
             failure = error
@@ -127,12 +125,11 @@ async def connect(address: Address, timeout: float | None, options: SocketOption
 
 
 async def _finish_connecting(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, code: int, deadline: Deadline
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, code: int, left: float | None
 ) -> None:
     if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
         writable: asyncio.Future[bool] = loop.create_future()
         loop.add_writer(sock.fileno(), _settle, writable, True)
-        left = deadline.remaining()
         timer = None if left is None else loop.call_later(left, _settle, writable, False)
         try:
             if not await writable:

@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass
 
 from fastxfer.net.address import Address
+from fastxfer.net.deadline import Deadline
 
-__all__ = ["Connection", "SocketOptions", "connect"]
+__all__ = ["Connection", "SocketOptions", "connect", "no_address"]
 
 _MSG_DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
@@ -84,22 +85,23 @@ class Connection:
 
 
 def connect(address: Address, timeout: float | None, options: SocketOptions) -> Connection:
-    """Connect to *address*, trying each address that a host name has.
+    """Connect to *address*, trying each address that a host name has: one that is silent leaves time for the others.
 
-    Raises TimeoutError when *timeout* seconds have passed, else the OSError of the last address tried.
+    Raises the OSError of the last address tried: TimeoutError where it did not answer within its part of *timeout*.
     """
-    end = None if timeout is None else time.monotonic() + timeout
-    failure: OSError = OSError(errno.EADDRNOTAVAIL, f"no address for {address.host}")
-    for family, kind, protocol, _, target in socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM):
+    deadline = Deadline(timeout)
+    failure: OSError = no_address(address)
+    try:
+        targets = socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM)
+    except UnicodeError:
+        raise failure from None
+    for tried, (family, kind, protocol, _, target) in enumerate(targets):
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
             options.apply(sock)
-            _finish_connecting(sock, sock.connect_ex(target), end)
+            _finish_connecting(sock, sock.connect_ex(target), deadline.share(len(targets) - tried))
             return Connection(sock, address)
-        except TimeoutError:
-            sock.close()
-            raise
         except OSError as error:
             sock.close()
             failure = error
@@ -109,9 +111,14 @@ def connect(address: Address, timeout: float | None, options: SocketOptions) -> 
     raise failure
 
 
-def _finish_connecting(sock: socket.socket, code: int, end: float | None) -> None:
+def no_address(address: Address) -> OSError:
+    """What a host is that has no address, or is nothing that could have one."""
+    return OSError(errno.EADDRNOTAVAIL, f"no address for {address.host!r}")
+
+
+def _finish_connecting(sock: socket.socket, code: int, left: float | None) -> None:
     if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
-        _wait_writable(sock, end)
+        _wait_writable(sock, left)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code == errno.ETIMEDOUT:
         raise TimeoutError(code, os.strerror(code))
@@ -119,8 +126,7 @@ def _finish_connecting(sock: socket.socket, code: int, end: float | None) -> Non
         raise OSError(code, os.strerror(code))
 
 
-def _wait_writable(sock: socket.socket, end: float | None) -> None:
-    left = None if end is None else max(0.0, end - time.monotonic())
+def _wait_writable(sock: socket.socket, left: float | None) -> None:
     if hasattr(select, "poll"):
         poller = select.poll()
         poller.register(sock, select.POLLOUT)

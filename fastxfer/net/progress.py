@@ -115,8 +115,16 @@ class Progress:
 
     def report(self) -> None:
         """Call the callback now."""
-        if self._callback is not None:
-            self._callback(self)
+        callback = self._callback
+        if callback is None:
+            return
+        try:
+            callback(self)
+        except Exception:
+            # What it reports of goes on, or has succeeded: that must not be lost.
+            self._callback = None
+            _ticker.remove(self)
+            logging.getLogger("fastxfer").exception("a progress callback failed; it is not called again")
 
 
 class _Ticker:
@@ -147,11 +155,7 @@ class _Ticker:
                     self._thread = None
                     return
             for progress in active:
-                try:
-                    progress.report()
-                except Exception:
-                    logging.getLogger("fastxfer").exception("a progress callback failed; it is not called again")
-                    self.remove(progress)
+                progress.report()
 
 
 _ticker = _Ticker()

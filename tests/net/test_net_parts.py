@@ -189,6 +189,18 @@ def test_a_progress_function_that_raises_is_not_called_again(caplog: pytest.LogC
     assert "progress callback failed" in caplog.text
 
 
+def test_a_progress_function_that_raises_at_the_end_does_not_undo_what_succeeded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(state: Progress) -> None:
+        raise LookupError("broken")
+
+    progress = Progress(broken)
+    progress.finish()
+    assert progress.done
+    assert "progress callback failed" in caplog.text
+
+
 def test_spinning_is_given_up_where_it_does_not_pay_and_tried_again() -> None:
     spin = AdaptiveSpin()
     assert spin.budget(10_000) == 0
