@@ -7,6 +7,7 @@ from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.errors import IntegrityError, InvalidArgumentError
 from fastxfer.fdfs.plans.download import download_bytes
 from fastxfer.fdfs.plans.seek import parsed
+from fastxfer.fdfs.plans.size import check_told_size
 from fastxfer.fdfs.plans.small import get_file_info
 from fastxfer.fdfs.steps import Control, Plan
 
@@ -63,6 +64,7 @@ class ChunkReader:
     def _begin(self) -> Plan[None]:
         # The server is asked even where the ID tells the size: a slave's ID may look like a normal one's.
         info = yield from get_file_info(self._cluster, self._file_id, 3)
+        check_told_size(self._cluster, self._file_id, self._file, info.file_size)
         if self._offset > info.file_size:
             raise InvalidArgumentError(
                 f"offset {self._offset} is past the end of {self._file_id}, which has {info.file_size} bytes"

@@ -233,7 +233,7 @@ class Cluster:
 def _member(storage: StorageInfo) -> Member:
     return Member(
         Address(storage.ip_addr, storage.storage_port),
-        active=storage.status == StorageStatus.ACTIVE,
+        active=storage.status == StorageStatus.ACTIVE and 0 < storage.storage_port < 65536,
         readable=storage.readable,
         writable=storage.writable,
         gone=storage.status in (StorageStatus.DELETED, StorageStatus.IP_CHANGED, StorageStatus.NONE),

@@ -35,7 +35,8 @@ class ClientConfig:
         upload_target_age: how long a group's upload servers are used before a tracker is asked again (beside the
             uploads, not before them); 0 asks a tracker before each upload and uses the store path it names.
         verify: check size and CRC-32 of whole files moved against their IDs. (Where a cluster deduplicates through
-            FastDHT, the ID of a duplicate has a CRC-32 of no meaning: switch this off there.)
+            FastDHT, the ID of a duplicate has a CRC-32 of no meaning, and a slave whose prefix is of digits may have
+            an ID that looks like a normal file's: switch this off there.)
         at_least_once: repeat uploads and appends even where the server may have acted on them (and may store twice).
         spin: microseconds to poll busily for a reply before sleeping; None adapts it, 0 never does.
         tcp_no_delay: send small requests at once.

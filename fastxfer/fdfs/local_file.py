@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import errno
 import os
 import secrets
@@ -14,6 +15,10 @@ from fastxfer.fdfs.errors import FileNotFoundError
 __all__ = ["ArrivingFile", "LocalFile"]
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+_PERMISSIONS = 0o777
+"""What a file that is replaced passes on: not the right to act as its owner, which was not given to these bytes."""
 
 
 class ArrivingFile:
@@ -34,9 +39,8 @@ class ArrivingFile:
         self._kept = False
 
     def __enter__(self) -> ArrivingFile:
-        target = os.path.realpath(self.path)
         try:
-            existing: os.stat_result | None = os.stat(target)
+            existing: os.stat_result | None = os.stat(self.path)
         except OSError:
             existing = None
         if existing is not None and stat.S_ISDIR(existing.st_mode):
@@ -44,8 +48,10 @@ class ArrivingFile:
         if existing is not None and not stat.S_ISREG(existing.st_mode):
             self.seekable = False
             self._temporary = ""
-            self.fd = os.open(target, os.O_WRONLY | _BINARY)
+            # By the name given: what /dev/stdout leads to may have no other.
+            self.fd = os.open(self.path, os.O_WRONLY | _BINARY)
             return self
+        target = os.path.realpath(self.path)
         directory, name = os.path.split(target)
         os.makedirs(directory, exist_ok=True)
         self._target = target
@@ -54,7 +60,7 @@ class ArrivingFile:
         self.fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         if existing is not None and hasattr(os, "fchmod"):
             try:
-                os.fchmod(self.fd, stat.S_IMODE(existing.st_mode))
+                os.fchmod(self.fd, existing.st_mode & _PERMISSIONS)
             except BaseException as error:
                 self.__exit__(type(error), error, None)
                 raise
@@ -67,7 +73,8 @@ class ArrivingFile:
             os.close(self.fd)
             self.fd = -1
         if self._temporary and not self._kept:
-            os.unlink(self._temporary)
+            with contextlib.suppress(builtins.FileNotFoundError):
+                os.unlink(self._temporary)
         if isinstance(error, OSError) and error.filename is None and type(error).__module__ == "builtins":
             error.filename = self.path
 

@@ -20,6 +20,7 @@ import pytest
 from fastxfer.fdfs import (
     FileAlreadyExistsError,
     FileNotFoundError,
+    IntegrityError,
     MetadataFlag,
     NoStorageServerError,
     Progress,
@@ -302,12 +303,17 @@ def test_slave_files(client: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 3, 5000, 300_000])
-def test_a_slave_whose_id_looks_like_a_normal_one(client: Any, tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("prefix", ["_999", "9999"])
+def test_a_slave_whose_id_looks_like_a_normal_one(
+    trackers: list[str], make_client: MakeClient, tmp_path: Path, prefix: str, size: int
+) -> None:
+    # Digits are what a normal name ends with, too: then only the server's word is against size and CRC-32 in the ID.
+    client = make_client(trackers, verify=prefix == "_999")
     master = client.upload_buffer(content(1000), "jpg")
     if parse_file_id(master).trunk:
         pytest.skip("servers take such a name for that of a file inside a trunk file")
     data = content(size, 3)
-    slave = client.upload_slave_buffer(master, "9999", data, "")
+    slave = client.upload_slave_buffer(master, prefix, data, "")
     assert len(slave) == len(master)
     assert not parse_file_id(slave).slave
     assert client.download_file(slave) == data
@@ -316,6 +322,9 @@ def test_a_slave_whose_id_looks_like_a_normal_one(client: Any, tmp_path: Path, s
     buffer = bytearray(400_000)
     assert client.download_to_buffer(slave, buffer) == size
     assert b"".join(client.download_iter(slave, 1000)) == data
+    if prefix == "9999":
+        with pytest.raises(IntegrityError, match=f"has {size} bytes of .* where its ID says 1000"):
+            make_client(trackers).download_file(slave)
     client.delete_file(slave)
     client.delete_file(master)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from fastxfer.core.wire import (
+    decode_file_id,
     decode_metadata,
     encode_metadata,
     file_request,
@@ -26,6 +27,7 @@ __all__ = [
     "delete_file",
     "encode_metadata",
     "get_metadata",
+    "new_file_id",
     "query_file_info",
     "regenerate_appender",
     "set_metadata",
@@ -65,7 +67,7 @@ def truncate_file(file_id: str, size: int) -> Command[None]:
 
 def regenerate_appender(file_id: str) -> Command[str]:
     """REGENERATE_APPENDER_FILENAME: makes a normal file of an appender; the reply is its new ID."""
-    return Command(38, regenerate_request(file_id), unpack_file_id)
+    return Command(38, regenerate_request(file_id), new_file_id)
 
 
 def create_link(master_id: str, source_id: str, signature: bytes, prefix: str, extension: str) -> Command[str]:
@@ -90,7 +92,7 @@ def create_link(master_id: str, source_id: str, signature: bytes, prefix: str, e
             signature,
         )
     )
-    return Command(20, pack_header(len(body), StorageCommand.CREATE_LINK) + body, unpack_file_id)
+    return Command(20, pack_header(len(body), StorageCommand.CREATE_LINK) + body, new_file_id)
 
 
 def _padded(text: str, width: int) -> bytes:
@@ -102,4 +104,17 @@ def _padded(text: str, width: int) -> bytes:
 
 def _file_info(body: bytes) -> FileInfo:
     size, modified, crc32, source = unpack_file_info(body)
-    return FileInfo(size, datetime.fromtimestamp(modified), crc32, source)
+    if size < 0:
+        raise ValueError(f"a file cannot have {size} bytes")
+    try:
+        moment = datetime.fromtimestamp(modified)
+    except (OverflowError, OSError):
+        raise ValueError(f"{modified} is not a time") from None
+    return FileInfo(size, moment, crc32, source)
+
+
+def new_file_id(body: bytes) -> str:
+    """The ID in the reply to whatever makes a file; ValueError where it cannot be one."""
+    file_id = unpack_file_id(body)
+    decode_file_id(file_id)
+    return file_id

@@ -20,6 +20,7 @@ from fastxfer.fdfs.errors import (
 )
 from fastxfer.fdfs.local_file import ArrivingFile
 from fastxfer.fdfs.plans.seek import Search, parsed, perform, seek
+from fastxfer.fdfs.plans.size import check_told_size
 from fastxfer.fdfs.plans.small import get_file_info
 from fastxfer.fdfs.steps import Blocking, Control, Move, Plan
 from fastxfer.net.address import Address
@@ -136,11 +137,13 @@ def _fetch_into_file(
     arriving: ArrivingFile,
     control: Control | None,
 ) -> Plan[int]:
+    fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control, arriving)
     try:
-        fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control, arriving)
         yield from fetch.run()
         return fetch.total
     except _DOUBTFUL as error:
+        if fetch.spilt:
+            raise
         yield from _check_size(cluster, file_id, file, error)
     fetch = _Fetch(cluster, file_id, file, offset, length, None, control, arriving)
     yield from fetch.run()
@@ -152,6 +155,9 @@ class _Fetch:
 
     A file never changes under its ID unless it is an appender, so what has come stays good where it can be gone on
     with: in a local file, of a file whose size is known.
+
+    Attributes:
+        spilt: bytes that turned out to be of no use have gone where none can be taken back, into a pipe: it is over.
     """
 
     def __init__(
@@ -176,13 +182,14 @@ class _Fetch:
         self.into: memoryview | None = None
         self.verify = cluster.config.verify and wanted is not None and wanted == file.size
         self.total = 0
+        self.spilt = False
         self._crc = 0
         if control is not None and control.progress is not None and control.progress.total is None:
             control.progress.total = wanted
 
     def run(self) -> Plan[bytes]:
         """What was fetched, where it went into no buffer or file; :attr:`total` counts it."""
-        search = Search(self.cluster, self.file_id, self.file, _DOWNLOAD_FILE, control=self.control)
+        search = self._search = Search(self.cluster, self.file_id, self.file, _DOWNLOAD_FILE, control=self.control)
         try:
             transfer: Transfer = yield from seek(search, self._attempt)
         except InvalidArgumentError as error:
@@ -201,11 +208,13 @@ class _Fetch:
             raise error
 
     def _attempt(self, address: Address, fresh: bool) -> Plan[tuple[int, Transfer]]:
-        length = self.length if self.wanted is None else self.wanted - self.total
+        missing = -1 if self.wanted is None else self.wanted - self.total
+        # To the end is asked for as such: a file that is longer than its ID says is noticed, not cut.
+        length = self.length if self.wanted is None or not self.length else missing
         step = Move(
             address,
             Command(_DOWNLOAD_FILE, download_request(self.file_id, self.offset + self.total, length), as_it_is),
-            recv_count=-1 if self.wanted is None else length,
+            recv_count=missing,
             recv_limit=self.cluster.config.max_buffered if self.wanted is None else self.wanted,
             crc=self.verify,
             control=self.control,
@@ -220,8 +229,10 @@ class _Fetch:
         try:
             transfer, _ = yield step
         except NetworkError as error:
-            if self.arriving is not None and self.arriving.seekable and self.wanted is not None:
+            if self.arriving is not None and self.wanted is not None:
                 self._go_on_after(error)
+            elif error.transfer is not None and error.transfer.received:
+                self._spill()
             raise
         if transfer.status:
             return transfer.status, transfer
@@ -229,6 +240,10 @@ class _Fetch:
         if self.verify:
             self._check(crc32_combine(self._crc, transfer.crc32, transfer.received))
         return 0, transfer
+
+    def _spill(self) -> None:
+        if self.arriving is not None and not self.arriving.seekable:
+            self.spilt = self._search.final = True
 
     def _go_on_after(self, error: NetworkError) -> None:
         broken = error.transfer
@@ -245,6 +260,7 @@ class _Fetch:
         if self.total == self.wanted and crc == self.file.crc32:
             return
         total, self.total, self._crc = self.total, 0, 0
+        self._spill()
         raise _mismatch(self.file_id, total, self.file.size, crc, self.file.crc32)
 
 
@@ -294,7 +310,8 @@ def _mismatch(file_id: str, size: int, wanted: int | None, crc: int | None, want
 def _check_size(cluster: Cluster, file_id: str, file: FileId, error: FastDFSError) -> Plan[None]:
     """Return where the size in the ID is not the file's, so that *error* may mean nothing; else raise *error*.
 
-    A slave's name may be as long as a normal one's; what its ID then tells is about its master.
+    A slave's name may be as long as a normal one's; what its ID then tells is about its master. But a file that has
+    become shorter on the server's disk must not pass for one.
     """
     if file.size is None:
         raise error
@@ -304,3 +321,4 @@ def _check_size(cluster: Cluster, file_id: str, file: FileId, error: FastDFSErro
         raise error from None
     if info.file_size == file.size:
         raise error
+    check_told_size(cluster, file_id, file, info.file_size)

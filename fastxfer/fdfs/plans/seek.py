@@ -108,6 +108,9 @@ class Search:
         repeatable: the request may be sent twice without harm.
         control: end and cancellation of the operation.
         prefer: the server to ask first, whatever else is known.
+
+    Attributes:
+        final: what has failed cannot be begun again, anywhere.
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class Search:
         self.control = control
         self.stale_at: Address | None = None
         self.maybe_done = False
+        self.final = False
         self.begin()
 
     def begin(self) -> None:
@@ -155,8 +159,8 @@ class Search:
     def trouble(self, address: Address, error: FastDFSError) -> None:
         """The exchange has failed: remember it if it may be tried elsewhere, else raise it."""
         error.file_id = error.file_id or self.file_id
-        if isinstance(error, PoolTimeoutError):
-            # Nothing is wrong with the server.
+        if self.final or isinstance(error, PoolTimeoutError):
+            # With a full pool nothing is wrong with the server.
             raise error
         if isinstance(error, NetworkError):
             self.maybe_done |= error.maybe_done
@@ -233,7 +237,7 @@ def _worth_another_round(search: Search, error: FastDFSError) -> bool:
             return False
         if error.maybe_done and not search.repeatable:
             return False
-    return search.control is None or not search.control.out_of_time()
+    return not search.final and (search.control is None or not search.control.out_of_time())
 
 
 def _round(search: Search, attempt: Attempt[T]) -> Plan[T]:
@@ -264,7 +268,7 @@ def _ask(search: Search, attempt: Attempt[T], address: Address, *, fresh: bool =
         try:
             status, value = yield from attempt(address, fresh)
         except NetworkError as error:
-            if fresh or not is_stale(error, search.repeatable):
+            if fresh or search.final or not is_stale(error, search.repeatable):
                 raise
             search.maybe_done |= error.maybe_done
             status, value = yield from attempt(address, True)

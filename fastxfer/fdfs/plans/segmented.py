@@ -20,6 +20,7 @@ from fastxfer.fdfs.local_file import ArrivingFile, LocalFile
 from fastxfer.fdfs.plans import small
 from fastxfer.fdfs.plans.download import download_file
 from fastxfer.fdfs.plans.seek import Search, parsed, seek
+from fastxfer.fdfs.plans.size import check_told_size
 from fastxfer.fdfs.plans.tracking import ask_tracker
 from fastxfer.fdfs.plans.upload import send_body, upload
 from fastxfer.fdfs.protocol import get_file_ext_name
@@ -53,6 +54,7 @@ def download_segmented(
     """Into a local file by *segments* ranges at once, from the servers that have the file in turn; its size."""
     file = parsed(file_id)
     info = yield from small.get_file_info(cluster, file_id, FLAG_NO_CRC32 | FLAG_SILENT)
+    check_told_size(cluster, file_id, file, info.file_size)
     ranges = _ranges(info.file_size, segments)
     if len(ranges) < 2:
         return (yield from download_file(cluster, file_id, local_filename, fsync=fsync, control=control))

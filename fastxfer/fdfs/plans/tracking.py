@@ -202,12 +202,18 @@ def _ask_often(cluster: Cluster, command: Command[StoreTargets]) -> Plan[list[St
         stream = yield Pipeline(address, requests)
     except (NetworkError, InvalidResponseError):
         return []
-    answers = []
-    while len(stream) >= HEADER_SIZE:
-        length, _, status = unpack_header(stream)
-        if length < 0 or len(stream) < HEADER_SIZE + length:
+    answers: list[StoreTargets] = []
+    start = HEADER_SIZE
+    for _ in range(_PIPELINED_QUERIES):
+        if len(stream) < start:
+            break
+        length, _, status = unpack_header(stream[start - HEADER_SIZE : start])
+        if not 0 <= length <= len(stream) - start:
             break
         if status == 0:
-            answers.append(meaning(command, stream[HEADER_SIZE : HEADER_SIZE + length], address))
-        stream = stream[HEADER_SIZE + length :]
+            try:
+                answers.append(meaning(command, stream[start : start + length], address))
+            except InvalidResponseError:
+                break
+        start += length + HEADER_SIZE
     return answers

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from fastxfer.core.crc32 import crc32
-from fastxfer.core.wire import decode_file_id, download_request, unpack_file_id, upload_request, upload_slave_request
+from fastxfer.core.wire import decode_file_id, download_request, upload_request, upload_slave_request
 from fastxfer.fdfs.body import Body
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.commands import Command, as_it_is
-from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT, query_file_info
+from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT, new_file_id, query_file_info
 from fastxfer.fdfs.commands.storage import delete_file as delete_command
 from fastxfer.fdfs.commands.tracker import query_store
 from fastxfer.fdfs.errors import (
@@ -81,7 +81,7 @@ def upload(
             query_store(group)
     except (ValueError, TypeError) as reason:
         raise InvalidArgumentError(str(reason)) from None
-    command = Command(code, head, unpack_file_id)
+    command = Command(code, head, new_file_id)
     file_id = yield from _store(cluster, body, extension, command, group, store_path is None, control)
     if metadata:
         try:
@@ -260,7 +260,7 @@ def upload_slave(
     master = parsed(master_id)
     try:
         head = upload_slave_request(master_id, body.size, prefix, extension)
-        command = Command(_UPLOAD_SLAVE_FILE, head, unpack_file_id)
+        command = Command(_UPLOAD_SLAVE_FILE, head, new_file_id)
     except (ValueError, TypeError) as reason:
         raise InvalidArgumentError(str(reason)) from None
     if body.size > UNSEEN_LIMIT:
