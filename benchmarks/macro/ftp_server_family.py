@@ -79,7 +79,7 @@ class ServerParty:
             result: dict[str, Any] = {"op": op, "size": load.size, "concurrency": load.concurrency}
             result |= generator.result(TIMEOUT)
             # The sessions are still open: some servers never account for processes that have ended.
-            result["server_cpu_seconds"] = round(process.cpu_seconds(pids) - before, 3)
+            result["server_cpu_seconds"] = round(process.cpu_seconds(pids) - before, 6)
             if op == "idle":
                 memory = process.proportional_memory_kib(pids)
                 unknown = ("cpu_seconds", "p50_us", "p99_us", "server_cpu_seconds")

@@ -35,14 +35,30 @@ def family(roots: Iterable[int]) -> set[int]:
 
 
 def cpu_seconds(roots: Iterable[int]) -> float:
-    """User and system time of the processes, their living descendants and the children they have waited for."""
-    ticks = 0
+    """User and system time of the processes, their living descendants and the children they have waited for.
+
+    stat(5) rounds down to ticks for each process, which would favour servers of many processes: what the scheduler
+    counts for each living thread, in nanoseconds, is added up instead where it is more.
+    """
+    total = 0.0
     for pid in family(roots):
         try:
-            ticks += sum(int(value) for value in _stat(pid)[11:15])
+            ticks = [int(value) for value in _stat(pid)[11:15]]
+            total += max(sum(ticks[:2]) / TICK, _scheduled_seconds(pid)) + sum(ticks[2:]) / TICK
         except (OSError, IndexError):
             continue
-    return ticks / TICK
+    return total
+
+
+def _scheduled_seconds(pid: int) -> float:
+    """Time on a processor of the living threads of *pid*; 0 where the kernel does not count it."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            total += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
+        except (OSError, IndexError):
+            continue
+    return total / 1e9
 
 
 def proportional_memory_kib(roots: Iterable[int]) -> int:
