@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import socket
+import time
 from typing import TYPE_CHECKING, cast
 
 from fastxfer.server import replies
@@ -30,6 +31,12 @@ PORT_TRIES = 16
 SWEEP = 4096
 """Ports tried in order when chance has found none."""
 LISTEN_TRIES = 8
+KEPT_USES = 64
+"""Transfers that one passive port serves, so that where it is stays hard to guess."""
+KEPT_SECONDS = 2.0
+"""A port that no PASV or EPSV has asked for again is closed after so long."""
+KEPT_SHARE = 8
+"""At most one port in so many of the range is kept by sessions that do not wait for a connection."""
 SOCK_NONBLOCK = getattr(_socket, "SOCK_NONBLOCK", 0)
 LISTENER_TYPE = _socket.SOCK_STREAM | SOCK_NONBLOCK
 _new_socket = cast("type[socket.socket]", _socket.socket)
@@ -40,7 +47,7 @@ _GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EPROTO, errno.EINTR, 
 class DataChannel:
     """The data connection of one session that is about to be."""
 
-    __slots__ = ("_family", "_listener", "_session", "_socket", "_target")
+    __slots__ = ("_family", "_kept_since", "_listener", "_port", "_session", "_socket", "_target", "_uses")
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -48,14 +55,27 @@ class DataChannel:
         self._listener: socket.socket | None = None
         self._target: tuple[str, int] | None = None
         self._socket: socket.socket | None = None
+        self._port = 0
+        self._uses = 0
+        self._kept_since = 0.0
+        """When the listener was put aside for the next PASV or EPSV; 0 while a connection is expected."""
 
     @property
     def prepared(self) -> bool:
         """Whether the client has said where the connection is to come from."""
-        return self._listener is not None or self._target is not None
+        return (self._listener is not None and not self._kept_since) or self._target is not None
 
     def listen(self) -> int:
-        """Open a passive port in place of whatever was prepared before; its number, 0 if none is to be had."""
+        """Open a passive port in place of whatever was prepared before; its number, 0 if none is to be had.
+
+        A port that has just served a transfer is taken again; whoever has connected to it meanwhile is sent away.
+        """
+        if self._kept_since and self._listener is not None:
+            self._session.runtime.kept_ports.discard(self)
+            self._kept_since = 0.0
+            if self._uses < KEPT_USES and _send_away(self._listener):
+                self._uses += 1
+                return self._port
         self.close()
         session = self._session
         host = session.local_address
@@ -81,6 +101,8 @@ class DataChannel:
             if not SOCK_NONBLOCK:
                 listener.setblocking(False)
             self._listener = listener
+            self._port = port
+            self._uses = 1
             return port
         return 0
 
@@ -98,7 +120,7 @@ class DataChannel:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, passive.buffer)
 
     def take_now(self) -> socket.socket | None:
-        """The connection, if the client has made it already. The port stays open until :meth:`close`."""
+        """The connection, if the client has made it already; :meth:`keep` or :meth:`close` must follow."""
         listener = self._listener
         if listener is None:
             return None
@@ -172,15 +194,52 @@ class DataChannel:
         self._socket = None
         return sock
 
+    def keep(self) -> None:
+        """After a transfer that went well: hold the port ready for the next one, where ports are plenty."""
+        listener = self._listener
+        if listener is None or self._kept_since:
+            return
+        passive = self._session.config.passive
+        first, last = passive.ports or DYNAMIC_PORTS
+        kept = self._session.runtime.kept_ports
+        if passive.fxp or (len(kept) + 1) * KEPT_SHARE > last - first + 1:
+            self.close()
+            return
+        self._kept_since = time.monotonic()
+        kept.add(self)
+
+    def close_if_kept(self, now: float) -> None:
+        """Close the port if it has been kept in vain."""
+        if self._kept_since and now - self._kept_since > KEPT_SECONDS:
+            self.close()
+
     def close(self) -> None:
         """Drop what was prepared. Idempotent."""
         self._target = None
+        if self._kept_since:
+            self._kept_since = 0.0
+            self._session.runtime.kept_ports.discard(self)
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
         sock, self._socket = self._socket, None
         if sock is not None:
             sock.close()
+
+
+def _send_away(listener: socket.socket) -> bool:
+    """Close every connection that waits at *listener*; False where that has no end or the socket fails."""
+    for _ in range(4 * BACKLOG):
+        try:
+            fd, _ = listener._accept()  # type: ignore[attr-defined]
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                return True
+            if error.errno in _GONE:
+                continue
+            return False
+        os.close(fd)
+    return False
 
 
 async def _within(awaitable, seconds: float) -> socket.socket:  # type: ignore[no-untyped-def]

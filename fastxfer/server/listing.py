@@ -298,6 +298,7 @@ async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes]
     data = session.runtime.data(session)
     write = session.control.write
     sock = None
+    tidy = data.close
     try:
         sock = data.take_now()
         if sock is None:
@@ -318,10 +319,11 @@ async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes]
         await stream.finish()
         sock.close()
         write(opening + replies.TRANSFER_COMPLETE)
+        tidy = data.keep
     except BaseException as error:
         write(opening + failed(session, progress, error))
     finally:
-        data.close()
+        tidy()
         if sock is not None:
             sock.close()
         session.progress = None

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import ssl
+import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ class Runtime:
         )
         self._deserted: asyncio.Event | None = None
         self._spawned: set[asyncio.Task[Any]] = set()
+        self.kept_ports: set[DataChannel] = set()
+        """Those whose port waits for the next PASV or EPSV of its session."""
         timeouts = service.config.timeouts
         shortest = min((t for t in (timeouts.login, timeouts.idle, timeouts.data_stall) if t > 0), default=SWEEP * 4)
         self._sweep_interval = max(0.02, min(SWEEP, shortest / 4))
@@ -77,6 +80,10 @@ class Runtime:
                     control.finish(replies.TIMEOUT)
             elif timeouts.idle and not control.busy and now - control.last > timeouts.idle:
                 control.finish(replies.TIMEOUT)
+        if self.kept_ports:
+            moment = time.monotonic()
+            for channel in list(self.kept_ports):
+                channel.close_if_kept(moment)
         if self.certificates is not None:
             self.certificates.refresh()
         self._sweeper = self._loop.call_later(self._sweep_interval, self._sweep)

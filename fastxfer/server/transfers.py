@@ -80,6 +80,7 @@ async def send_file(session: Session, path: str, reader: Reader, offset: int) ->
     plain = reader.fileno() >= 0 and not (session.private or session.type_ascii or session.mode_z)
     write = session.control.write
     data = session.runtime.data(session)
+    tidy = data.close
     sock: socket.socket | None = None
     try:
         sock = data.take_now()
@@ -111,11 +112,12 @@ async def send_file(session: Session, path: str, reader: Reader, offset: int) ->
             await _send_changed(session, progress, sock, reader, offset)
         sock.close()
         write(opening + replies.TRANSFER_COMPLETE)
+        tidy = data.keep
     except BaseException as error:
         write(opening + failed(session, progress, error))
     finally:
         # The client has its answer already, and goes on while we tidy up.
-        data.close()
+        tidy()
         if sock is not None:
             sock.close()
         await _end(session, progress)
@@ -126,6 +128,7 @@ async def receive_file(session: Session, path: str, writer: Writer, append: bool
     progress = Progress(Direction.APPEND if append else Direction.UPLOAD, path, writer.offset, session.private)
     write = session.control.write
     data = session.runtime.data(session)
+    tidy = data.close
     sock: socket.socket | None = None
     begun = False
     try:
@@ -142,6 +145,7 @@ async def receive_file(session: Session, path: str, writer: Writer, append: bool
         progress.settle()
         await writer.commit(sync=session.config.uploads.fsync)
         write(replies.TRANSFER_COMPLETE)
+        tidy = data.keep
     except BaseException as error:
         keep = not (isinstance(error, OSError) and error.errno in (errno.EDQUOT, errno.EFBIG))
         with contextlib.suppress(OSError):
@@ -150,7 +154,7 @@ async def receive_file(session: Session, path: str, writer: Writer, append: bool
             raise
         write(failed(session, progress, error))
     finally:
-        data.close()
+        tidy()
         if sock is not None:
             sock.close()
         if begun:
