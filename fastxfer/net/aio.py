@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from types import TracebackType
 
 from fastxfer.core.engine import Engine
@@ -13,6 +14,23 @@ __all__ = ["TransferRunner"]
 
 _AT_ONCE = 8
 """After so many transfers that ended without a wait the loop gets its turn: else one task could keep it for ever."""
+_LOOK_AGAIN = 0.005
+"""Seconds between looks at cancelled transfers whose end nobody awaits."""
+
+
+class _Call:
+    """Stands where a future would, and calls a function instead of waking a task."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: None) -> None:
+        self._function()
 
 
 class TransferRunner:
@@ -37,7 +55,7 @@ class TransferRunner:
         self._small_files = small_files
         self._light: Engine | None = None
         self._heavy: Engine | None = None
-        self._waiting: dict[Transfer, asyncio.Future[None]] = {}
+        self._waiting: dict[Transfer, asyncio.Future[None] | _Call] = {}
         self._closed = False
         self._at_once = 0
 
@@ -84,6 +102,20 @@ class TransferRunner:
             await self._cancel(transfer)
             raise
 
+    def begin(self, transfer: Transfer, ended: Callable[[], None]) -> bool:
+        """Carry *transfer* on; whether it has ended already. If not, *ended* is called in the loop once it has.
+
+        It may be cancelled (:meth:`Transfer.cancel`), which ends it soon. RuntimeError as for :meth:`run`.
+        """
+        if self._closed:
+            raise RuntimeError("the runner is closed")
+        big = (transfer._uses_file and not self._small_files) or transfer._start()
+        if transfer.done:
+            return True
+        (self._big_engine() if big else self._small_engine()).submit(transfer)
+        self._waiting[transfer] = _Call(ended)
+        return False
+
     async def _cancel(self, transfer: Transfer) -> None:
         """Wait, come what may, until nothing native holds *transfer*."""
         transfer.cancel()
@@ -98,7 +130,11 @@ class TransferRunner:
         for transfer in self._waiting:
             transfer.cancel()
         while self._waiting:
-            await asyncio.wait(list(self._waiting.values()))
+            futures = [ended for ended in self._waiting.values() if isinstance(ended, asyncio.Future)]
+            if futures:
+                await asyncio.wait(futures)
+            else:
+                await asyncio.sleep(_LOOK_AGAIN)
         self.close()
 
     def close(self) -> None:

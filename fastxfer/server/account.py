@@ -10,11 +10,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fastxfer.server import paths
 from fastxfer.server.config import UploadsConfig
 from fastxfer.server.filesystem import FileInfo, FileKind, Filesystem, Reader, Space, Writer
+from fastxfer.server.localfiles import AtomicWriter
+from fastxfer.server.localfs import LocalFilesystem
 from fastxfer.server.permissions import Permission, Permissions
 from fastxfer.server.quota import Quota
 from fastxfer.server.users import User
@@ -113,6 +115,26 @@ class Account:
         """Open a file for reading. Needs READ."""
         self.require(path, Permission.READ)
         return await self.filesystem.open_read(path)
+
+    @property
+    def local(self) -> LocalFilesystem | None:
+        """The tree, if its files are the machine's and nobody has changed how they are opened."""
+        tree = self.filesystem
+        return tree if tree.__class__ is LocalFilesystem else None
+
+    def open_file(self, path: str) -> tuple[int, os.stat_result]:
+        """As :meth:`LocalFilesystem.open_file`, where :attr:`local` is that. Needs READ."""
+        self.require(path, Permission.READ)
+        return cast(LocalFilesystem, self.filesystem).open_file(path)
+
+    def open_upload(self, path: str) -> AtomicWriter | None:
+        """As :meth:`LocalFilesystem.open_upload`, where :attr:`local` is that. Needs WRITE; None under a quota."""
+        if self._quota is not None or self._uploads.max_size:
+            return None
+        self._require_not_root(path)
+        self.require(path, Permission.WRITE)
+        replace = self.permissions.allows(path, Permission.OVERWRITE)
+        return cast(LocalFilesystem, self.filesystem).open_upload(path, replace=replace, uploader=self.user.name)
 
     async def open_write(
         self,

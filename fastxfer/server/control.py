@@ -8,7 +8,7 @@ import ssl
 import sys
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from fastxfer.core.ftpwire import LINE_EMPTY, LINE_TOO_LONG, CommandReader
 from fastxfer.net.tls_channel import TLSChannel
@@ -74,6 +74,12 @@ def _plain(address: str) -> str:
     return address[7:] if address.startswith("::ffff:") and "." in address else address
 
 
+class Running(Protocol):
+    """What carries out a command that takes longer: a task, or something lighter."""
+
+    def cancel(self) -> object: ...
+
+
 class Control(asyncio.Protocol):
     """One control connection, from its first byte to its last."""
 
@@ -115,7 +121,7 @@ class Control(asyncio.Protocol):
         self._leaving = False
         self._hello: bytes | None = None
         self._proxy: ProxyHeader | None = None
-        self._task: asyncio.Task[bytes | None] | None = None
+        self._task: Running | None = None
         self._verb = ""
         self._blocked = False
         self._paused = False
@@ -434,7 +440,7 @@ class Control(asyncio.Protocol):
         except ReplyError as error:
             self.write(error.reply)
         except Exception as error:
-            self._fault(verb, error)
+            self.fault(verb, error)
         if session.rest and not command.keeps and self._task is None:
             session.rest = 0
 
@@ -465,6 +471,16 @@ class Control(asyncio.Protocol):
             self._task = task
             task.add_done_callback(self._completed)
 
+    def hold(self, running: Running) -> None:
+        """The command is being carried out by *running*; :meth:`release` follows."""
+        self._task = running
+
+    def release(self) -> None:
+        """What was held has ended and has replied: go on with the commands that wait."""
+        self._task = None
+        self.last = self._loop.time()
+        self._resume()
+
     def _completed(self, task: asyncio.Task[bytes | None]) -> None:
         self._task = None
         session = self.session
@@ -487,9 +503,10 @@ class Control(asyncio.Protocol):
         elif isinstance(error, ReplyError):
             self.write(error.reply)
         else:
-            self._fault(self._verb, error)
+            self.fault(self._verb, error)
 
-    def _fault(self, verb: str, error: BaseException) -> None:
+    def fault(self, verb: str, error: BaseException) -> None:
+        """Something broke that should not: log it, and tell the client and the hooks."""
         logger.error("%s failed (session with %s)", verb, self._address, exc_info=error)
         self.write(replies.LOCAL_ERROR)
         session = self.session

@@ -200,10 +200,10 @@ async def run_where_quick(size: int, function: Callable[..., None], *args: Any) 
 class LocalReader(Reader):
     __slots__ = ("_fd", "_path", "_status")
 
-    def __init__(self, fd: int, path: str, status: os.stat_result) -> None:
+    def __init__(self, fd: int, status: os.stat_result, path: str) -> None:
         self._fd = fd
-        self._path = path
         self._status = status
+        self._path = path
 
     @property
     def info(self) -> FileInfo:
@@ -290,17 +290,13 @@ class AtomicWriter(PlainWriter):
         self._keep = keep
 
     async def commit(self, *, sync: bool = False) -> None:
+        if not sync:
+            self.commit_now()
+            return
         try:
-            if sync:
-                await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._fd)
-            if self._replace:
-                os.rename(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-            else:
-                # link() fails where the name was taken meanwhile; rename() would replace it.
-                os.link(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-                unlink_quietly(self._partial, self._directory)
-            if sync:
-                await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._directory)
+            await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._fd)
+            self._name_it()
+            await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._directory)
         except BaseException:
             if not self._keep:
                 unlink_quietly(self._partial, self._directory)
@@ -308,7 +304,30 @@ class AtomicWriter(PlainWriter):
         finally:
             self._close()
 
+    def commit_now(self) -> None:
+        """As :meth:`commit` without *sync*."""
+        try:
+            self._name_it()
+        except BaseException:
+            if not self._keep:
+                unlink_quietly(self._partial, self._directory)
+            raise
+        finally:
+            self._close()
+
+    def _name_it(self) -> None:
+        if self._replace:
+            os.rename(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        else:
+            # link() fails where the name was taken meanwhile; rename() would replace it.
+            os.link(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            unlink_quietly(self._partial, self._directory)
+
     async def abort(self, *, keep: bool = True) -> None:
+        self.abort_now(keep=keep)
+
+    def abort_now(self, *, keep: bool = True) -> None:
+        """As :meth:`abort`."""
         try:
             if not (keep and self._keep) or os.fstat(self._fd).st_size == 0:
                 unlink_quietly(self._partial, self._directory)

@@ -65,6 +65,8 @@ class Service:
         """Whether anybody wants to know of finished transfers."""
         self.asks_transfers = self.hooks.listens("on_transfer_start")
         """Whether a hook wants to be asked before a transfer."""
+        self.awaits_transfers = self.asks_transfers or self.hooks.listens("on_transfer_end")
+        """Whether a transfer must wait for hooks."""
 
     def next_id(self) -> int:
         """A number for a new session, unique in this process."""

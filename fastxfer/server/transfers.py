@@ -25,7 +25,7 @@ from fastxfer.server.transforms import receiving_transform, sending_transform
 if TYPE_CHECKING:
     from fastxfer.server.session import Session
 
-__all__ = ["Progress", "failed", "receive_file", "send_file"]
+__all__ = ["Progress", "error_of", "failed", "receive_file", "record", "send_file"]
 
 logger = logging.getLogger("fastxfer.server")
 
@@ -71,8 +71,13 @@ class Progress:
         self.counter = None
 
 
-async def send_file(session: Session, path: str, reader: Reader, offset: int) -> None:
-    """Send what *reader* has from *offset* on, with all replies. Closes nothing but the data connection."""
+async def send_file(
+    session: Session, path: str, reader: Reader, offset: int, sock: socket.socket | None = None, moved: int = 0
+) -> None:
+    """Send what *reader* has from *offset* on, with all replies. Closes nothing but the data connection.
+
+    *sock* is the connection, if it was taken already, over which *moved* bytes have gone.
+    """
     progress = Progress(Direction.DOWNLOAD, path, offset, session.private)
     await _begin(session, progress)
     size = reader.size
@@ -81,9 +86,8 @@ async def send_file(session: Session, path: str, reader: Reader, offset: int) ->
     write = session.control.write
     data = session.runtime.data(session)
     tidy = data.close
-    sock: socket.socket | None = None
     try:
-        sock = data.take_now()
+        sock = sock or data.take_now()
         if sock is None:
             write(opening)
             opening = b""
@@ -93,8 +97,8 @@ async def send_file(session: Session, path: str, reader: Reader, offset: int) ->
             transfer = Transfer(
                 sock.fileno(),
                 send_fd=reader.fileno(),
-                send_offset=offset,
-                send_count=size - offset,
+                send_offset=offset + moved,
+                send_count=size - offset - moved,
                 timeout=timeouts.transfer or None,
                 idle_timeout=timeouts.data_stall or None,
                 limits=session.download_limits,
@@ -105,7 +109,7 @@ async def send_file(session: Session, path: str, reader: Reader, offset: int) ->
                 opening = b""
                 await session.runtime.runner.run(transfer)
             if transfer.error:
-                raise _error_of(transfer)
+                raise error_of(transfer)
         else:
             write(opening)
             opening = b""
@@ -213,6 +217,10 @@ def failed(session: Session, progress: Progress, error: BaseException) -> bytes:
         session.aborted = True
         return replies.TRANSFER_ABORTED
     progress.error = str(error) or type(error).__name__
+    if progress.aborted and isinstance(error, OSError) and error.errno == errno.ECANCELED:
+        progress.error = "aborted by the client"
+        session.aborted = True
+        return replies.TRANSFER_ABORTED
     if isinstance(error, ReplyError):
         return error.reply
     if not isinstance(error, OSError):
@@ -230,7 +238,15 @@ class _DataError(OSError):
     """The data connection failed, not the file."""
 
 
-def _error_of(transfer: Transfer) -> OSError:
+def record(session: Session, progress: Progress) -> None:
+    """Enter what has ended into logs and metrics; hooks are not told."""
+    service = session.service
+    if service.records_transfers:
+        service.transfer_ended(_info(session, progress, ok=not progress.error))
+
+
+def error_of(transfer: Transfer) -> OSError:
+    """Why *transfer* has failed, told apart by whether the file or the connection did."""
     number = transfer.error
     kind = OSError if transfer.error_side == "file" else _DataError
     return kind(number, os.strerror(number))
@@ -256,7 +272,7 @@ async def _receive_plain(session: Session, progress: Progress, sock: socket.sock
     else:
         await session.runtime.runner.run(transfer)
     if transfer.error:
-        raise _error_of(transfer)
+        raise error_of(transfer)
 
 
 async def _carry_limited(session: Session, transfer: Transfer, room: int) -> None:

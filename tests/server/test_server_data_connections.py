@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastxfer.server import LimitsConfig, PassiveConfig, TimeoutsConfig
+from fastxfer.server import LimitsConfig, PassiveConfig, TimeoutsConfig, datachannel
 from tests.server.dialogue import DEADLINE, Dialogue, Running, read_all, wait_for
 
 
@@ -262,6 +262,77 @@ def test_passive_ports_cannot_be_guessed_from_the_one_before(serve: Callable[...
         ports = [client.passive()[1] for _ in range(40)]
     steps = {later - earlier for earlier, later in itertools.pairwise(ports)}
     assert len(steps) > 10
+
+
+def refused(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=DEADLINE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_port_serves_the_next_transfer_and_whoever_came_between_is_sent_away(client: Dialogue, filled: Path) -> None:
+    with client.data() as data:
+        address = data.getpeername()
+        client.expect(150, "RETR file")
+        assert read_all(data) == b"content"
+    assert client.read().code == 226
+    with socket.create_connection(address, timeout=DEADLINE) as intruder:
+        client.expect(425, "RETR file")
+        assert client.passive() == address
+        with socket.create_connection(address, timeout=DEADLINE) as data:
+            client.expect(150, "RETR file")
+            assert read_all(data) == b"content"
+        assert client.read().code == 226
+        assert read_all(intruder) == b""
+
+
+def test_a_kept_port_is_closed_soon_and_with_its_session(
+    client: Dialogue, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = client.passive()
+    with socket.create_connection(kept, timeout=DEADLINE) as data:
+        client.expect(150, "STOR up")
+        data.sendall(b"x")
+    assert client.read().code == 226
+    monkeypatch.setattr(datachannel, "KEPT_SECONDS", 0.0)
+    wait_for(lambda: refused(kept))
+    with client.data() as data:
+        again = data.getpeername()
+        client.expect(150, "NLST")
+        read_all(data)
+    assert client.read().code == 226
+    monkeypatch.setattr(datachannel, "KEPT_SECONDS", 1000.0)
+    client.expect(221, "QUIT")
+    wait_for(lambda: refused(again))
+
+
+def test_a_port_changes_after_some_transfers(client: Dialogue, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datachannel, "KEPT_USES", 3)
+    ports = []
+    for _ in range(12):
+        with client.data() as data:
+            ports.append(data.getpeername()[1])
+            client.expect(150, "RETR file")
+            read_all(data)
+        assert client.read().code == 226
+    assert all(ports.count(port) <= 3 for port in ports)
+    assert len(set(ports)) >= 4
+
+
+def test_where_ports_are_few_none_is_kept(serve: Callable[..., Running], filled: Path) -> None:
+    first, last = free_range(4)
+    server = serve(passive=PassiveConfig(ports=(first, last)))
+    with Dialogue(server.address) as client:
+        client.login()
+        address = client.passive()
+        with socket.create_connection(address, timeout=DEADLINE) as data:
+            client.expect(150, "RETR file")
+            read_all(data)
+        assert client.read().code == 226
+        client.expect(200, "NOOP")
+        assert refused(address)
 
 
 def test_the_address_told_may_be_another(serve: Callable[..., Running]) -> None:

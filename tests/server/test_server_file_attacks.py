@@ -12,10 +12,11 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fastxfer.server import LimitsConfig, LocalFilesystem, Permissions, User, beneath
+from fastxfer.server import LimitsConfig, LocalFilesystem, Permissions, User, Writer, beneath
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, read_all, reset, wait_for
 
 SECRET = b"nobody may see this"
@@ -326,22 +327,33 @@ def test_a_full_disk_is_452_and_leaves_nothing_half(
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
-    opened: list[int] = []
-    original = LocalFilesystem.open_write
+    opened: list[str] = []
+    originals = LocalFilesystem.open_write, LocalFilesystem.open_upload
 
-    async def open_full(self: LocalFilesystem, *arguments: object, **options: object) -> object:
-        writer = await original(self, *arguments, **options)  # type: ignore[arg-type]
+    def filled(writer: Writer | None, way: str) -> Writer:
+        assert writer is not None
         device = os.open(full, os.O_WRONLY)
         os.dup2(device, writer.fileno())
         os.close(device)
-        opened.append(writer.fileno())
+        opened.append(way)
         return writer
 
-    monkeypatch.setattr(LocalFilesystem, "open_write", open_full)
+    async def open_write(self: LocalFilesystem, *arguments: Any, **options: Any) -> Writer:
+        return filled(await originals[0](self, *arguments, **options), "resumed")
+
+    def open_upload(self: LocalFilesystem, *arguments: Any, **options: Any) -> Writer:
+        return filled(originals[1](self, *arguments, **options), "whole")
+
+    monkeypatch.setattr(LocalFilesystem, "open_write", open_write)
+    monkeypatch.setattr(LocalFilesystem, "open_upload", open_upload)
     assert client.put("STOR file", b"x" * 100_000).code == 452
-    assert opened
     assert not (root / "file").exists()
     client.expect(200, "NOOP")
+    (root / "old").write_bytes(b"first")
+    client.expect(350, "REST 5")
+    assert client.put("STOR old", b"x" * 100_000).code == 452
+    assert (root / "old").read_bytes() == b"first"
+    assert opened == ["whole", "resumed"]
 
 
 def test_a_decompression_bomb_is_refused(client: Dialogue, root: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import secrets
+from collections.abc import Awaitable
 
 from fastxfer.server import paths
 from fastxfer.server.commands.table import command
 from fastxfer.server.permissions import Permission
+from fastxfer.server.quick import receive_quickly, send_quickly
 from fastxfer.server.replies import ABORTED, BAD_SYNTAX, NOTHING_TO_ABORT, OPENING, reply
 from fastxfer.server.session import Session
 from fastxfer.server.transfers import receive_file, send_file
@@ -22,13 +24,17 @@ _STOU_TRIES = 16
 
 
 @command("RETR", "RFC 959 section 4.1.3", syntax="path", keeps=True)
-async def retrieve(session: Session, argument: str) -> bytes | None:
+def retrieve(session: Session, argument: str) -> bytes | Awaitable[bytes | None]:
     """Send a file, from the restart point on."""
     offset, session.rest = session.rest, 0
     refusal = session.runtime.data_refusal(session)
     if refusal is not None:
         return refusal
     path = session.path(argument)
+    return send_quickly(session, path, offset) or _retrieve(session, path, offset)
+
+
+async def _retrieve(session: Session, path: str, offset: int) -> bytes | None:
     reader = await session.account.open_read(path)
     try:
         if offset:
@@ -43,7 +49,7 @@ async def retrieve(session: Session, argument: str) -> bytes | None:
 
 
 @command("STOR", "RFC 959 section 4.1.3", syntax="path", keeps=True)
-async def store(session: Session, argument: str) -> bytes | None:
+def store(session: Session, argument: str) -> bytes | Awaitable[bytes | None] | None:
     """Receive a file, behind the restart point."""
     offset, session.rest = session.rest, 0
     refusal = session.runtime.data_refusal(session)
@@ -52,6 +58,14 @@ async def store(session: Session, argument: str) -> bytes | None:
     if offset and session.type_ascii:
         return _REST_NOT_ASCII
     path = session.path(argument)
+    if not offset:
+        begun = receive_quickly(session, path)
+        if begun:
+            return None if begun is True else begun
+    return _store(session, path, offset)
+
+
+async def _store(session: Session, path: str, offset: int) -> bytes | None:
     try:
         writer = await session.account.open_write(path, offset=offset)
     except FileExistsError:

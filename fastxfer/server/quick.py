@@ -1,0 +1,192 @@
+"""Transfers of the machine's files in plain image mode, without a task of their own.
+
+A small download whose data connection stands already is done between two reads of the control connection. An upload
+waits in the poll set of the runner and is finished by a call. What needs more than that (TLS, ASCII, compression,
+limits, quotas, hooks that are asked, a connection that is still to come) goes the ways of
+:mod:`fastxfer.server.transfers`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import socket
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from fastxfer.core.xfer import FRAMING_RAW, Transfer
+from fastxfer.server import replies
+from fastxfer.server.hooks import Direction
+from fastxfer.server.localfiles import LocalReader
+from fastxfer.server.transfers import Progress, error_of, failed, receive_file, record, send_file
+
+if TYPE_CHECKING:
+    from fastxfer.server.localfiles import AtomicWriter
+    from fastxfer.server.session import Session
+
+__all__ = ["receive_quickly", "send_quickly"]
+
+logger = logging.getLogger("fastxfer.server")
+
+SMALL = 65536
+"""Files up to so many bytes are sent in the loop's own turn, as far as the connection takes them at once."""
+HAS_SENDFILE = hasattr(os, "sendfile")
+
+
+def _simple(session: Session) -> bool:
+    """Whether bytes pass as they are and nobody has to be waited for."""
+    return not (
+        session.private
+        or session.type_ascii
+        or session.mode_z
+        or session.service.awaits_transfers
+        or session.account.local is None
+    )
+
+
+def send_quickly(session: Session, path: str, offset: int) -> bytes | Coroutine[Any, Any, None] | None:
+    """Send the file at *path* from *offset* on.
+
+    Returns:
+        The replies; or a coroutine that finishes what was begun; or None where nothing was done at all.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    data = session.data
+    if data is None or session.download_limits or not HAS_SENDFILE or not _simple(session):
+        return None
+    fd, status = session.account.open_file(path)
+    sock: socket.socket | None = None
+    try:
+        count = status.st_size - offset
+        if not 0 <= count <= SMALL:
+            return None
+        sock = data.take_now()
+        if sock is None:
+            return None
+        progress = Progress(Direction.DOWNLOAD, path, offset, False)
+        try:
+            progress.moved = os.sendfile(sock.fileno(), fd, offset, count) if count else 0
+            ending = replies.TRANSFER_COMPLETE
+        except BlockingIOError:
+            progress.moved = 0
+        except OSError as error:
+            of_file = error.errno == errno.EIO
+            ending = failed(session, progress, error if of_file else ConnectionError(error.errno, error.strerror))
+        if progress.moved < count and not progress.error:
+            reader, fd = LocalReader(fd, status, path), -1
+            held, sock = sock, None
+            return _send_rest(session, path, reader, offset, held, progress.moved)
+        sock.close()
+        (data.close if progress.error else data.keep)()
+        record(session, progress)
+        return b"150 Opening the data connection (%d bytes).\r\n%b" % (count, ending)
+    finally:
+        if fd >= 0:
+            os.close(fd)
+        if sock is not None:
+            sock.close()
+
+
+async def _send_rest(
+    session: Session, path: str, reader: LocalReader, offset: int, sock: socket.socket, moved: int
+) -> None:
+    try:
+        await send_file(session, path, reader, offset, sock, moved)
+    finally:
+        await reader.close()
+
+
+def receive_quickly(session: Session, path: str) -> bool | Coroutine[Any, Any, None]:
+    """Receive the whole file *path*.
+
+    Returns:
+        True: it is under way, and the rest happens by itself; or a coroutine that does it; or False where nothing was
+        done at all.
+
+    Raises:
+        OSError: the file cannot be opened for writing.
+    """
+    data = session.data
+    if data is None or session.upload_limits or session.config.uploads.fsync or not _simple(session):
+        return False
+    writer = session.account.open_upload(path)
+    if writer is None:
+        return False
+    sock = data.take_now()
+    if sock is None:
+        return receive_file(session, path, writer, False, replies.OPENING)
+    _Upload(session, path, sock, writer).begin()
+    return True
+
+
+class _Upload:
+    """An upload under way; it takes the place of a task as what the control connection is busy with."""
+
+    __slots__ = ("_progress", "_session", "_sock", "_transfer", "_writer")
+
+    def __init__(self, session: Session, path: str, sock: socket.socket, writer: AtomicWriter) -> None:
+        self._session = session
+        self._sock = sock
+        self._writer = writer
+        timeouts = session.config.timeouts
+        self._transfer = Transfer(
+            sock.fileno(),
+            framing=FRAMING_RAW,
+            recv_fd=writer.fileno(),
+            recv_offset=0,
+            timeout=timeouts.transfer or None,
+            idle_timeout=timeouts.data_stall or None,
+        )
+        self._progress = Progress(Direction.UPLOAD, path, 0, False)
+        self._progress.counter = self._transfer
+
+    def begin(self) -> None:
+        session = self._session
+        session.progress = self._progress
+        session.runtime.count_active(1)
+        session.control.write(replies.OPENING)
+        if session.runtime.runner.begin(self._transfer, self._ended):
+            self._finish()
+        else:
+            session.control.hold(self)
+
+    def cancel(self) -> None:
+        """End it soon: at ABOR, or because the control connection is gone."""
+        self._transfer.cancel()
+
+    def _ended(self) -> None:
+        control = self._session.control
+        try:
+            self._finish()
+        except Exception as error:
+            control.fault("STOR", error)
+        finally:
+            control.release()
+
+    def _finish(self) -> None:
+        """Name the file, or leave it unfinished; reply, and tidy up."""
+        session, progress, transfer = self._session, self._progress, self._transfer
+        data = session.runtime.data(session)
+        tidy = data.close
+        progress.settle()
+        try:
+            if transfer.error:
+                raise error_of(transfer)
+            self._writer.commit_now()
+            session.control.write(replies.TRANSFER_COMPLETE)
+            tidy = data.keep
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._writer.abort_now()
+            session.control.write(failed(session, progress, error))
+        finally:
+            # The client has its answer already, and goes on while we tidy up.
+            tidy()
+            self._sock.close()
+            session.progress = None
+            session.runtime.count_active(-1)
+            record(session, progress)
