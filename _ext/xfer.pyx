@@ -23,6 +23,10 @@ cdef extern from "ratelimit.h" nogil:
 cdef extern from "clock.h" nogil:
     int64_t fx_now()
 
+cdef extern from "turnstile.h" nogil:
+    void fx_turnstile_enter()
+    void fx_turnstile_leave()
+
 cdef extern from "sys/socket.h" nogil:
     int SHUT_RDWR
     int shutdown(int fd, int how)
@@ -455,7 +459,9 @@ cdef object finish_exchange(fx_transfer* t, int64_t spin):
     try:
         while True:
             with nogil:
+                fx_turnstile_leave()
                 want = fx_transfer_run(t, worker, spin)
+                fx_turnstile_enter()
             if want == FX_WANT_NOTHING:
                 break
             if want == FX_WANT_MEMORY:
