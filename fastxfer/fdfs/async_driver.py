@@ -24,7 +24,19 @@ from fastxfer.fdfs.outcome import (
     start,
     take_error,
 )
-from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Once, Parallel, Pipeline, Plan, Sleep
+from fastxfer.fdfs.steps import (
+    Background,
+    Blocking,
+    Call,
+    Control,
+    Move,
+    Once,
+    Parallel,
+    Pipeline,
+    PlainCall,
+    Plan,
+    Sleep,
+)
 from fastxfer.net.address import Address
 from fastxfer.net.aio import TransferRunner
 from fastxfer.net.async_pool import AsyncPool
@@ -59,6 +71,7 @@ class AsyncDriver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flights: dict[object, asyncio.Event] = {}
         self._perform: dict[type, Callable[[Any], Awaitable[Any]]] = {
+            tuple: self._call,
             Call: self._call,
             Move: self._move,
             Pipeline: self._pipeline,
@@ -132,11 +145,11 @@ class AsyncDriver:
             raise ClientClosedError
         await self._runner.run(transfer)
 
-    async def _call(self, step: Call) -> tuple[int, Any]:
-        address, command, _, certain, fresh = step
+    async def _call(self, step: PlainCall | Call) -> tuple[int, Any]:
+        address, command, limit, certain, fresh = step
         connection = await self._take(address, fresh, certain)
         try:
-            transfer = begin_call(step, connection.fd, self._timeout)
+            transfer = begin_call(command.request, limit, connection.fd, self._timeout)
             await self._carry(transfer)
             if transfer.error:
                 raise call_error(transfer.error, address, command.request, connection.used)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from time import monotonic
 
 from fastxfer.core.wire import FileId
 from fastxfer.fdfs.config import Settings
@@ -42,13 +43,15 @@ class Health:
 
     def up(self, address: Address) -> bool:
         """Whether to go there: it has not failed lately, or long enough ago to try again."""
+        if not self._down:
+            return True
         mark = self._down.get(address)
-        return mark is None or time.monotonic() >= mark[0]
+        return mark is None or monotonic() >= mark[0]
 
     def failed(self, address: Address) -> None:
         _, failures = self._down.get(address, (0.0, 0))
         penalty = min(_LONGEST_PENALTY, _FIRST_PENALTY * 2.0 ** min(failures, 10))
-        self._down[address] = (time.monotonic() + penalty, failures + 1)
+        self._down[address] = (monotonic() + penalty, failures + 1)
         _log.info("%s has failed; it is passed over for %.0f seconds", address, penalty)
 
     def worked(self, address: Address) -> None:
@@ -60,12 +63,12 @@ class Health:
         down = self._down
         if not down:
             return list(addresses)
-        now = time.monotonic()
+        now = monotonic()
         return sorted(addresses, key=lambda address: max(0.0, down.get(address, (0.0, 0))[0] - now))
 
     def snapshot(self) -> dict[Address, float]:
         """Seconds for which each server that failed is still passed over."""
-        now = time.monotonic()
+        now = monotonic()
         return {address: until - now for address, (until, _) in list(self._down.items()) if until > now}
 
 
@@ -87,25 +90,25 @@ class Member:
 
 
 class Due:
-    """When something learnt is to be learnt anew."""
+    """When something learnt is to be learnt anew: *at*, by the monotonic clock."""
 
     def __init__(self, age: float) -> None:
         self._age = age
-        self._at = time.monotonic() + age
+        self.at = monotonic() + age
         self._lock = threading.Lock()
 
     @property
     def passed(self) -> bool:
-        return time.monotonic() >= self._at
+        return monotonic() >= self.at
 
     def claim(self) -> bool:
         """Whether the time has come; True to one caller only, and again later, should that one fail."""
-        if time.monotonic() < self._at:
+        if monotonic() < self.at:
             return False
         with self._lock:
-            if time.monotonic() < self._at:
+            if monotonic() < self.at:
                 return False
-            self._at = time.monotonic() + max(1.0, self._age)
+            self.at = monotonic() + max(1.0, self._age)
             return True
 
 
@@ -120,7 +123,7 @@ class Group:
     """
 
     def __init__(self, storages: Iterable[StorageInfo], age: float) -> None:
-        self.learned = time.monotonic()
+        self.learned = monotonic()
         self.due = Due(age)
         self.members: dict[str, Member] = {}
         self.servers: list[Member] = []
@@ -177,13 +180,21 @@ class Cluster:
         """The trackers in the order in which to try them."""
         return self.health.sorted(self.settings.trackers)
 
+    def at_once(self, file: FileId, update: bool) -> Address | None:
+        """As :meth:`straight`; None also where it is time to learn the group's servers anew."""
+        group = self.groups.get(file.group)
+        if group is None or not self._straight or monotonic() >= group.due.at:
+            return None
+        return self._straight_in(group, file, update)
+
     def straight(self, file: FileId, update: bool) -> Address | None:
         """The server to ask about *file* without asking a tracker; None where the tracker must be asked first."""
-        if not self._straight:
-            return None
         group = self.groups.get(file.group)
-        if group is None:
+        if group is None or not self._straight:
             return None
+        return self._straight_in(group, file, update)
+
+    def _straight_in(self, group: Group, file: FileId, update: bool) -> Address | None:
         if self._spread and not update:
             replica = self._replica(file, group)
             if replica is not None:
@@ -205,7 +216,7 @@ class Cluster:
     def is_fresh(self, name: str) -> bool:
         """Whether what is known of the group is new enough to prove something."""
         group = self.groups.get(name)
-        return group is not None and time.monotonic() - group.learned <= _FRESH
+        return group is not None and monotonic() - group.learned <= _FRESH
 
     def others(self, file: FileId, without: Iterable[Address], *, update: bool) -> list[Address]:
         """The active servers of *file*'s group apart from those in *without*."""

@@ -19,12 +19,25 @@ from fastxfer.fdfs.outcome import (
     keep_after_call,
     keep_after_move,
     meaning,
+    meaningless,
     move_error,
     pipeline_error,
     start,
     take_error,
 )
-from fastxfer.fdfs.steps import Background, Blocking, Call, Control, Move, Once, Parallel, Pipeline, Plan, Sleep
+from fastxfer.fdfs.steps import (
+    Background,
+    Blocking,
+    Call,
+    Control,
+    Move,
+    Once,
+    Parallel,
+    Pipeline,
+    PlainCall,
+    Plan,
+    Sleep,
+)
 from fastxfer.net.address import Address
 from fastxfer.net.connection import Connection
 from fastxfer.net.pool import PoolClosed
@@ -47,12 +60,16 @@ class SyncDriver:
         self.pool = SyncPool(
             config.max_conns, config.idle_timeout, config.connect_timeout, config.pool_timeout, settings.options
         )
+        self._book = self.pool.book
+        self._pick = self._book.pick
+        self._give = self._book.give
         self._timeout = config.network_timeout
         self._fixed_spin = config.spin
         self._spins: defaultdict[int, AdaptiveSpin] = defaultdict(AdaptiveSpin)
         self._flights: dict[object, threading.Event] = {}
         self._flights_lock = threading.Lock()
         self._perform: dict[type, Callable[[Any], Any]] = {
+            tuple: self._call,
             Call: self._call,
             Move: self._move,
             Pipeline: self._pipeline,
@@ -67,21 +84,23 @@ class SyncDriver:
         """Carry out *plan* and return its result."""
         if control is not None:
             return self._run_controlled(plan, control)
+        perform = self._perform
         try:
             step = next(plan)
             while True:
                 try:
-                    outcome = self._perform[step.__class__](step)
+                    outcome = perform[step.__class__](step)
                 except (FastDFSError, OSError) as error:
-                    failure: Exception | None = error
+                    failure = error
                 else:
-                    failure = None
-                step = plan.send(outcome) if failure is None else plan.throw(failure)
+                    step = plan.send(outcome)
+                    continue
+                step = plan.throw(failure)
         except StopIteration as end:
-            result: T = end.value
-            return result
-        finally:
+            return end.value  # type: ignore[no-any-return]
+        except BaseException:
             plan.close()
+            raise
 
     def close(self) -> None:
         self.pool.close()
@@ -106,32 +125,35 @@ class SyncDriver:
         except (PoolClosed, OSError) as error:
             raise take_error(address, error) from error
 
-    def _call(self, step: Call) -> tuple[int, Any]:
+    def _call(self, step: PlainCall | Call) -> tuple[int, Any]:
         address, command, limit, certain, fresh = step
+        connection = None if fresh else self._pick(address, certain)
+        if connection is None:
+            connection = self._take(address, fresh, certain)
+        request = command.request
         try:
-            connection = self.pool.take(address, fresh, certain)
-        except (PoolClosed, OSError) as error:
-            raise take_error(address, error) from error
-        try:
-            if self._fixed_spin is None:
-                spin = self._spins[command.code]
-                budget = spin.budget(self.pool.book.busy)
-            else:
-                budget = self._fixed_spin
+            budget = self._fixed_spin
+            if budget is None:
+                budget = self._spins[command.code].budget(self._book.busy)
             if budget and self._fixed_spin is None:
                 began = time.perf_counter()
-                code, status, body = exchange(connection.fd, command.request, self._timeout, budget, limit)
-                spin.learn(time.perf_counter() - began)
+                code, status, body = exchange(connection.fd, request, self._timeout, budget, limit)
+                self._spins[command.code].learn(time.perf_counter() - began)
             else:
-                code, status, body = exchange(connection.fd, command.request, self._timeout, budget, limit)
+                code, status, body = exchange(connection.fd, request, self._timeout, budget, limit)
             if code:
-                raise call_error(code, address, command.request, connection.used)
-            value = meaning(command, body, address) if status == 0 else None
+                raise call_error(code, address, request, connection.used)
+            value = None
+            if status == 0:
+                try:
+                    value = command.decode(body)
+                except ValueError as reason:
+                    raise meaningless(command, address, reason) from None
         except BaseException:
             self.pool.drop(connection)
             raise
-        if status == 0 or keep_after_call(status, command.request):
-            self.pool.give(connection)
+        if status == 0 or keep_after_call(status, request):
+            self._give(connection)
         else:
             self.pool.drop(connection)
         return status, value

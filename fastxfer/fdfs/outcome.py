@@ -20,7 +20,7 @@ from fastxfer.fdfs.errors import (
     TransferCancelledError,
     command_name,
 )
-from fastxfer.fdfs.steps import Call, Move, Pipeline, parts
+from fastxfer.fdfs.steps import Move, Pipeline, parts
 from fastxfer.net.address import Address
 from fastxfer.net.pool import PoolClosed, PoolTimeout
 
@@ -32,6 +32,7 @@ __all__ = [
     "keep_after_call",
     "keep_after_move",
     "meaning",
+    "meaningless",
     "move_error",
     "pipeline_error",
     "start",
@@ -149,16 +150,21 @@ def meaning(command: Command[T], body: bytes, address: Address) -> T:
     try:
         return command.decode(body)
     except ValueError as reason:
-        if isinstance(reason, FastDFSError):
-            raise
-        error = InvalidResponseError(str(reason))
-        error.server, error.command = str(address), command_name(command.code)
-        raise error from None
+        raise meaningless(command, address, reason) from None
 
 
-def begin_call(step: Call, fd: int, timeout: float) -> Transfer:
+def meaningless(command: Command[T], address: Address, reason: ValueError) -> Exception:
+    """The exception for a reply that *command* could not read, for *reason*."""
+    if isinstance(reason, FastDFSError):
+        return reason
+    error = InvalidResponseError(str(reason))
+    error.server, error.command = str(address), command_name(command.code)
+    return error
+
+
+def begin_call(request: bytes, limit: int, fd: int, timeout: float) -> Transfer:
     """The transfer for a small exchange that is awaited."""
-    return Transfer(fd, send=step.command.request, framing=FRAMING_FASTDFS, recv_limit=step.limit, timeout=timeout)
+    return Transfer(fd, send=request, framing=FRAMING_FASTDFS, recv_limit=limit, timeout=timeout)
 
 
 def keep_after_call(status: int, request: bytes) -> bool:

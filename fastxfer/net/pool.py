@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from fastxfer.net.address import Address
@@ -150,7 +150,7 @@ class PoolBook(Generic[C]):
 
         Raises :class:`PoolClosed`.
         """
-        now = time.monotonic()
+        now = monotonic()
         with self._lock:
             if self.closed:
                 raise PoolClosed
@@ -180,9 +180,30 @@ class PoolBook(Generic[C]):
             places.waiting.append(turn)
             return turn
 
+    def pick(self, address: Address, certain: bool = False) -> C | None:
+        """The usual case of :meth:`take`: an idle connection that surely lives. None where there is none, or where
+        there is more to do."""
+        places = self._places.get(address)
+        if places is None:
+            return None
+        now = monotonic()
+        with self._lock:
+            idle = places.idle
+            if not idle or now >= self._next_reap:
+                return None
+            connection = idle[-1]
+            if now - connection.idle_since >= (_SURELY_ALIVE if certain else _TRUSTED_IDLE):
+                return None
+            idle.pop()
+            places.reused += 1
+            places.busy += 1
+            self.busy += 1
+            return connection
+
     def give(self, connection: C) -> None:
         """Give back a connection that is in order."""
         connection.used = True
+        now = monotonic()
         with self._lock:
             places = self._places.get(connection.address)
             if places is None or self.closed:
@@ -192,7 +213,7 @@ class PoolBook(Generic[C]):
                 places.reused += 1
                 places.waiting.popleft().settle(connection)
                 return
-            connection.idle_since = time.monotonic()
+            connection.idle_since = now
             places.idle.append(connection)
             places.busy -= 1
             self.busy -= 1
@@ -236,7 +257,7 @@ class PoolBook(Generic[C]):
     def reap(self) -> None:
         """Close what has been idle too long. Done on the way by :meth:`take` too."""
         with self._lock:
-            self._reap(time.monotonic())
+            self._reap(monotonic())
 
     def close(self) -> None:
         """Close idle connections, refuse who waits; busy ones are closed as they are given back. Idempotent."""

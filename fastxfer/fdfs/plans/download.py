@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def download_bytes(
             command = Command(
                 _DOWNLOAD_FILE,
                 download_request(file_id, offset, length),
-                lambda reply: _verified(file_id, reply, wanted, file.crc32 if whole else None),
+                partial(_verified, file_id, wanted, file.crc32 if whole else None),
             )
             return (yield from perform(cluster, file_id, file, command, limit=wanted))
         fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control)
@@ -288,7 +289,7 @@ def _nothing(cluster: Cluster, file_id: str, offset: int) -> Plan[bytes]:
     return b""
 
 
-def _verified(file_id: str, body: bytes, size: int, crc: int | None) -> bytes:
+def _verified(file_id: str, size: int, crc: int | None, body: bytes) -> bytes:
     if len(body) != size:
         raise _mismatch(file_id, len(body), size, None, None)
     if crc is not None:

@@ -73,10 +73,10 @@ def perform(
     """
     # The usual case, without the machinery: the file's source answers.
     status, failure = 0, None
-    address = cluster.straight(file, update)
-    if address is not None and not cluster.groups[file.group].due.passed:
+    address = cluster.at_once(file, update)
+    if address is not None:
         try:
-            status, value = yield Call(address, command, limit, not repeatable)
+            status, value = yield (address, command, limit, not repeatable, False)
             if status == 0:
                 return value  # type: ignore[no-any-return]
         except (NetworkError, InvalidResponseError, IntegrityError) as error:

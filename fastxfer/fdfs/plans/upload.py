@@ -10,7 +10,7 @@ from fastxfer.core.crc32 import crc32
 from fastxfer.core.wire import decode_file_id, download_request, upload_request, upload_slave_request
 from fastxfer.fdfs.body import Body
 from fastxfer.fdfs.cluster import Cluster
-from fastxfer.fdfs.commands import Command, as_it_is
+from fastxfer.fdfs.commands import REPLY_LIMIT, Command, as_it_is
 from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT, new_file_id, query_file_info
 from fastxfer.fdfs.commands.storage import delete_file as delete_command
 from fastxfer.fdfs.commands.tracker import query_store
@@ -29,7 +29,7 @@ from fastxfer.fdfs.errors import (
 from fastxfer.fdfs.plans.seek import Search, parsed, seek
 from fastxfer.fdfs.plans.small import checked_metadata, get_file_info, set_metadata
 from fastxfer.fdfs.plans.tracking import ask_one, is_stale, store_target
-from fastxfer.fdfs.steps import Blocking, Call, Control, Move, Plan, Sleep
+from fastxfer.fdfs.steps import Blocking, Call, Control, Move, PlainCall, Plan, Sleep
 from fastxfer.fdfs.types import STORE_PATH_ANY, FileInfo
 from fastxfer.net.address import Address
 
@@ -142,8 +142,8 @@ def _store(
                 continue
             if status == 0:
                 cluster.health.worked(address)
-                if cluster.config.verify:
-                    yield from _compare(file_id, body, crc, address)
+                if crc is not None and not _is_stored(file_id, body, crc):
+                    yield from _look_closer(file_id, body, crc, address)
                 return file_id
             last = status_error(status, str(address), command.code)
             if status == _ENOSPC:
@@ -172,10 +172,11 @@ def send_body(
     The CRC-32 is None where the status is not 0 or nothing is to be verified.
     """
     verify = cluster.config.verify
-    step: Call | Move
-    if body.small is not None and cluster.small_by_call(control):
-        whole = Command(command.code, command.request + body.small, command.decode)
-        step = Call(address, whole, certain=not repeatable)
+    step: Call | PlainCall | Move
+    by_call = body.small is not None and cluster.small_by_call(control)
+    if by_call:
+        whole = Command(command.code, command.request + body.small, command.decode)  # type: ignore[operator]
+        step = (address, whole, REPLY_LIMIT, not repeatable, False)
     else:
         # Memory is folded by one call; a file's bytes on their way.
         crc = verify and body.data is None
@@ -193,7 +194,7 @@ def send_body(
             raise
         outcome = yield _afresh(step)
     first, value = outcome
-    status = first if isinstance(step, Call) else first.status
+    status = first if by_call else first.status
     if not verify or status:
         return status, value, None
     if body.data is None:
@@ -204,18 +205,23 @@ def send_body(
     return status, value, (yield Blocking(lambda: crc32(data)))
 
 
-def _afresh(step: Call | Move) -> Call | Move:
-    if isinstance(step, Call):
-        return step._replace(fresh=True)
-    step.fresh = True
-    return step
+def _afresh(step: Call | PlainCall | Move) -> Call | Move:
+    if isinstance(step, Move):
+        step.fresh = True
+        return step
+    return Call(*step)._replace(fresh=True)
 
 
-def _compare(file_id: str, body: Body, crc: int | None, address: Address) -> Plan[None]:
-    """Hold size and CRC-32 that the server put into the ID against those of what was sent."""
+def _is_stored(file_id: str, body: Body, crc: int) -> bool:
+    """Whether size and CRC-32 that the server put into the ID, where it has, are those of what was sent."""
     stored = decode_file_id(file_id)
-    if stored.size is None or crc is None or (stored.size == body.size and stored.crc32 == crc):
-        return
+    size = stored.size
+    return size is None or (size == body.size and stored.crc32 == crc)
+
+
+def _look_closer(file_id: str, body: Body, crc: int, address: Address) -> Plan[None]:
+    """The ID tells of something else than what was sent: return if the bytes are right after all."""
+    stored = decode_file_id(file_id)
     # Where a cluster deduplicates, the ID of a duplicate has a CRC-32 of no meaning: then only the bytes tell.
     if stored.size == body.size and (yield from _stored_crc(file_id, address, body.size)) == crc:
         return
