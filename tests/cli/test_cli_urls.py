@@ -256,6 +256,12 @@ def test_a_rate_limit_is_kept(cli: Cli, url: str, root: Path, tmp_path: Path) ->
     assert document["seconds"] > 0.4
 
 
+# A shell starts what runs in the background with SIGINT ignored, and these tests may run there.
+INTERRUPTIBLE = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from fastxfer.cli import main; main()"
+)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("count", [1, 3])
 def test_ctrl_c_ends_transfers_and_leaves_nothing(cli: Cli, url: str, root: Path, tmp_path: Path, count: int) -> None:
@@ -266,8 +272,8 @@ def test_ctrl_c_ends_transfers_and_leaves_nothing(cli: Cli, url: str, root: Path
         sys.executable,
         "-W",
         "ignore",
-        "-m",
-        "fastxfer",
+        "-c",
+        INTERRUPTIBLE,
         "get",
         f"{url}/*.big",
         "-d",

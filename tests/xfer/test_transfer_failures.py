@@ -173,6 +173,7 @@ def in_child(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_ctrl_c_ends_a_run(twin, call):
     script = """
         import importlib, os, signal, socket, sys, threading, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
         xfer = importlib.import_module(sys.argv[1])
         ours, peer = socket.socketpair()
         ours.setblocking(False)
