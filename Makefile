@@ -33,13 +33,19 @@ test: $(VENV)/.installed
 test-pure: $(VENV)/.installed
 	FASTXFER_PURE=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-# Each single fallback forced: no CPU instructions for CRC-32, no sendfile, no splice, no epoll, each pure twin.
-FALLBACKS = FASTXFER_CRC32=table FASTXFER_CRC32=pclmul FASTXFER_NO_SENDFILE=1 FASTXFER_NO_SPLICE=1 FASTXFER_NO_EPOLL=1 \
-	FASTXFER_PURE=crc32 FASTXFER_PURE=wire FASTXFER_PURE=buffers FASTXFER_PURE=ftpwire FASTXFER_PURE=xfer,engine \
-	FASTXFER_PURE=engine
+# Each single fallback forced, with all tests of the areas whose code can come to run it; an area that is not named does
+# not use what the fallback replaces, or only through one that is. AREAS=. runs all tests under each.
+CRC_AREAS = core,xfer,fdfs,node,ftp,server
+LOOP_AREAS = xfer,net,fdfs,node,ftp,ftppy,server,web
+FALLBACKS = FASTXFER_CRC32=table:$(CRC_AREAS) FASTXFER_CRC32=pclmul:$(CRC_AREAS) FASTXFER_CRC32=vpclmul:$(CRC_AREAS) \
+	FASTXFER_NO_SENDFILE=1:$(LOOP_AREAS) FASTXFER_NO_SPLICE=1:$(LOOP_AREAS) FASTXFER_NO_EPOLL=1:$(LOOP_AREAS) \
+	FASTXFER_PURE=crc32:$(CRC_AREAS) FASTXFER_PURE=wire:core,fdfs,node,cli FASTXFER_PURE=buffers:core,xfer,fdfs \
+	FASTXFER_PURE=ftpwire:core,ftp,ftppy,server,web FASTXFER_PURE=xfer,engine:$(LOOP_AREAS) FASTXFER_PURE=engine:$(LOOP_AREAS)
 test-fallbacks: $(VENV)/.installed
-	set -e; for fallback in $(FALLBACKS); do echo "== $$fallback"; \
-		env $$fallback $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests; done
+	set -e; for run in $(FALLBACKS); do \
+		areas=$${run##*:}; areas=$${AREAS:-$$areas}; echo "== $${run%:*}: $$areas"; \
+		env "$${run%:*}" $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $$(echo "$$areas" | sed 's,[^\,]*,tests/&,g' | tr , ' '); \
+	done
 
 sanitize: $(VENV)/.installed
 	PATH="$(abspath $(BIN)):$$PATH" bash tests/sanitize.sh
