@@ -166,6 +166,8 @@ class UploadsConfig:
     """Write under a hidden name and rename at the end; False writes under the final name from the first byte."""
     keep_partial: bool = True
     """Keep what an upload that broke off has brought, so that its user can resume it."""
+    partial_age: float = 7 * 86400.0
+    """Seconds after which what a broken upload has left is removed, if it was not resumed; 0: never."""
     fsync: bool = False
     """Reply 226 only after the bytes are on the disk."""
     max_size: int = 0

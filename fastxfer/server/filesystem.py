@@ -166,6 +166,10 @@ class Filesystem(ABC):
         """Bytes kept of an upload of *uploader* to *path* that broke off; -1 if there are none."""
         return -1
 
+    async def sweep_unfinished(self, age: float) -> int:
+        """Remove what broken uploads have left and nobody has written for *age* seconds; how many there were."""
+        return 0
+
     @abstractmethod
     async def make_directory(self, path: str) -> None: ...
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 
 from fastxfer.server import paths
 from fastxfer.server.beneath import O_PATH, open_beneath
 from fastxfer.server.filesystem import FileInfo, Filesystem, Reader, Space, Writer
+from fastxfer.server.leftovers import sweep
 from fastxfer.server.localfiles import (
     HIDDEN_SUFFIX,
     AtomicWriter,
@@ -312,6 +315,19 @@ class LocalFilesystem(Filesystem):
                 return os.stat(partial_name(name, uploader), dir_fd=fd, follow_symlinks=False).st_size
         except OSError:
             return -1
+
+    async def sweep_unfinished(self, age: float) -> int:
+        stopped = threading.Event()
+        top = os.dup(self._top)
+        work = asyncio.get_running_loop().run_in_executor(None, sweep, top, age, stopped.is_set)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stopped.set()
+            await asyncio.wait([work])
+            raise
+        finally:
+            os.close(top)
 
     async def make_directory(self, path: str) -> None:
         with self._parent(path) as (fd, name):

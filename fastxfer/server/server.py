@@ -16,6 +16,7 @@ from fastxfer.server.config import ListenerConfig, ServerConfig
 from fastxfer.server.control import Control
 from fastxfer.server.filesystem import Filesystem
 from fastxfer.server.hooks import Hooks
+from fastxfer.server.leftovers import sweep_regularly
 from fastxfer.server.localfs import LocalFilesystem
 from fastxfer.server.runtime import Runtime
 from fastxfer.server.service import Service, local_root
@@ -76,6 +77,7 @@ class FtpServer:
         self._servers: list[asyncio.Server] = []
         self._web: WebInterface | None = None
         self._stopped: asyncio.Event | None = None
+        self._sweeping: asyncio.Task[None] | None = None
 
     # Life
 
@@ -95,6 +97,8 @@ class FtpServer:
         except BaseException:
             await self.stop()
             raise
+        if config.uploads.partial_age > 0:
+            self._sweeping = asyncio.create_task(sweep_regularly(service.filesystem, config.uploads.partial_age))
         for host, port in self.addresses:
             logger.info("FTP on %s port %d", host, port)
         if config.web.enabled:
@@ -136,6 +140,10 @@ class FtpServer:
         """Close the ports, let transfers end within ``timeouts.shutdown``, give everything back. Idempotent."""
         for server in self._servers:
             server.close()
+        sweeping, self._sweeping = self._sweeping, None
+        if sweeping is not None:
+            sweeping.cancel()
+            await asyncio.wait([sweeping])
         web, self._web = self._web, None
         if web is not None:
             await web.stop()

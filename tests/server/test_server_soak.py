@@ -1,177 +1,145 @@
 """Many sessions doing anything at all: every byte is checked against a model, and nothing is left behind.
 
-``FASTXFER_SOAK_SECONDS`` makes it longer, ``FASTXFER_SOAK_SESSIONS`` wider.
+``FASTXFER_SOAK_SECONDS`` makes it longer, ``FASTXFER_SOAK_SESSIONS`` wider; with ``-s`` the figures are shown.
 """
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
-import random
-import ssl
-import threading
+import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from fastxfer.server import LimitsConfig, TlsConfig
 from tests.server.conftest import Tls
-from tests.server.dialogue import Dialogue, Running, reset, wait_for
+from tests.server.crowd import crowd
+from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, wait_for
 
 SECONDS = float(os.environ.get("FASTXFER_SOAK_SECONDS", "3"))
 SESSIONS = int(os.environ.get("FASTXFER_SOAK_SESSIONS", "12"))
-NAMES = ["a", "b", "ünïcödé", "with space"]
-SIZES = [0, 1, 1000, 50_000, 800_000]
 ENGINE_DESCRIPTORS = 32
-JOIN_DEADLINE = SECONDS + 60.0
+"""The engine's threads keep a pipe each, and there are eight at the most; a leak would be of hundreds."""
+CROWDS = 2
+WARM_SECONDS = max(2.0, SECONDS / 5)
+GROWTH_KIB = 16 * 1024
+PAUSE = 0.05
 
 
-class Actor:
-    """One client with a directory of its own, and what must be in it."""
-
-    def __init__(self, server: Running, number: int, context: ssl.SSLContext | None) -> None:
-        self._random = random.Random(number)
-        self._server = server
-        self._context = context
-        self._directory = f"/actor{number}"
-        self._files: dict[str, bytes] = {}
-        self._client = self._connect()
-        self._client.expect(257, f"MKD {self._directory}")
-        self._client.expect(250, f"CWD {self._directory}")
-        self.operations = 0
-
-    def _connect(self) -> Dialogue:
-        client = Dialogue(self._server.address)
-        if self._context is not None:
-            client.starttls(self._context)
-        return client.login()
-
-    def act(self) -> None:
-        """Do something, and check what comes of it."""
-        operation: Callable[[str], None] = self._random.choice(
-            [self._store, self._store, self._retrieve, self._retrieve, self._resume, self._append, self._rename,
-             self._delete, self._list, self._break_off, self._reconnect, self._hash]
-        )  # fmt: skip
-        operation(self._random.choice(NAMES))
-        self.operations += 1
-
-    def _content(self) -> bytes:
-        return self._random.randbytes(self._random.choice(SIZES))
-
-    def _put(self, command: str, content: bytes) -> int:
-        raw = self._client.data_after(command)
-        if self._context is None:
-            with raw:
-                raw.sendall(content)
-        else:
-            with self._context.wrap_socket(raw, server_hostname="localhost") as data:
-                data.sendall(content)
-                data.unwrap().close()
-        return self._client.read().code
-
-    def _store(self, name: str) -> None:
-        content = self._content()
-        assert self._put(f"STOR {name}", content) == 226
-        self._files[name] = content
-
-    def _append(self, name: str) -> None:
-        if name in self._files:
-            content = self._content()[:10_000]
-            assert self._put(f"APPE {name}", content) == 226
-            self._files[name] += content
-
-    def _resume(self, name: str) -> None:
-        if name in self._files:
-            offset = self._random.randint(0, len(self._files[name]))
-            content = self._content()
-            self._client.expect(350, f"REST {offset}")
-            assert self._put(f"STOR {name}", content) == 226
-            self._files[name] = self._files[name][:offset] + content
-
-    def _retrieve(self, name: str) -> None:
-        if name in self._files:
-            offset = self._random.randint(0, len(self._files[name]))
-            self._client.expect(350, f"REST {offset}")
-            assert self._client.fetch(f"RETR {name}", context=self._context) == self._files[name][offset:]
-
-    def _rename(self, name: str) -> None:
-        target = self._random.choice(NAMES)
-        if name in self._files and name != target:
-            self._client.expect(350, f"RNFR {name}")
-            self._client.expect(250, f"RNTO {target}")
-            self._files[target] = self._files.pop(name)
-
-    def _delete(self, name: str) -> None:
-        self._client.expect(250 if name in self._files else 550, f"DELE {name}")
-        self._files.pop(name, None)
-
-    def _list(self, name: str) -> None:
-        listed = self._client.fetch("NLST", context=self._context).decode().split("\r\n")[:-1]
-        assert sorted(listed) == sorted(self._files)
-        if name in self._files:
-            assert self._client.expect(213, f"SIZE {name}") == f"213 {len(self._files[name])}"
-
-    def _hash(self, name: str) -> None:
-        import zlib
-
-        if name in self._files:
-            assert self._client.expect(250, f"XCRC {name}") == f"250 {zlib.crc32(self._files[name]):08X}"
-
-    def _break_off(self, name: str) -> None:
-        upload = self._random.random() < 0.5
-        if not upload and name not in self._files:
-            return
-        data = self._client.data_after(f"{'STOR' if upload else 'RETR'} {name}")
-        if upload and self._context is None:
-            with contextlib.suppress(OSError):
-                data.sendall(b"this must never be seen")
-        reset(data)
-        code = self._client.read().code
-        assert code in ((426,) if upload or self._context is not None else (226, 426))
-
-    def _reconnect(self, name: str) -> None:
-        if self._random.random() < 0.5:
-            self._client.expect(221, "QUIT")
-        self._client.close()
-        self._client = self._connect()
-        self._client.expect(250, f"CWD {self._directory}")
-
-    def close(self) -> None:
-        self._client.close()
+def nothing_strange_in(root: Path) -> bool:
+    return all(
+        b"this must never be seen" not in path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and not path.name.endswith(".fxpart")
+    )
 
 
 def test_nothing_is_mixed_up_lost_or_left_behind(
     serve: Callable[..., Running], tls: Tls, root: Path, descriptors: Callable[[], int]
 ) -> None:
     server = serve(tls=TlsConfig(cert=tls.cert), limits=LimitsConfig(sessions=SESSIONS * 2 + 10))
-    context = tls.context()
     before = descriptors()
-    failures: list[BaseException] = []
-    counts: list[int] = []
-    end = time.monotonic() + SECONDS
-
-    def live(number: int) -> None:
-        try:
-            actor = Actor(server, number, context if number % 3 == 0 else None)
-            with contextlib.closing(actor):
-                while time.monotonic() < end:
-                    actor.act()
-            counts.append(actor.operations)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=live, args=(number,)) for number in range(SESSIONS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(JOIN_DEADLINE)
-    if failures:
-        raise failures[0]
-    assert len(counts) == SESSIONS
-    assert sum(counts) > ENGINE_DESCRIPTORS
+    outcome = crowd(server.address, SESSIONS, SECONDS, tls.context())
+    assert outcome.failures == []
+    assert outcome.sessions == SESSIONS
+    assert outcome.operations > SESSIONS
     wait_for(lambda: server.server.sessions == 0)
-    # The engine's threads keep a pipe each, and there are eight at the most; a leak would be of hundreds.
     wait_for(lambda: descriptors() <= before + ENGINE_DESCRIPTORS)
-    for path in root.rglob("*"):
-        if path.is_file() and not path.name.endswith(".fxpart"):
-            assert b"this must never be seen" not in path.read_bytes()
+    assert nothing_strange_in(root)
+
+
+class Process:
+    """``fastxfer serve`` in a process of its own, looked at from outside."""
+
+    def __init__(self, root: Path, password: Path, cert: str) -> None:
+        password.write_text(PASSWORD)
+        command = [sys.executable, "-m", "fastxfer", "serve", str(root), "--port", "0", "--tls-cert", cert]
+        command += ["--user", USER, "--password-file", str(password), "--limits-sessions", str(4 * SESSIONS + 100)]
+        self._log = (password.parent / "log").open("w+")
+        self._process = subprocess.Popen(command, stderr=self._log, env={**os.environ, "PYTHONPATH": os.getcwd()})
+        wait_for(lambda: "ftp://" in self.log())
+        self.address = ("127.0.0.1", int(self.log().splitlines()[0].rstrip("/").rpartition(":")[2]))
+
+    def log(self) -> str:
+        return Path(self._log.name).read_text()
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+
+    def memory_kib(self) -> int:
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0])
+
+    def stop(self) -> int:
+        self._process.terminate()
+        self._log.close()
+        return self._process.wait(DEADLINE)
+
+
+def crowds(address: tuple[str, int], seconds: float, ca: str, first: int) -> list[subprocess.Popen[str]]:
+    """Start crowds in processes of their own, together as many sessions as are wanted."""
+    share = -(-SESSIONS // CROWDS)
+    call = [sys.executable, "-m", "tests.server.crowd", *map(str, address), str(share), str(seconds)]
+    return [
+        subprocess.Popen([*call, str(first + number * share), ca], stdout=subprocess.PIPE, text=True)
+        for number in range(CROWDS)
+    ]
+
+
+def watch(client: Dialogue, running: list[subprocess.Popen[str]]) -> list[float]:
+    """How long the server makes another session wait for NOOP and SIZE, again and again while *running*."""
+    waits = []
+    while any(process.poll() is None for process in running):
+        began = time.perf_counter()
+        client.expect(200, "NOOP")
+        client.expect(213, "SIZE own")
+        waits.append(time.perf_counter() - began)
+        time.sleep(PAUSE)
+    return waits
+
+
+def outcome_of(running: list[subprocess.Popen[str]]) -> int:
+    """Operations of all crowds; their failures are raised."""
+    operations = 0
+    for process in running:
+        output, _ = process.communicate(timeout=DEADLINE)
+        outcome = json.loads(output)
+        assert outcome["failures"] == [], outcome["failures"][0]
+        operations += outcome["operations"]
+    return operations
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="memory and descriptors are read from /proc")
+def test_a_crowd_leaves_the_server_as_it_was_and_the_others_served(tmp_path: Path, root: Path, tls: Tls) -> None:
+    pytest.importorskip("click", reason="needs the extra `cli`")
+    server = Process(root, tmp_path / "password", tls.cert)
+    try:
+        with Dialogue(server.address) as client:
+            client.login()
+            assert client.put("STOR own", b"x" * 1000).code == 226
+            warm = crowds(server.address, WARM_SECONDS, tls.ca, 0)
+            watch(client, warm)
+            outcome_of(warm)
+            before = server.descriptors(), server.memory_kib()
+            main = crowds(server.address, SECONDS, tls.ca, 100_000)
+            waits = sorted(watch(client, main))
+            operations = outcome_of(main)
+            wait_for(lambda: server.descriptors() <= before[0] + ENGINE_DESCRIPTORS)
+            after = server.descriptors(), server.memory_kib()
+        print(
+            f"\n{SESSIONS} sessions, {SECONDS:.0f} s: {operations} operations, all bytes as they should be; "
+            f"descriptors {before[0]} -> {after[0]}, memory {before[1]} -> {after[1]} KiB; "
+            f"another session's NOOP + SIZE {len(waits)} times: median {statistics.median(waits) * 1e3:.1f} ms, "
+            f"99th percentile {waits[int(len(waits) * 0.99)] * 1e3:.1f} ms, longest {waits[-1] * 1e3:.1f} ms"
+        )
+        assert after[1] <= before[1] * 1.2 + GROWTH_KIB
+        assert nothing_strange_in(root)
+    finally:
+        code = server.stop()
+    assert code == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()

@@ -1,0 +1,100 @@
+"""Removing what uploads that broke off have left, once nobody can be expected to resume it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import re
+import stat
+import time
+from collections.abc import Callable
+
+from fastxfer.server.beneath import open_beneath
+from fastxfer.server.filesystem import Filesystem
+from fastxfer.server.localfiles import HIDDEN_SUFFIX, lock_file
+
+__all__ = ["sweep", "sweep_regularly"]
+
+logger = logging.getLogger("fastxfer.server")
+
+PARTIAL = re.compile(rf"\..*\.[0-9a-f]{{16}}{re.escape(HIDDEN_SUFFIX)}", re.DOTALL)
+SWEEPS_PER_AGE = 8
+SHORTEST_PAUSE = 1.0
+LONGEST_PAUSE = 3600.0
+FIRST_PAUSE = 60.0
+"""Seconds; servers that are started often must come to sweep too."""
+
+
+def sweep(top: int, age: float, stopped: Callable[[], bool] = lambda: False) -> int:
+    """Remove unfinished uploads below the directory *top* (a descriptor) that nobody has written for *age* seconds.
+
+    Those being written are locked, and stay. Symbolic links are not followed. Whatever cannot be read is passed over.
+
+    Returns:
+        How many were removed.
+    """
+    latest = time.time() - age
+    removed = 0
+    pending = ["."]
+    while pending and not stopped():
+        path = pending.pop()
+        try:
+            directory = open_beneath(top, path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            with contextlib.suppress(OSError), os.scandir(directory) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(f"{path}/{entry.name}")
+                    elif PARTIAL.fullmatch(entry.name) and _remove(directory, entry.name, latest):
+                        logger.info("unfinished upload removed: %s/%s", path, entry.name)
+                        removed += 1
+        finally:
+            os.close(directory)
+    return removed
+
+
+def _remove(directory: int, name: str, latest: float) -> bool:
+    """Remove the unfinished upload *name* if it was last written before *latest* and is not being written now."""
+    try:
+        fd = os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except OSError:
+        return False
+    try:
+        lock_file(fd, name)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_mtime >= latest:
+            return False
+        # It may have been given its final name, and the name to another upload, before it was locked.
+        current = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if (current.st_dev, current.st_ino) != (status.st_dev, status.st_ino):
+            return False
+        os.unlink(name, dir_fd=directory)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+async def sweep_regularly(filesystem: Filesystem, age: float) -> None:
+    """Have *filesystem* swept again and again, until cancelled.
+
+    Args:
+        filesystem: the whole tree.
+        age: seconds for which unfinished uploads are kept.
+    """
+    pause = min(max(age / SWEEPS_PER_AGE, SHORTEST_PAUSE), LONGEST_PAUSE)
+    following = min(pause, FIRST_PAUSE)
+    while True:
+        # Not all workers at the same moment.
+        await asyncio.sleep(following * random.uniform(0.75, 1.25))
+        following = pause
+        try:
+            await filesystem.sweep_unfinished(age)
+        except OSError as error:
+            logger.warning("unfinished uploads could not be swept: %s", error)
