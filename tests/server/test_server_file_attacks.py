@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -305,6 +307,62 @@ def test_moving_a_directory_does_not_free_what_is_locked_inside(serve: Callable[
         client.login()
         assert client.say("RNFR open").code == 550 or client.say("RNTO elsewhere").code == 550
     assert (root / "open" / "locked" / "file").exists()
+
+
+def test_moving_to_another_filesystem_is_refused_and_loses_nothing(
+    client: Dialogue, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "file").write_bytes(b"here")
+    (root / "mounted").mkdir()
+    (root / "mounted" / "old").write_bytes(b"there")
+
+    def other_device(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "rename", other_device)
+    for target in ("mounted/new", "mounted/old"):
+        client.expect(350, "RNFR file")
+        client.expect(550, f"RNTO {target}")
+    monkeypatch.undo()
+    assert (root / "file").read_bytes() == b"here"
+    assert [path.read_bytes() for path in (root / "mounted").iterdir()] == [b"there"]
+    client.expect(350, "RNFR file")
+    client.expect(250, "RNTO mounted/new")
+
+
+def test_a_mounted_filesystem_takes_uploads_and_no_moves(tmp_path: Path, root: Path) -> None:
+    pytest.importorskip("click", reason="needs the extra `cli`")
+    (root / "mounted").mkdir()
+    (root / "file").write_bytes(b"here")
+    mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    try_out = 'mount -t tmpfs none "$0"'
+    if not shutil.which("unshare") or subprocess.run([*mount, try_out, root / "mounted"], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    serve = 'mount -t tmpfs none "$0"/mounted && exec "$@"'
+    (tmp_path / "password").write_text(PASSWORD)
+    command = [*mount, serve, str(root), sys.executable, "-m", "fastxfer", "serve", str(root), "--port", "0"]
+    command += ["--user", USER, "--password-file", str(tmp_path / "password")]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
+    try:
+        assert process.stderr is not None
+        port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
+        with Dialogue(("127.0.0.1", port)) as client:
+            client.login()
+            assert client.put("STOR mounted/new", b"there").code == 226
+            client.expect(350, "RNFR file")
+            client.expect(550, "RNTO mounted/file")
+            client.expect(350, "RNFR mounted/new")
+            client.expect(550, "RNTO file")
+            assert client.fetch("RETR mounted/new") == b"there"
+            assert client.fetch("RETR file") == b"here"
+            assert client.fetch("NLST mounted").split() == [b"new"]
+            client.expect(350, "RNFR mounted/new")
+            client.expect(250, "RNTO mounted/newer")
+    finally:
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
 
 
 def test_the_names_of_unfinished_uploads_are_out_of_reach(client: Dialogue, root: Path) -> None:

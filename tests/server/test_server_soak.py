@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def nothing_strange_in(root: Path) -> bool:
     )
 
 
+@pytest.mark.timeout(120 + 3 * SECONDS)
 def test_nothing_is_mixed_up_lost_or_left_behind(
     serve: Callable[..., Running], tls: Tls, root: Path, descriptors: Callable[[], int]
 ) -> None:
@@ -81,14 +83,18 @@ class Process:
         return self._process.wait(DEADLINE)
 
 
-def crowds(address: tuple[str, int], seconds: float, ca: str, first: int) -> list[subprocess.Popen[str]]:
-    """Start crowds in processes of their own, together as many sessions as are wanted."""
+@contextlib.contextmanager
+def crowds(address: tuple[str, int], seconds: float, ca: str, first: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """Crowds in processes of their own, together as many sessions as are wanted."""
     share = -(-SESSIONS // CROWDS)
     call = [sys.executable, "-m", "tests.server.crowd", *map(str, address), str(share), str(seconds)]
-    return [
-        subprocess.Popen([*call, str(first + number * share), ca], stdout=subprocess.PIPE, text=True)
-        for number in range(CROWDS)
-    ]
+    with contextlib.ExitStack() as stack:
+        running = []
+        for number in range(CROWDS):
+            process = subprocess.Popen([*call, str(first + number * share), ca], stdout=subprocess.PIPE, text=True)
+            running.append(stack.enter_context(process))
+            stack.callback(process.kill)
+        yield running
 
 
 def watch(client: Dialogue, running: list[subprocess.Popen[str]]) -> list[float]:
@@ -114,6 +120,7 @@ def outcome_of(running: list[subprocess.Popen[str]]) -> int:
     return operations
 
 
+@pytest.mark.timeout(120 + 3 * SECONDS)
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="memory and descriptors are read from /proc")
 def test_a_crowd_leaves_the_server_as_it_was_and_the_others_served(tmp_path: Path, root: Path, tls: Tls) -> None:
     pytest.importorskip("click", reason="needs the extra `cli`")
@@ -122,13 +129,13 @@ def test_a_crowd_leaves_the_server_as_it_was_and_the_others_served(tmp_path: Pat
         with Dialogue(server.address) as client:
             client.login()
             assert client.put("STOR own", b"x" * 1000).code == 226
-            warm = crowds(server.address, WARM_SECONDS, tls.ca, 0)
-            watch(client, warm)
-            outcome_of(warm)
+            with crowds(server.address, WARM_SECONDS, tls.ca, 0) as warm:
+                watch(client, warm)
+                outcome_of(warm)
             before = server.descriptors(), server.memory_kib()
-            main = crowds(server.address, SECONDS, tls.ca, 100_000)
-            waits = sorted(watch(client, main))
-            operations = outcome_of(main)
+            with crowds(server.address, SECONDS, tls.ca, 100_000) as main:
+                waits = sorted(watch(client, main))
+                operations = outcome_of(main)
             wait_for(lambda: server.descriptors() <= before[0] + ENGINE_DESCRIPTORS)
             after = server.descriptors(), server.memory_kib()
         print(

@@ -10,7 +10,7 @@ import shutil
 import socket
 import ssl
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ import pytest
 from fastxfer.server import (
     Authenticator,
     Credentials,
+    LimitsConfig,
     ListenerConfig,
     TimeoutsConfig,
     TlsConfig,
@@ -25,6 +26,7 @@ from fastxfer.server import (
 )
 from tests.server.conftest import Tls
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, wait_for
+from tests.server.keyupdates import KeyUpdater, LibraryMissing
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
@@ -416,3 +418,59 @@ def test_ascii_and_compressed_transfers_are_protected_too(secure: Running, tls: 
         client.expect(200, "MODE Z")
         assert zlib.decompress(client.fetch("RETR text", context=context)) == b"a\r\nb\r\n" * 10_000
         assert zlib.decompress(client.fetch("NLST", context=context)) == b"text\r\n"
+
+
+@pytest.fixture
+def updater() -> Iterator[Callable[[socket.socket], KeyUpdater]]:
+    """Begins TLS 1.3 connections on sockets that can ask for new keys."""
+    with contextlib.ExitStack() as stack:
+
+        def start(sock: socket.socket) -> KeyUpdater:
+            sock.setblocking(True)
+            try:
+                updater = KeyUpdater(sock)
+            except LibraryMissing as error:
+                pytest.skip(str(error))
+            stack.callback(updater.close)
+            return updater
+
+        yield start
+
+
+KEY_UPDATES = 5000
+
+
+def test_a_flood_of_key_updates_is_borne_and_holds_nobody_up(
+    secure: Running, updater: Callable[[socket.socket], KeyUpdater]
+) -> None:
+    with Dialogue(secure.address) as client, Dialogue(secure.address) as other:
+        client.expect(234, "AUTH TLS")
+        flood = updater(client.sock)
+        other.login()
+        (control,) = [control for control in secure.server.runtime.controls if control.encrypted]
+        for number in range(KEY_UPDATES):
+            if not flood.ask_for_keys():
+                break
+            if number % 500 == 0:
+                other.expect(200, "NOOP")
+        other.expect(200, "NOOP")
+        # The updates that were asked for and never read take no room either.
+        assert control._transport.get_write_buffer_size() <= LimitsConfig().unread_replies
+        assert flood.send(b"USER alice\r\n")
+        assert flood.receive().startswith(b"331 ")
+
+
+def test_key_updates_in_the_middle_of_an_upload_lose_nothing(
+    secure: Running, tls: Tls, root: Path, updater: Callable[[socket.socket], KeyUpdater]
+) -> None:
+    with Dialogue(secure.address) as client:
+        client.starttls(tls.context()).login()
+        with client.data_after("STOR file") as sock:
+            data = updater(sock)
+            for _ in range(50):
+                assert data.send(b"x" * 20_000)
+                for _ in range(20):
+                    assert data.ask_for_keys()
+            data.end()
+        assert client.read().code == 226
+    assert (root / "file").read_bytes() == b"x" * 1_000_000
