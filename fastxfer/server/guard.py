@@ -5,19 +5,26 @@ Addresses are counted singly for IPv4 and by /64 network for IPv6, where one hos
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastxfer.server.config import LimitsConfig
 
-__all__ = ["Guard", "LoginRefusedError", "peer_key"]
+if TYPE_CHECKING:
+    from fastxfer.server.sharedbooks import WorkerBooks
+
+__all__ = ["Guard", "LoginRefusedError", "SharedGuard", "peer_key"]
 
 MAX_REMEMBERED = 16384
 """Addresses with failed logins that are remembered at the same time."""
 MAX_DOUBLINGS = 4
+ALL, ADDRESS, USER = "*", "@", "="
+"""What counts are kept of: the first is a key, the others begin keys."""
 
 
 class LoginRefusedError(Exception):
@@ -54,80 +61,140 @@ class _Record:
 
 
 class Guard:
-    """Counts connections, sessions and failed logins. All methods are for one event loop and never wait."""
+    """Counts connections, sessions and failed logins. All methods are for one event loop and never wait for a peer."""
 
     def __init__(self, limits: LimitsConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
-        self._by_address: dict[str, int] = {}
-        self._by_user: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self._records: OrderedDict[str, _Record] = OrderedDict()
-        self.connections = 0
+
+    @property
+    def connections(self) -> int:
+        """Connections that stand."""
+        return self._counts.get(ALL, 0)
 
     def enter(self, address: str) -> str:
         """Count a new connection from *address*: empty, or why it must be refused (and was not counted)."""
-        if self._records and self.banned(address):
+        if self.banned(address):
             return "banned"
         limits = self._limits
-        if limits.sessions and self.connections >= limits.sessions:
-            return "too many connections"
-        key = peer_key(address)
-        count = self._by_address.get(key, 0)
-        if limits.sessions_per_ip and count >= limits.sessions_per_ip:
-            return "too many connections from this address"
-        self._by_address[key] = count + 1
-        self.connections += 1
+        with self._alone():
+            if not self._add(ALL, limits.sessions):
+                return "too many connections"
+            if limits.sessions_per_ip and not self._add(ADDRESS + peer_key(address), limits.sessions_per_ip):
+                self._remove(ALL)
+                return "too many connections from this address"
         return ""
 
     def leave(self, address: str) -> None:
         """A connection that :meth:`enter` counted has ended."""
-        self.connections -= 1
-        _decrement(self._by_address, peer_key(address))
+        with self._alone():
+            self._remove(ALL)
+            if self._limits.sessions_per_ip:
+                self._remove(ADDRESS + peer_key(address))
 
     def enter_user(self, name: str, limit: int = 0) -> bool:
         """Count a session of the user *name*, whose own *limit* goes before the general one; False: refused."""
-        limit = limit or self._limits.sessions_per_user
-        count = self._by_user.get(name, 0)
-        if limit and count >= limit:
-            return False
-        self._by_user[name] = count + 1
-        return True
+        with self._alone():
+            return self._add(USER + name, limit or self._limits.sessions_per_user)
 
     def leave_user(self, name: str) -> None:
         """A session that :meth:`enter_user` counted has ended."""
-        _decrement(self._by_user, name)
+        with self._alone():
+            self._remove(USER + name)
 
     def banned(self, address: str) -> bool:
         """Whether *address* may not even try."""
-        record = self._records.get(peer_key(address))
+        record = self._look_up(address)
         return record is not None and record.banned_until > self._clock()
 
     def failed(self, address: str) -> float:
         """Note a failed login; the seconds to wait before the peer is told."""
         now = self._clock()
-        key = peer_key(address)
-        record = self._records.pop(key, None)
-        if record is None or now - record.last > self._limits.ban_time:
-            record = _Record(0, now)
-        self._records[key] = record
-        record.failures += 1
-        record.last = now
-        if self._limits.ban_after and record.failures >= self._limits.ban_after:
-            record.banned_until = now + self._limits.ban_time
-        while len(self._records) > MAX_REMEMBERED:
-            self._records.popitem(last=False)
-        return float(self._limits.login_delay * 2 ** min(record.failures - 1, MAX_DOUBLINGS))
+        limits = self._limits
+        with self._alone():
+            record = self._look_up(address)
+            if record is None or now - record.last > limits.ban_time:
+                record = _Record(0, now)
+            record.failures += 1
+            record.last = now
+            if limits.ban_after and record.failures >= limits.ban_after:
+                record.banned_until = now + limits.ban_time
+            self._enter(address, record)
+        return float(limits.login_delay * 2 ** min(record.failures - 1, MAX_DOUBLINGS))
 
     def succeeded(self, address: str) -> None:
         """A login from *address* went well: its failures are forgotten, a ban is not."""
-        record = self._records.get(peer_key(address)) if self._records else None
+        record = self._look_up(address)
         if record is not None and record.banned_until <= self._clock():
-            del self._records[peer_key(address)]
+            with self._alone():
+                self._forget(address)
+
+    # Where it is written down
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return _NOBODY_ELSE
+
+    def _add(self, key: str, limit: int) -> bool:
+        count = self._counts.get(key, 0)
+        if limit and count >= limit:
+            return False
+        self._counts[key] = count + 1
+        return True
+
+    def _remove(self, key: str) -> None:
+        count = self._counts.get(key, 0)
+        if count > 1:
+            self._counts[key] = count - 1
+        else:
+            self._counts.pop(key, None)
+
+    def _look_up(self, address: str) -> _Record | None:
+        return self._records.get(peer_key(address)) if self._records else None
+
+    def _enter(self, address: str, record: _Record) -> None:
+        key = peer_key(address)
+        self._records[key] = record
+        self._records.move_to_end(key)
+        while len(self._records) > MAX_REMEMBERED:
+            self._records.popitem(last=False)
+
+    def _forget(self, address: str) -> None:
+        self._records.pop(peer_key(address), None)
 
 
-def _decrement(counts: dict[str, int], key: str) -> None:
-    count = counts.get(key, 0)
-    if count > 1:
-        counts[key] = count - 1
-    else:
-        counts.pop(key, None)
+_NOBODY_ELSE: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+
+
+class SharedGuard(Guard):
+    """A guard of one worker, whose books all workers share."""
+
+    def __init__(self, limits: LimitsConfig, books: WorkerBooks) -> None:
+        super().__init__(limits)
+        self._books = books.books
+        self._worker = books.number
+
+    @property
+    def connections(self) -> int:
+        """Connections that stand, of all workers together."""
+        return self._books.sessions.total(ALL)
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return self._books.locked()
+
+    def _add(self, key: str, limit: int) -> bool:
+        return self._books.sessions.add(key, self._worker, limit)
+
+    def _remove(self, key: str) -> None:
+        self._books.sessions.remove(key, self._worker)
+
+    def _look_up(self, address: str) -> _Record | None:
+        found = self._books.failures.get(peer_key(address))
+        return _Record(*found) if found is not None else None
+
+    def _enter(self, address: str, record: _Record) -> None:
+        self._books.failures.put(peer_key(address), record.failures, record.last, record.banned_until)
+
+    def _forget(self, address: str) -> None:
+        self._books.failures.put(peer_key(address), 0, 0.0, 0.0)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from fastxfer.server.config import ListenerConfig, ServerConfig
 from fastxfer.server.server import FtpServer
+from fastxfer.server.sharedbooks import SharedBooks, WorkerBooks
 
 __all__ = ["inherited_listeners", "run", "run_workers", "take_privileges_away"]
 
@@ -130,11 +131,17 @@ def run_workers(
 ) -> None:
     """Run ``config.workers`` processes that share the ports (SO_REUSEPORT); one that dies is replaced.
 
-    Limits, bans and quotas are each worker's own. With port 0 the first worker finds the port for all.
+    Limits, bans and quotas hold for all of them together. With port 0 the first worker finds the port for all.
     """
     config = _with_common_secret(_with_fixed_ports(config))
+    books = SharedBooks(config.workers)
     children: dict[int, int] = {}
     stopping = False
+
+    def worker_server(number: int) -> FtpServer:
+        server = make(config)
+        server.share(WorkerBooks(books, number))
+        return server
 
     def start(number: int) -> None:
         child = os.fork()
@@ -146,7 +153,7 @@ def run_workers(
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            run(lambda: make(config), ready if number == 0 else None)
+            run(lambda: worker_server(number), ready if number == 0 else None)
             code = 0
         except BaseException:
             logger.exception("worker %d failed", number)
@@ -173,6 +180,7 @@ def run_workers(
         worker = children.pop(child, -1)
         if worker < 0 or stopping:
             continue
+        books.strike_out(worker)
         logger.error("worker %d ended with status %d; starting another", worker, status)
         time.sleep(RESTART_PAUSE)
         if not stopping:

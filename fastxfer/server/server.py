@@ -24,6 +24,7 @@ from fastxfer.server.users import Authenticator, Chain, User, UserTable
 
 if TYPE_CHECKING:
     from fastxfer.server.certificates import Certificates
+    from fastxfer.server.sharedbooks import WorkerBooks
     from fastxfer.server.web import WebInterface
 
 __all__ = ["FtpServer"]
@@ -78,8 +79,13 @@ class FtpServer:
         self._web: WebInterface | None = None
         self._stopped: asyncio.Event | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._books: WorkerBooks | None = None
 
     # Life
+
+    def share(self, books: WorkerBooks) -> None:
+        """Keep limits, bans and quotas together with other workers; before :meth:`start`."""
+        self._books = books
 
     async def start(self) -> None:
         """Open the ports and serve. RuntimeError when started already."""
@@ -87,7 +93,7 @@ class FtpServer:
             raise RuntimeError("the server is running")
         config = self.config
         certificates = self._certificates()
-        service = Service(config, self._open_filesystem(), self._open_authenticator(), self.hooks)
+        service = Service(config, self._open_filesystem(), self._open_authenticator(), self.hooks, self._books)
         runtime = Runtime(service, certificates)
         self._service, self._runtime = service, runtime
         self._stopped = asyncio.Event()

@@ -15,15 +15,16 @@ from fastxfer.server import paths
 from fastxfer.server.account import Account
 from fastxfer.server.config import ServerConfig
 from fastxfer.server.filesystem import Filesystem
-from fastxfer.server.guard import Guard, LoginRefusedError
+from fastxfer.server.guard import Guard, LoginRefusedError, SharedGuard
 from fastxfer.server.hooks import Hooks, SessionInfo, TransferInfo
-from fastxfer.server.quota import Quota
+from fastxfer.server.quota import Quota, SharedLedger
 from fastxfer.server.transferlog import TransferLog
 from fastxfer.server.users import Authenticator, Credentials, User
 
 if TYPE_CHECKING:
     from fastxfer.core.xfer import RateLimit
     from fastxfer.server.metrics import Metrics
+    from fastxfer.server.sharedbooks import WorkerBooks
 
 __all__ = ["Service"]
 
@@ -38,16 +39,23 @@ class Service:
         filesystem: the whole tree that is served.
         authenticator: who may log in.
         hooks: listeners for events.
+        books: those that several workers keep together; None: the service keeps its own.
     """
 
     def __init__(
-        self, config: ServerConfig, filesystem: Filesystem, authenticator: Authenticator, hooks: Hooks | None = None
+        self,
+        config: ServerConfig,
+        filesystem: Filesystem,
+        authenticator: Authenticator,
+        hooks: Hooks | None = None,
+        books: WorkerBooks | None = None,
     ) -> None:
         self.config = config
         self.filesystem = filesystem
         self.authenticator = authenticator
         self.hooks = hooks or Hooks()
-        self.guard = Guard(config.limits)
+        self._books = books
+        self.guard = SharedGuard(config.limits, books) if books is not None else Guard(config.limits)
         self._ids = itertools.count(1)
         self._trees: weakref.WeakValueDictionary[tuple[int, str], Filesystem] = weakref.WeakValueDictionary()
         self._quotas: dict[tuple[str, int, int], Quota] = {}
@@ -123,7 +131,8 @@ class Service:
             key = (user.name, user.quota_bytes, user.quota_files)
             quota = self._quotas.get(key)
             if quota is None:
-                quota = self._quotas[key] = Quota(tree, user.quota_bytes, user.quota_files)
+                ledger = SharedLedger(self._books.books, f"{user.name} {user.root}") if self._books else None
+                quota = self._quotas[key] = Quota(tree, user.quota_bytes, user.quota_files, ledger)
         rates = config.rates
         down, up = self._server_limits
         return Account(

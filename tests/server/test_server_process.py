@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -14,7 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from fastxfer.server.proxyheader import ProxyHeader
 from fastxfer.server.settings import build, load_toml, settings_of
 from tests.server.conftest import Tls
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, wait_for
+from tests.server.serving import serving
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 PROXY_V2 = SIGNATURE + struct.pack(">BBH4s4sHH", 0x21, 0x11, 12, bytes([192, 0, 2, 7]), bytes([203, 0, 113, 1]), 5, 6)
@@ -305,24 +305,6 @@ def test_a_changed_users_file_is_taken_up(users_file: Path, serve: Callable[...,
 
 
 # The commands
-
-
-@contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    pytest.importorskip("click", reason="needs the extra `cli`")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fastxfer", "serve", *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-    )
-    try:
-        assert process.stderr is not None
-        yield process, process.stderr.readline().strip()
-    finally:
-        process.terminate()
-        process.wait(DEADLINE)
-        process.stderr.close()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -1,0 +1,212 @@
+"""Several workers keep one set of books: what limits one limits all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fastxfer.server import LimitsConfig
+from fastxfer.server.guard import Guard, SharedGuard
+from fastxfer.server.quota import SharedLedger
+from fastxfer.server.sharedbooks import QUOTA_BUCKETS, SharedBooks, WorkerBooks
+from tests.server.dialogue import PASSWORD, USER, Dialogue, wait_for
+from tests.server.serving import serving
+
+ENOUGH = 16
+"""Connections after which all workers have been met, but for one time in thirty thousand."""
+
+
+@pytest.fixture
+def books() -> Iterator[SharedBooks]:
+    shared = SharedBooks(2)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture(params=["alone", "shared"])
+def guards(request: pytest.FixtureRequest, books: SharedBooks) -> tuple[Guard, Guard]:
+    """Two names of one guard, or the guards of two workers: no rule may tell them apart."""
+    limits = LimitsConfig(
+        sessions=5, sessions_per_ip=3, sessions_per_user=2, ban_after=3, ban_time=1000.0, login_delay=0.5
+    )
+    if request.param == "alone":
+        guard = Guard(limits)
+        return guard, guard
+    return SharedGuard(limits, WorkerBooks(books, 0)), SharedGuard(limits, WorkerBooks(books, 1))
+
+
+def test_sessions_are_limited_together(guards: tuple[Guard, Guard]) -> None:
+    one, other = guards
+    assert [one.enter("192.0.2.1"), other.enter("192.0.2.1"), one.enter("192.0.2.1")] == ["", "", ""]
+    assert other.enter("192.0.2.1") == "too many connections from this address"
+    assert [other.enter("192.0.2.2"), other.enter("192.0.2.3")] == ["", ""]
+    assert one.enter("192.0.2.4") == "too many connections"
+    assert one.connections == other.connections == 5
+    one.leave("192.0.2.1")
+    assert other.enter("192.0.2.1") == ""
+    other.leave("192.0.2.2")
+    assert one.enter("192.0.2.1") == "too many connections from this address"
+    assert one.connections == 4
+
+
+def test_sessions_of_a_user_are_limited_together(guards: tuple[Guard, Guard]) -> None:
+    one, other = guards
+    assert one.enter_user("alice")
+    assert other.enter_user("alice")
+    assert not one.enter_user("alice")
+    assert one.enter_user("alice", limit=3)
+    assert other.enter_user("ünïcödé")
+    other.leave_user("alice")
+    one.leave_user("alice")
+    assert other.enter_user("alice")
+
+
+def test_failures_are_counted_and_bans_hold_together(guards: tuple[Guard, Guard]) -> None:
+    one, other = guards
+    assert [one.failed("192.0.2.1"), other.failed("192.0.2.1")] == [0.5, 1.0]
+    other.succeeded("192.0.2.1")
+    assert [one.failed("192.0.2.1"), other.failed("192.0.2.1")] == [0.5, 1.0]
+    assert not one.banned("192.0.2.1")
+    assert one.failed("192.0.2.1") == 2.0
+    assert one.banned("192.0.2.1")
+    assert other.banned("192.0.2.1")
+    assert other.enter("192.0.2.1") == "banned"
+    other.succeeded("192.0.2.1")
+    assert one.banned("192.0.2.1"), "a ban is not lifted by a success"
+    assert not other.banned("192.0.2.2")
+
+
+def test_the_sessions_of_a_dead_worker_are_struck_out(books: SharedBooks) -> None:
+    limits = LimitsConfig(sessions=4, sessions_per_ip=4)
+    dead, living = SharedGuard(limits, WorkerBooks(books, 0)), SharedGuard(limits, WorkerBooks(books, 1))
+    for _ in range(3):
+        assert dead.enter("192.0.2.1") == ""
+    assert living.enter("192.0.2.1") == ""
+    assert living.enter("192.0.2.1") != ""
+    books.strike_out(0)
+    assert living.connections == 1
+    assert [living.enter("192.0.2.1") for _ in range(3)] == ["", "", ""]
+    assert living.enter("192.0.2.1") != ""
+
+
+def test_a_storm_of_addresses_neither_fails_nor_lifts_a_ban(books: SharedBooks) -> None:
+    guard = SharedGuard(LimitsConfig(ban_after=2, ban_time=1e6, login_delay=0.0), WorkerBooks(books, 1))
+    for _ in range(2):
+        guard.failed("192.0.2.1")
+    for number in range(40_000):
+        guard.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert guard.banned("192.0.2.1")
+    assert guard.failed("10.0.0.1") == 0.0
+
+
+def test_sessions_that_do_not_fit_into_the_books_are_refused_only_where_they_are_limited(books: SharedBooks) -> None:
+    refused = [number for number in range(60_000) if not books.sessions.add(f"={number}", 0, 1)]
+    assert 0 < len(refused) < 60_000
+    assert books.sessions.add(f"={refused[0]}", 0, 0)
+    assert books.sessions.total(f"={refused[0]}") == 0
+    books.sessions.remove(f"={refused[0]}", 0)
+
+
+def test_a_ledger_is_shared_until_the_books_are_full(books: SharedBooks) -> None:
+    one, other = SharedLedger(books, "alice /"), SharedLedger(books, "alice /")
+    assert one.read() == (0, 0, float("-inf"))
+    one.write(100, 2, 5.0)
+    other.add(-30, 1)
+    assert one.read() == (70, 3, 5.0)
+    other.add(-1000, -1000)
+    assert one.read() == (0, 0, 5.0)
+    ledgers = [SharedLedger(books, f"user{number} /") for number in range(QUOTA_BUCKETS * 12)]
+    for number, ledger in enumerate(ledgers):
+        ledger.write(number, number, 1.0)
+        ledger.add(1, 1)
+    assert [ledger.read() for ledger in ledgers] == [(n + 1, n + 1, 1.0) for n in range(len(ledgers))]
+    assert one.read() == (0, 0, 5.0)
+
+
+@contextlib.contextmanager
+def workers(root: Path, tmp_path: Path, *flags: str) -> Iterator[tuple[int, tuple[str, int]]]:
+    """Two workers: the process of their parent, and their address."""
+    (tmp_path / "password").write_text(PASSWORD)
+    login = ("--user", USER, "--password-file", str(tmp_path / "password"))
+    with serving(str(root), "--port", "0", "--workers", "2", *login, *flags) as (process, line):
+        address = ("127.0.0.1", int(line.rstrip("/").rpartition(":")[2]))
+        # The first worker has said so; the other may still be starting.
+        wait_for(lambda: len(list(children(process.pid))) == 2)
+        yield process.pid, address
+
+
+def children(parent: int) -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int((path / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                yield int(path.name)
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc")
+
+
+@needs_proc
+def test_a_ban_holds_at_every_worker(root: Path, tmp_path: Path) -> None:
+    flags = ("--limits-ban-after", "3", "--limits-login-delay", "0", "--limits-login-attempts", "1")
+    with workers(root, tmp_path, *flags) as (_, address):
+        for _ in range(3):
+            with Dialogue(address) as client:
+                client.say("USER alice")
+                assert client.say("PASS wrong").code == 530
+        for _ in range(ENOUGH):
+            with Dialogue(address, greet=False) as client:
+                assert client.read().code == 421
+
+
+@needs_proc
+def test_the_limit_of_sessions_is_that_of_all_and_a_dead_worker_frees_its_own(root: Path, tmp_path: Path) -> None:
+    def welcome(stack: contextlib.ExitStack, address: tuple[str, int]) -> bool:
+        client = stack.enter_context(Dialogue(address, greet=False))
+        with contextlib.suppress(EOFError, OSError):
+            return client.read().code == 220
+        return False
+
+    with workers(root, tmp_path, "--limits-sessions", "6") as (parent, address), contextlib.ExitStack() as stack:
+        wait_for(lambda: welcome(stack, address))
+        assert [welcome(stack, address) for _ in range(5)] == [True] * 5
+        assert [welcome(stack, address) for _ in range(ENOUGH)] == [False] * ENOUGH
+        before = set(children(parent))
+        for child in before:
+            os.kill(child, signal.SIGKILL)
+        wait_for(lambda: len(set(children(parent)) - before) == 2)
+        wait_for(lambda: welcome(stack, address))
+        assert [welcome(stack, address) for _ in range(5)] == [True] * 5
+        assert not welcome(stack, address)
+
+
+@needs_proc
+def test_a_quota_is_that_of_all_workers(root: Path, tmp_path: Path) -> None:
+    argon2 = pytest.importorskip("argon2", reason="users files need argon2")
+    hashed = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
+    usersfile = tmp_path / "users"
+    usersfile.write_text(f"bob:{hashed}:quota-bytes=10000\n")
+    with workers(root, tmp_path, "--users-file", str(usersfile)) as (_, address):
+        codes = []
+        for number in range(ENOUGH):
+            with Dialogue(address) as client:
+                client.login("bob")
+                codes.append(store(client, number))
+    assert codes[:10] == [226] * 10
+    assert set(codes[10:]) == {552}
+    assert sum(path.stat().st_size for path in root.iterdir()) == 10_000
+
+
+def store(client: Dialogue, number: int) -> int:
+    """The last reply to an upload of 1000 bytes, which may be refused before it begins."""
+    with client.data() as data:
+        opening = client.say(f"STOR file{number}")
+        if opening.code != 150:
+            return opening.code
+        with contextlib.suppress(OSError):
+            data.sendall(b"x" * 1000)
+    return client.read().code
