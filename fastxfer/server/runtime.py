@@ -8,7 +8,6 @@ import logging
 import ssl
 import time
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from fastxfer.net.aio import TransferRunner
@@ -19,6 +18,7 @@ from fastxfer.server.datachannel import DataChannel
 from fastxfer.server.replies import ReplyError, reply
 from fastxfer.server.service import Service
 from fastxfer.server.session import Session
+from fastxfer.server.threads import LingeringThreads
 
 if TYPE_CHECKING:
     from fastxfer.net.tls_pump import ReceivePump, SendPump
@@ -49,10 +49,7 @@ class Runtime:
         self._metrics = service.metrics
         self._loop = asyncio.get_running_loop()
         self.runner = TransferRunner()
-        self._pumps = ThreadPoolExecutor(
-            max_workers=max(service.config.limits.sessions, 64) if service.config.limits.sessions else 10_000,
-            thread_name_prefix="fastxfer-data",
-        )
+        self._pumps = LingeringThreads("fastxfer-data")
         self._deserted: asyncio.Event | None = None
         self._spawned: set[asyncio.Task[Any]] = set()
         self.kept_ports: set[DataChannel] = set()
