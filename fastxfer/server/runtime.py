@@ -15,6 +15,7 @@ from fastxfer.net.tls_channel import TLSChannel
 from fastxfer.server import replies
 from fastxfer.server.config import ListenerConfig
 from fastxfer.server.datachannel import DataChannel
+from fastxfer.server.heap import Rush, give_memory_back
 from fastxfer.server.replies import ReplyError, reply
 from fastxfer.server.service import Service
 from fastxfer.server.session import Session
@@ -50,6 +51,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self.runner = TransferRunner()
         self._pumps = LingeringThreads("fastxfer-data")
+        self._rush = Rush()
         self._deserted: asyncio.Event | None = None
         self._spawned: set[asyncio.Task[Any]] = set()
         self.kept_ports: set[DataChannel] = set()
@@ -83,6 +85,8 @@ class Runtime:
                 channel.close_if_kept(moment)
         if self.certificates is not None:
             self.certificates.refresh()
+        if self._rush.over(len(self.controls)):
+            self._loop.run_in_executor(self._pumps, give_memory_back)
         self._sweeper = self._loop.call_later(self._sweep_interval, self._sweep)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
