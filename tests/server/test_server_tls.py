@@ -26,7 +26,7 @@ from fastxfer.server import (
 )
 from tests.server.conftest import Tls
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, wait_for
-from tests.server.keyupdates import KeyUpdater, LibraryMissing
+from tests.server.keyupdates import TLS_1_2, TLS_1_3, KeyUpdater, LibraryMissing
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
@@ -421,14 +421,14 @@ def test_ascii_and_compressed_transfers_are_protected_too(secure: Running, tls: 
 
 
 @pytest.fixture
-def updater() -> Iterator[Callable[[socket.socket], KeyUpdater]]:
-    """Begins TLS 1.3 connections on sockets that can ask for new keys."""
+def updater() -> Iterator[Callable[..., KeyUpdater]]:
+    """Begins TLS connections on sockets that can ask for new keys, or for a new handshake."""
     with contextlib.ExitStack() as stack:
 
-        def start(sock: socket.socket) -> KeyUpdater:
+        def start(sock: socket.socket, version: int = TLS_1_3) -> KeyUpdater:
             sock.setblocking(True)
             try:
-                updater = KeyUpdater(sock)
+                updater = KeyUpdater(sock, version)
             except LibraryMissing as error:
                 pytest.skip(str(error))
             stack.callback(updater.close)
@@ -437,7 +437,17 @@ def updater() -> Iterator[Callable[[socket.socket], KeyUpdater]]:
         yield start
 
 
-KEY_UPDATES = 5000
+def test_renegotiation_is_refused(secure: Running, updater: Callable[..., KeyUpdater]) -> None:
+    with Dialogue(secure.address) as client, Dialogue(secure.address) as other:
+        client.expect(234, "AUTH TLS")
+        connection = updater(client.sock, TLS_1_2)
+        assert connection.send(b"NOOP\r\n")
+        assert connection.receive() == b"200 OK.\r\n"
+        assert not connection.renegotiate()
+        other.login()
+
+
+KEY_UPDATES = 2000
 
 
 def test_a_flood_of_key_updates_is_borne_and_holds_nobody_up(
