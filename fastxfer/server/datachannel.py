@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -125,19 +126,15 @@ class DataChannel:
         if listener is None:
             return None
         while True:
-            try:
-                fd, peer = listener._accept()  # type: ignore[attr-defined]
-            except OSError as error:
-                if error.errno == errno.EAGAIN:
-                    return None
-                if error.errno in _GONE:
-                    continue
-                raise
+            found = _next(listener)
+            if found is None:
+                return None
+            fd, address = found
             sock = _new_socket(self._family, _socket.SOCK_STREAM, 0, fd)
-            if self._welcome(peer[0]):
+            if self._welcome(address):
                 sock.setblocking(False)
                 return sock
-            logger.warning("data connection of %s: stranger %s turned away", self._session.address, peer[0])
+            logger.warning("data connection of %s: stranger %s turned away", self._session.address, address)
             sock.close()
 
     def _welcome(self, peer: str) -> bool:
@@ -227,18 +224,28 @@ class DataChannel:
             sock.close()
 
 
-def _send_away(listener: socket.socket) -> bool:
-    """Close every connection that waits at *listener*; False where that has no end or the socket fails."""
-    for _ in range(4 * BACKLOG):
+def _next(listener: socket.socket) -> tuple[int, str] | None:
+    """The next connection that waits at *listener* and the address it comes from; None if there is none."""
+    while True:
         try:
-            fd, _ = listener._accept()  # type: ignore[attr-defined]
+            fd, peer = listener._accept()  # type: ignore[attr-defined]
         except OSError as error:
             if error.errno == errno.EAGAIN:
-                return True
+                return None
             if error.errno in _GONE:
                 continue
-            return False
-        os.close(fd)
+            raise
+        return fd, peer[0]
+
+
+def _send_away(listener: socket.socket) -> bool:
+    """Close every connection that waits at *listener*; False where that has no end or the socket fails."""
+    with contextlib.suppress(OSError):
+        for _ in range(4 * BACKLOG):
+            found = _next(listener)
+            if found is None:
+                return True
+            os.close(found[0])
     return False
 
 

@@ -25,6 +25,8 @@ __all__ = ["inherited_listeners", "run", "run_workers", "take_privileges_away"]
 logger = logging.getLogger("fastxfer.server")
 
 SD_LISTEN_FDS_START = 3
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Those that the parent of workers passes on."""
 RESTART_PAUSE = 1.0
 """Seconds before a worker that died is replaced."""
 
@@ -144,15 +146,24 @@ def run_workers(
         return server
 
     def start(number: int) -> None:
-        child = os.fork()
+        # A signal between the fork and its entry would reach neither the child nor anyone who knows of it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        child = -1
+        try:
+            if not stopping:
+                child = os.fork()
+            if child > 0:
+                children[child] = number
+        finally:
+            if child:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         if child:
-            children[child] = number
             return
         code = 1
         try:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            for signal_number in SIGNALS:
+                signal.signal(signal_number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             run(lambda: worker_server(number), ready if number == 0 else None)
             code = 0
         except BaseException:
@@ -168,7 +179,7 @@ def run_workers(
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, pass_on)
     for worker in range(config.workers):
         start(worker)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from fastxfer.server import LimitsConfig
 from fastxfer.server.guard import Guard, SharedGuard
 from fastxfer.server.quota import SharedLedger
 from fastxfer.server.sharedbooks import QUOTA_BUCKETS, SharedBooks, WorkerBooks
-from tests.server.dialogue import PASSWORD, USER, Dialogue, wait_for
+from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, wait_for
 from tests.server.serving import serving
 
 ENOUGH = 16
@@ -148,6 +150,31 @@ def children(parent: int) -> Iterator[int]:
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc")
+
+
+def test_being_told_to_stop_while_workers_start_leaves_none_behind(root: Path) -> None:
+    script = """
+import os, signal, sys
+from fastxfer.server import FtpServer, ServerConfig
+from fastxfer.server.process import run_workers
+
+def make(config):
+    # The first worker has this done while the parent still starts the others.
+    os.kill(os.getppid(), signal.SIGTERM)
+    return FtpServer(config=config)
+
+run_workers(ServerConfig(root=sys.argv[1], port=0, anonymous=True, workers=6), make, lambda server: None)
+"""
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(root)],
+            timeout=DEADLINE,
+            check=False,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+        )
+        assert done.returncode == 0, done.stderr
 
 
 @needs_proc
