@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test test-pure test-fallbacks sanitize lint types bench bench-full screenshots dist clean
+.PHONY: demo test test-pure test-fallbacks sanitize lint types baseline bench bench-full screenshots dist clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +57,15 @@ lint: $(VENV)/.installed $(VENV)/.lint
 
 types: $(VENV)/.installed $(VENV)/.lint
 	$(BIN)/mypy
+
+# What tests/guard compares with, written anew: system calls with the first of these Pythons, instructions with each.
+PYTHONS ?= python3.12 python3.10 python3.11 python3.13
+baseline:
+	set -e; tests=tests/guard; for python in $(PYTHONS); do \
+		venv=.venv-$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		$(MAKE) PYTHON=$$python VENV=$$venv $$venv/.installed; \
+		FASTXFER_WRITE_BASELINE=1 $$venv/bin/python -m pytest -q $$tests; tests=tests/guard/test_instructions.py; \
+	done
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.macro --short
