@@ -48,6 +48,7 @@ test-fallbacks: $(VENV)/.installed
 	done
 
 sanitize: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet "setuptools>=77" "cython>=3.1"
 	PATH="$(abspath $(BIN)):$$PATH" bash tests/sanitize.sh
 
 lint: $(VENV)/.installed $(VENV)/.lint
