@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 from fastxfer.bench._fdfs import source_file
 from fastxfer.bench._loops import in_tasks, in_threads, run_in_loop
@@ -184,8 +185,10 @@ def _measured(op: str, work: Work, meter: Meter) -> Iterator[tuple[Recorder, Seq
 
 def ftp_url(work: Work) -> str:
     """The URL of the work's server, without the password."""
-    scheme = "ftpes" if work.server.get("tls") else "ftp"
-    return f"{scheme}://{work.server['user']}@{work.server['host']}:{work.server['port']}/"
+    server = work.server
+    scheme = server.get("scheme") or ("ftpes" if server.get("tls") else "ftp")
+    host = f"[{server['host']}]" if ":" in server["host"] else server["host"]
+    return f"{scheme}://{quote(server['user'], safe='')}@{host}:{server['port']}/"
 
 
 def ftp_config(work: Work) -> ClientConfig:

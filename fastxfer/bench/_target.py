@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import netrc
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,26 +14,27 @@ from fastxfer.bench._ftp import file_names, ftp_async, ftp_config, ftp_sync, ftp
 from fastxfer.bench._measure import Meter
 from fastxfer.bench._work import Work
 
-PASSWORD_VARIABLE = "FASTXFER_PASSWORD"
-DEFAULT_PORTS = {"fdfs": 22122, "ftp": 21, "ftpes": 21}
+DEFAULT_PORTS = {"fdfs": 22122, "ftp": 21, "ftpes": 21, "ftps": 990}
 
 
 class Target:
     """Where a benchmark runs.
 
     Args:
-        url: ``fdfs://tracker[:port][,tracker[:port]]``, or ``ftp://`` or ``ftpes://[user@]host[:port][/directory]``.
-            The password comes from the environment variable FASTXFER_PASSWORD or from the user's ``.netrc``.
-        ca_file: certificate authorities for ``ftpes``, PEM; empty for the system's.
+        url: ``fdfs://tracker[:port][,tracker[:port]]``, or
+            ``ftp://``, ``ftpes://`` or ``ftps://[user[:password]@]host[:port][/directory]``.
+        ca_file: certificate authorities for ``ftpes`` and ``ftps``, PEM; empty for the system's.
+        user: who logs in to an FTP server; overrules the URL. Nobody named: the anonymous account.
+        password: their password.
 
     Raises:
         ValueError: for a URL of another kind.
     """
 
-    def __init__(self, url: str, ca_file: str = "") -> None:
+    def __init__(self, url: str, ca_file: str = "", *, user: str | None = None, password: str | None = None) -> None:
         scheme, separator, rest = url.partition("://")
         if not separator or scheme not in DEFAULT_PORTS or not rest.strip("/"):
-            raise ValueError(f"{url!r} is not fdfs://TRACKER, ftp://HOST or ftpes://HOST")
+            raise ValueError(f"{url!r} is not fdfs://TRACKER, ftp://HOST, ftpes://HOST or ftps://HOST")
         self.scheme = scheme
         self.directory = ""
         if scheme == "fdfs":
@@ -46,7 +44,7 @@ class Target:
             self.server: dict[str, Any] = {"tracker": ",".join(trackers)}
             self.operations: tuple[str, ...] = ("upload", "download", "info", "delete")
         else:
-            self.server, self.directory = _ftp_server(url, ca_file)
+            self.server, self.directory = _ftp_server(url, ca_file, user, password)
             self.operations = ("upload", "download")
 
     def run(self, work: Work, client: str, meter: Meter) -> None:
@@ -59,32 +57,20 @@ class Target:
             (ftp_sync if client == "sync" else ftp_async)(prepared, meter)
 
 
-def _ftp_server(url: str, ca_file: str) -> tuple[dict[str, Any], str]:
+def _ftp_server(url: str, ca_file: str, user: str | None, password: str | None) -> tuple[dict[str, Any], str]:
     parts = urlsplit(url)
     if not parts.hostname:
         raise ValueError(f"{url!r} names no host")
-    user, password = unquote(parts.username or ""), os.environ.get(PASSWORD_VARIABLE, "")
-    if not (user and password):
-        login = _from_netrc(parts.hostname)
-        user, password = user or login[0], password or login[1]
     server = {
         "host": parts.hostname,
         "port": parts.port or DEFAULT_PORTS[parts.scheme],
-        "user": user or "anonymous",
-        "password": password or "anonymous@",
-        "tls": parts.scheme == "ftpes",
+        "user": user or unquote(parts.username or "") or "anonymous",
+        "password": password or unquote(parts.password or "") or "anonymous@",
+        "scheme": parts.scheme,
+        "tls": parts.scheme != "ftp",
         "ca": ca_file,
     }
     return server, unquote(parts.path).rstrip("/")
-
-
-def _from_netrc(host: str) -> tuple[str, str]:
-    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-    try:
-        found = netrc.netrc(path).authenticators(host)
-    except (OSError, netrc.NetrcParseError):
-        found = None
-    return (found[0], found[2] or "") if found else ("", "")
 
 
 @contextmanager

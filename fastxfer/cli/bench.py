@@ -11,6 +11,8 @@ from fastxfer.bench import Measurement, Meter, Target, Work
 from fastxfer.cli._errors import CommandFailed
 from fastxfer.cli._output import Output, output_option
 from fastxfer.cli._parameters import SIZE, size_text
+from fastxfer.cli.urls.credentials import credentials_for
+from fastxfer.cli.urls.location import parse_location
 
 
 @click.command()
@@ -30,7 +32,8 @@ from fastxfer.cli._parameters import SIZE, size_text
     help="Operations in flight (repeatable). [default: 1 8]",
 )
 @click.option("--client", type=click.Choice(["sync", "asyncio", "both"]), default="both", show_default=True)
-@click.option("--ca-file", default="", metavar="FILE", help="Certificate authorities for ftpes, PEM.")
+@click.option("--ca-file", default="", metavar="FILE", help="Certificate authorities for ftpes and ftps, PEM.")
+@click.option("--netrc", "netrc_file", metavar="FILE", help="Instead of ~/.netrc.")
 @output_option
 def bench(
     url: str,
@@ -39,15 +42,20 @@ def bench(
     concurrencies: tuple[int, ...],
     client: str,
     ca_file: str,
+    netrc_file: str | None,
     output: Output,
 ) -> None:
-    """Measure transfers with the servers of URL: fdfs://TRACKER, ftp://HOST/DIR or ftpes://HOST/DIR.
+    """Measure transfers with the servers of URL: fdfs://TRACKER, ftp://HOST/DIR, ftpes://… or ftps://….
 
-    Files of random bytes are uploaded, downloaded and deleted again. For FTP the password comes from FASTXFER_PASSWORD
-    or from .netrc. Rates depend on all that runs beside: compare only what one run has measured.
+    Files of random bytes are uploaded, downloaded and deleted again. User names and passwords for FTP are taken from
+    the URL, from FASTXFER_USER and FASTXFER_PASSWORD, or from ~/.netrc. Rates depend on all that runs beside: compare
+    only what one run has measured.
     """
+    user = password = None
+    if url.startswith(("ftp://", "ftpes://", "ftps://")):
+        user, password = credentials_for(parse_location(url), netrc_file)
     try:
-        target = Target(url, ca_file)
+        target = Target(url, ca_file, user=user, password=password)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="URL") from None
     rows: list[tuple[str, Measurement]] = []

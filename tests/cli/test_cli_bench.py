@@ -44,6 +44,26 @@ def test_it_measures_an_ftp_server(
     assert list(peer.root.iterdir()) == []
 
 
+@pytest.mark.parametrize("way", ["environment", "netrc", "netrc of another user"])
+def test_it_takes_user_and_password_as_the_other_commands_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    netrc = tmp_path / "netrc"
+    monkeypatch.setenv("NETRC", str(netrc))
+    with run_pyftpdlib(root) as peer:
+        if way == "environment":
+            monkeypatch.setenv("FASTXFER_USER", peer.user)
+            monkeypatch.setenv("FASTXFER_PASSWORD", peer.password)
+        netrc.write_text(f"machine {peer.host} login {peer.user} password {peer.password}\n")
+        netrc.chmod(0o600)
+        name = "somebody@" if way == "netrc of another user" else ""
+        code = run(["bench", f"ftp://{name}{peer.host}:{peer.port}/", "--size", "1k", "--count", "1", "--json"])
+    assert (code == 0) == (not name), capsys.readouterr().err
+    assert list(root.iterdir()) == []
+
+
 @pytest.mark.parametrize("url", ["http://host/", "fdfs://", "ftp://", "plain"])
 def test_it_refuses_other_urls(url: str) -> None:
     with pytest.raises(ValueError, match="is not fdfs"):
