@@ -6,6 +6,7 @@ import contextlib
 import grp
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -172,8 +173,10 @@ def run_program(command: list[str], port: int, log: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def run_proftpd(root: Path, certificates: Certificates | None = None, *, implicit: bool = False) -> Iterator[FTPPeer]:
-    """ProFTPD with a virtual user. Demands TLS session reuse, as is its default."""
+def run_proftpd(
+    root: Path, certificates: Certificates | None = None, *, implicit: bool = False, more: Sequence[str] = ()
+) -> Iterator[FTPPeer]:
+    """ProFTPD with a virtual user, and *more* directives. Demands TLS session reuse, as is its default."""
     program = find_program("proftpd")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="proftpd") as text:
@@ -213,7 +216,15 @@ def run_proftpd(root: Path, certificates: Certificates | None = None, *, implici
             "TimesGMT on",
             "RootRevoke off",
         ]
-        for module in ("mod_facts", "mod_copy", "mod_site_misc", "mod_digest"):
+        wanted = [
+            "mod_facts",
+            "mod_copy",
+            "mod_site_misc",
+            "mod_digest",
+            *([] if certificates is None else ["mod_tls"]),
+        ]
+        lines.insert(0, _module_path(program, wanted))
+        for module in wanted[:4]:
             lines.append(f"<IfModule !{module}.c>\nLoadModule {module}.c\n</IfModule>")
         if certificates is not None:
             lines += [
@@ -226,9 +237,29 @@ def run_proftpd(root: Path, certificates: Certificates | None = None, *, implici
             ]
             if implicit:
                 lines.append("TLSOptions UseImplicitSSL")
+        lines += more
         (place / "proftpd.conf").write_text("\n".join(lines) + "\n")
         with run_program([program, "-n", "-q", "-c", str(place / "proftpd.conf")], port, place / "log"):
             yield _peer("proftpd", port, root, certificates, implicit=implicit)
+
+
+def _module_path(program: str, wanted: list[str]) -> str:
+    """The ModulePath line that ProFTPD needs where it was unpacked and not installed; skips where modules are missing.
+
+    A program that lies elsewhere than where it was built for looks for its modules in vain; they lie beside it.
+    """
+    listed = subprocess.run([program, "-l"], check=False, capture_output=True, text=True).stdout
+    missing = [module for module in wanted if f"{module}.c" not in listed]
+    if not missing:
+        return ""
+    told = subprocess.run([program, "-V"], check=False, capture_output=True, text=True).stdout
+    built_for = re.search(r"Shared Module Directory:\s+(\S+)", told)
+    prefix = Path(program).resolve().parent.parent
+    places = [*([Path(built_for[1])] if built_for else []), prefix / "lib" / "proftpd", prefix / "libexec"]
+    for place in places:
+        if all((place / f"{module}.so").exists() for module in missing):
+            return f"ModulePath {place}"
+    pytest.skip(f"proftpd's modules {', '.join(missing)} are in none of {', '.join(map(str, places))}")
 
 
 @contextlib.contextmanager
