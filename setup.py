@@ -15,7 +15,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-PLATFORMS = {"xfer": os.name == "posix", "engine": sys.platform == "linux"}
+PLATFORMS = {"xfer": os.name == "posix", "engine": sys.platform == "linux", "ftpexchange": sys.platform == "linux"}
 TRANSFER = [
     "transfer.c",
     "transfer_send.c",
@@ -30,6 +30,7 @@ SOURCES = {
     "wire": [],
     "buffers": [],
     "ftpwire": ["listing.c", "directory.c"],
+    "ftpexchange": ["ftpexchange.c"],
     "xfer": [*TRANSFER, "transfer_run.c"],
     "engine": [*TRANSFER, "engine.c", "engine_thread.c", "timers.c"],
 }

@@ -85,6 +85,7 @@ CONTRACT: dict[str, tuple[str, ...]] = {
         "exchange",
     ),
     "engine": ("Engine",),
+    "ftpexchange": ("Exchange", "Watch"),
 }
 """The names that the compiled module and its pure twin both have, by module."""
 

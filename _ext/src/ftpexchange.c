@@ -1,0 +1,282 @@
+/* One small file over FTP: see ftpexchange.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "ftpexchange.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+#define FIRST_BODY 8192
+#define BLOCK 65536
+
+void fx_ftp_init(fx_ftp *x, int control) {
+    memset(x, 0, offsetof(fx_ftp, replies));
+    x->control = control;
+    x->epoll_fd = x->data = x->next = x->address_at = x->next_at = x->transfer_at = -1;
+    x->done = true;
+}
+
+static void close_fd(int *fd) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}
+
+void fx_ftp_destroy(fx_ftp *x) {
+    close_fd(&x->data);
+    close_fd(&x->next);
+    free(x->body);
+    x->body = NULL;
+    x->body_size = x->body_room = 0;
+}
+
+/* A connection to the server's data port, being opened; -1 with errno. */
+static int open_to(fx_ftp *x, unsigned port) {
+    struct sockaddr_storage address = x->peer;
+    if (address.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&address)->sin6_port = htons((uint16_t)port);
+    else
+        ((struct sockaddr_in *)&address)->sin_port = htons((uint16_t)port);
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    if (connect(fd, (struct sockaddr *)&address, x->peer_size) < 0 && errno != EINPROGRESS) {
+        close_fd(&fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void watch_data(fx_ftp *x) {
+    if (x->epoll_fd < 0 || x->data < 0) return;
+    struct epoll_event event = {
+        .events = (x->sending ? EPOLLOUT : EPOLLIN | EPOLLRDHUP) | EPOLLET,
+        .data.u64 = x->serial << 1 | FX_FTP_DATA,
+    };
+    if (epoll_ctl(x->epoll_fd, EPOLL_CTL_ADD, x->data, &event) < 0) {
+        x->data_error = errno;
+        x->done = true;
+    }
+}
+
+static void settle(fx_ftp *x) {
+    if (x->seen == x->finals && x->ended) x->done = true;
+}
+
+static void send_payload(fx_ftp *x) {
+    while (x->sent < x->payload_size) {
+        ssize_t count = send(x->data, x->payload + x->sent, x->payload_size - x->sent, MSG_NOSIGNAL);
+        if (count < 0) {
+            if (errno == EINTR) continue;
+            if (errno == EAGAIN || errno == ENOTCONN) return;
+            x->data_error = errno;
+            x->done = true;
+            return;
+        }
+        x->sent += (size_t)count;
+    }
+    x->connected = x->ended = true;
+    settle(x);
+}
+
+static bool room_for_block(fx_ftp *x) {
+    size_t wanted = x->body_size + (x->body_size ? BLOCK : FIRST_BODY);
+    if (wanted <= x->body_room) return true;
+    uint8_t *body = realloc(x->body, wanted);
+    if (!body) {
+        x->data_error = ENOMEM;
+        x->done = true;
+        return false;
+    }
+    x->body = body;
+    x->body_room = wanted;
+    return true;
+}
+
+static void receive_body(fx_ftp *x, bool hung_up) {
+    while (!x->ended && !x->done && room_for_block(x)) {
+        size_t room = x->body_room - x->body_size;
+        ssize_t count = recv(x->data, x->body + x->body_size, room, 0);
+        if (count < 0) {
+            if (errno == EINTR) continue;
+            if (errno == EAGAIN) return;
+            x->data_error = errno;
+            x->done = true;
+            return;
+        }
+        x->connected = true;
+        x->body_size += (size_t)count;
+        /* Whose end was there before we read has nothing left when less came than there was room for. */
+        if (count == 0 || (hung_up && (size_t)count < room)) {
+            x->ended = true;
+            close_fd(&x->data);
+            settle(x);
+        } else if (x->body_size > x->limit) {
+            x->done = true;
+        } else if ((size_t)count < room && !hung_up) {
+            return;
+        }
+    }
+}
+
+void fx_ftp_data(fx_ftp *x, bool hung_up) {
+    if (x->done || x->data < 0 || x->ended) return;
+    x->moved_at = fx_now();
+    if (x->sending)
+        send_payload(x);
+    else
+        receive_body(x, hung_up);
+    if (x->sending && x->ended) {
+        close_fd(&x->data);
+        settle(x);
+    }
+}
+
+/* The port in "229 … (|||port|)": 0 where there is none (RFC 2428, section 3). */
+static unsigned port_in(const char *line, size_t size) {
+    const char *at = memchr(line, '(', size);
+    const char *end = line + size;
+    if (!at || end - at < 6) return 0;
+    char mark = at[1];
+    if (mark < 33 || mark > 126 || (mark >= '0' && mark <= '9') || at[2] != mark || at[3] != mark) return 0;
+    unsigned port = 0;
+    const char *digit = at + 4;
+    for (; digit < end && *digit >= '0' && *digit <= '9' && port < 65536; digit++)
+        port = port * 10 + (unsigned)(*digit - '0');
+    if (digit + 1 >= end || digit[0] != mark || digit[1] != ')' || port > 65535) return 0;
+    return port;
+}
+
+static void open_data(fx_ftp *x, unsigned port) {
+    x->data = open_to(x, port);
+    if (x->data < 0) {
+        x->data_error = errno;
+        x->done = true;
+        return;
+    }
+    if (x->sending) send_payload(x);
+    if (x->sending && x->ended)
+        close_fd(&x->data);
+    else
+        watch_data(x);
+}
+
+/* A whole final reply. What is not the ordinary course ends the exchange. */
+static void take_final(fx_ftp *x, int code, const char *line, size_t size) {
+    int index = x->seen++;
+    if (index == x->next_at) {
+        unsigned port = code == 229 ? port_in(line, size) : 0;
+        if (port) {
+            x->next = open_to(x, port);
+            x->next_at_time = fx_now();
+        }
+    } else if (index == x->address_at) {
+        unsigned port = code == 229 ? port_in(line, size) : 0;
+        if (port)
+            open_data(x, port);
+        else
+            x->done = true;
+    } else if (index == x->transfer_at && code >= 300) {
+        x->done = true;
+    }
+}
+
+static void take_line(fx_ftp *x, const char *line, size_t size) {
+    int code = 0;
+    bool numbered = size >= 4;
+    for (size_t i = 0; i < 3 && numbered; i++) {
+        numbered = line[i] >= '0' && line[i] <= '9';
+        code = code * 10 + (line[i] - '0');
+    }
+    if (x->multi) {
+        if (!numbered || code != x->multi || line[3] != ' ') return;
+        x->multi = 0;
+    } else if (!numbered || code < 100 || code > 599 || (line[3] != ' ' && line[3] != '-')) {
+        x->done = true;
+        return;
+    } else if (line[3] == '-') {
+        x->multi = code;
+        return;
+    }
+    if (code >= 200) take_final(x, code, line, size);
+}
+
+void fx_ftp_control(fx_ftp *x) {
+    while (!x->done && x->seen < x->finals) {
+        size_t room = sizeof x->replies - x->reply_size;
+        if (!room) {
+            x->done = true;
+            return;
+        }
+        ssize_t count = recv(x->control, x->replies + x->reply_size, room, 0);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0 && errno == EAGAIN) return;
+        if (count <= 0) {
+            /* The next to read finds out as well. */
+            x->done = true;
+            return;
+        }
+        x->moved_at = fx_now();
+        x->reply_size += (size_t)count;
+        char *newline;
+        while (x->seen < x->finals &&
+               (newline = memchr(x->replies + x->parsed, '\n', x->reply_size - x->parsed)) != NULL) {
+            const char *line = x->replies + x->parsed;
+            x->parsed = (size_t)(newline - x->replies) + 1;
+            bool was_done = x->done;
+            take_line(x, line, (size_t)(newline - line));
+            if (x->done && !was_done) return;
+        }
+        settle(x);
+        if ((size_t)count < room) return;
+    }
+}
+
+void fx_ftp_begin(fx_ftp *x) {
+    x->done = x->ended = x->connected = false;
+    x->seen = x->multi = x->data_error = 0;
+    x->sent = x->body_size = x->reply_size = x->parsed = 0;
+    x->moved_at = fx_now();
+    if (x->data < 0) return;
+    if (x->sending) send_payload(x);
+    if (x->sending && x->ended)
+        close_fd(&x->data);
+    else if (!x->done)
+        watch_data(x);
+}
+
+static int wait_for(fx_ftp *x, int64_t patience, int64_t spin, struct pollfd *polled) {
+    polled[0] = (struct pollfd){.fd = x->seen < x->finals ? x->control : -1, .events = POLLIN};
+    polled[1] = (struct pollfd){.fd = x->ended ? -1 : x->data, .events = x->sending ? POLLOUT : POLLIN | POLLRDHUP};
+    int64_t now = fx_now();
+    for (int64_t until = now + spin; now < until; now = fx_now()) {
+        int count = poll(polled, 2, 0);
+        if (count) return count;
+        sched_yield();
+    }
+    return poll(polled, 2, fx_poll_timeout(x->moved_at + patience, now));
+}
+
+bool fx_ftp_run(fx_ftp *x, int64_t patience, int64_t spin) {
+    while (!x->done) {
+        struct pollfd polled[2];
+        int count = wait_for(x, patience, spin, polled);
+        if (count < 0) {
+            if (errno == EINTR) return false;
+            x->done = true;
+        } else if (count == 0) {
+            x->done = true;
+        } else {
+            if (polled[1].revents) fx_ftp_data(x, polled[1].revents & POLLRDHUP && !(polled[1].revents & POLLERR));
+            if (polled[0].revents) fx_ftp_control(x);
+        }
+    }
+    return true;
+}

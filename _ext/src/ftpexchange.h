@@ -1,0 +1,71 @@
+/* The exchange that moves one small file over FTP: commands, replies and the data connection together.
+ *
+ * Only the ordinary course is known here. Whatever else happens (a refusal, a broken connection, a long file, silence)
+ * ends the exchange in the state in which it is, and the caller goes on from there. Nothing waits but
+ * fx_ftp_run(); one thread at a time uses an exchange.
+ */
+#ifndef FX_FTPEXCHANGE_H
+#define FX_FTPEXCHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define FX_FTP_REPLIES 8192
+
+/* What an epoll set reports of an exchange: its serial number, and which of the two sockets. */
+#define FX_FTP_DATA 1u
+
+typedef struct {
+    int control;
+    struct sockaddr_storage peer;
+    socklen_t peer_size;
+    int epoll_fd; /* -1: nobody watches */
+    uint64_t serial;
+
+    /* What is to be done. */
+    int finals;     /* final replies to wait for */
+    int address_at; /* which of them tells the port of this transfer; -1: none */
+    int transfer_at; /* which of them is the transfer's own */
+    int next_at;    /* which of them tells that of the next; -1: none */
+    const uint8_t *payload;
+    size_t payload_size;
+    bool sending;
+    size_t limit; /* longest body taken */
+
+    /* Where it is. */
+    bool done;
+    int seen;
+    int data; /* -1: not open (yet, or any more) */
+    int next; /* a connection for the following transfer; -1: none */
+    int64_t next_at_time;
+    int64_t moved_at;
+    bool connected;
+    bool ended; /* the peer's end was received, or the whole payload handed over */
+    int data_error;
+    size_t sent;
+    uint8_t *body;
+    size_t body_size;
+    size_t body_room;
+    size_t reply_size;
+    size_t parsed;
+    int multi; /* the code of a reply of several lines that is not at its end; 0: none */
+    char replies[FX_FTP_REPLIES];
+} fx_ftp;
+
+void fx_ftp_init(fx_ftp *x, int control);
+/* Closes what is open and frees the body. */
+void fx_ftp_destroy(fx_ftp *x);
+
+/* Begins: x->data, or a port that will be told, is the data connection. */
+void fx_ftp_begin(fx_ftp *x);
+/* Something came on the control connection. */
+void fx_ftp_control(fx_ftp *x);
+/* The data connection is ready: hung up is whether its peer's end is already known to be there. */
+void fx_ftp_data(fx_ftp *x, bool hung_up);
+/* Waits and works until it is done, or nothing has moved for patience ns; spin: ns of busy polling before each sleep.
+ * Returns false when interrupted by a signal: look at it and call again. */
+bool fx_ftp_run(fx_ftp *x, int64_t patience, int64_t spin);
+
+#endif

@@ -1,0 +1,292 @@
+"""Small files over FTP in one go, compiled and pure: the ordinary course, and leaving everything else to the caller."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.core.conftest import core_module
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="exchanges need epoll")
+
+PATIENCE = 30.0
+
+
+class Peer:
+    """A control connection, and the server's side of it and of its data connections, in this thread's hands."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as door:
+            self.client = socket.create_connection(door.getsockname())
+            self.server, _ = door.accept()
+        self.client.setblocking(False)
+        self.exchange = module.Exchange(self.client.fileno(), socket.AF_INET, "127.0.0.1")
+        self.data: list[socket.socket] = []
+
+    def accept(self) -> socket.socket:
+        self.data.append(self.listener.accept()[0])
+        return self.data[-1]
+
+    @property
+    def listening(self) -> bytes:
+        return b"229 Extended Passive Mode (|||%d|)\r\n" % self.port
+
+    def close(self) -> None:
+        self.exchange.close()
+        for sock in (self.client, self.server, self.listener, *self.data):
+            sock.close()
+
+
+@pytest.fixture
+def peer(implementation: str) -> Iterator[Peer]:
+    found = Peer(core_module("ftpexchange", implementation))
+    with contextlib.closing(found):
+        yield found
+
+
+@pytest.fixture(params=["run", "watch"])
+def carry(request: pytest.FixtureRequest, peer: Peer) -> Iterator[Any]:
+    """Carries an exchange that was begun to its end, as a blocking client or an event loop does."""
+    if request.param == "run":
+        yield lambda patience=PATIENCE: peer.exchange.run(patience)
+        return
+    watch = peer.module.Watch()
+    watch.join(peer.exchange)
+
+    def wait(patience: float = PATIENCE) -> None:
+        watch.submit(peer.exchange)
+        while peer.exchange in watch.active:
+            select.select([watch], [], [], 0.01)
+            watch.ready()
+            watch.silent(patience)
+        assert peer.exchange.done
+
+    with contextlib.closing(watch):
+        yield wait
+
+
+def serve(peer: Peer, work: Any) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_a_download_and_the_next_over_the_connection_opened_in_advance(peer: Peer, carry: Any) -> None:
+    exchange = peer.exchange
+    contents = [os.urandom(5000), b"", os.urandom(70_000)]
+
+    def answer() -> None:
+        for number, content in enumerate(contents):
+            if not number:
+                peer.server.sendall(peer.listening)
+            data = peer.accept()
+            peer.server.sendall(b"150-coming\r\n 226 not yet\r\n150 now\r\n")
+            data.sendall(content)
+            data.close()
+            peer.server.sendall(b"226 Done\r\n" + peer.listening)
+
+    thread = serve(peer, answer)
+    for number, content in enumerate(contents):
+        ahead = number > 0
+        request = b"RETR a\r\nEPSV\r\n" if ahead else b"EPSV\r\nRETR a\r\nEPSV\r\n"
+        at = {"transfer_at": 0, "next_at": 1} if ahead else {"transfer_at": 1, "address_at": 0, "next_at": 2}
+        assert exchange.begin(request, 2 if ahead else 3, limit=100_000, **at) == len(request)
+        carry()
+        assert exchange.ended
+        assert exchange.connected
+        assert exchange.body == content
+        assert exchange.replies.endswith(peer.listening)
+        assert 0 <= exchange.next_age < PATIENCE
+        assert exchange.detach() == -1
+        assert exchange.data_error == 0
+    thread.join()
+    assert peer.server.recv(1000, socket.MSG_DONTWAIT).count(b"RETR") == 3
+
+
+def test_an_upload_goes_out_at_once(peer: Peer, carry: Any) -> None:
+    content = os.urandom(20_000)
+    taken = []
+
+    def answer() -> None:
+        peer.server.sendall(peer.listening)
+        data = peer.accept()
+        piece = b"".join(iter(lambda: data.recv(65536), b""))
+        taken.append(piece)
+        peer.server.sendall(b"150 send\r\n226 got it\r\n")
+
+    thread = serve(peer, answer)
+    peer.exchange.begin(b"EPSV\r\nSTOR a\r\n", 2, 1, 0, payload=content)
+    carry()
+    thread.join()
+    assert taken == [content]
+    assert peer.exchange.ended
+    assert peer.exchange.sent == len(content)
+    assert peer.exchange.next_age == -1
+
+
+def test_a_long_body_is_handed_over_in_the_middle(peer: Peer, carry: Any) -> None:
+    content = os.urandom(3_000_000)
+
+    def answer() -> None:
+        peer.server.sendall(peer.listening + b"150 much\r\n")
+        data = peer.accept()
+        data.sendall(content)
+        data.close()
+
+    thread = serve(peer, answer)
+    peer.exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
+    carry()
+    assert not peer.exchange.ended
+    assert len(peer.exchange.body) > 65536
+    with socket.socket(fileno=peer.exchange.detach()) as data:
+        data.setblocking(True)
+        rest = b"".join(iter(lambda: data.recv(1 << 20), b""))
+    thread.join()
+    assert peer.exchange.body + rest == content
+
+
+def test_a_refusal_ends_it_and_leaves_the_rest_unread(peer: Peer, carry: Any) -> None:
+    peer.server.sendall(peer.listening + b"550 no such file\r\n")
+    peer.exchange.begin(b"EPSV\r\nRETR a\r\nEPSV\r\n", 3, 1, 0, 2)
+    carry()
+    assert peer.exchange.replies.endswith(b"550 no such file\r\n")
+    assert not peer.exchange.ended
+    os.close(peer.exchange.detach())
+    assert peer.exchange.detach() == -1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"227 Entering (127,0,0,1,4,5)\r\n",
+        b"229 nothing\r\n",
+        b"229 (|||0|)\r\n",
+        b"229 (|||70000|)\r\n",
+        b"229 (|||12x|)\r\n",
+        b"229 (1112121)\r\n",
+        b"522 no\r\n",
+        b"hello\r\n",
+        b"999 odd\r\n",
+        b"x" * 9000,
+    ],
+)
+def test_an_odd_answer_to_epsv_is_left_to_the_caller(peer: Peer, carry: Any, answer: bytes) -> None:
+    peer.server.sendall(answer)
+    peer.exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
+    carry()
+    assert peer.exchange.replies == answer[:8192]
+    assert peer.exchange.detach() == -1
+    assert not peer.exchange.ended
+
+
+def test_a_data_port_that_refuses(peer: Peer, carry: Any) -> None:
+    peer.listener.close()
+    peer.server.sendall(peer.listening + b"150 connect to me\r\n")
+    peer.exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
+    carry()
+    assert peer.exchange.data_error == errno.ECONNREFUSED
+    assert not peer.exchange.connected
+
+
+def test_a_broken_data_connection(peer: Peer, carry: Any) -> None:
+    peer.server.sendall(peer.listening + b"150 now\r\n")
+    peer.exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
+
+    def answer() -> None:
+        data = peer.accept()
+        data.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        data.close()
+
+    thread = serve(peer, answer)
+    carry()
+    thread.join()
+    assert peer.exchange.data_error == errno.ECONNRESET
+    assert not peer.exchange.ended
+
+
+def test_a_control_connection_that_ends(peer: Peer, carry: Any) -> None:
+    peer.server.sendall(b"421 bye\r\n")
+    peer.server.shutdown(socket.SHUT_WR)
+    peer.exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
+    carry()
+    assert peer.exchange.replies == b"421 bye\r\n"
+
+
+def test_silence_ends_it_as_it_stands(peer: Peer, carry: Any) -> None:
+    peer.server.sendall(peer.listening + b"150 now\r\n")
+    peer.exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
+    carry(0.05)
+    assert peer.exchange.replies.endswith(b"150 now\r\n")
+    fd = peer.exchange.detach()
+    assert fd >= 0
+    os.close(fd)
+
+
+def test_replies_that_come_byte_by_byte(peer: Peer, carry: Any) -> None:
+    def answer() -> None:
+        replies = b"213-three\r\n213 is it?\r\n 213\r\n213 5\r\n" + peer.listening + b"150 now\r\n226 done\r\n"
+        for byte in replies:
+            peer.server.sendall(bytes([byte]))
+        data = peer.accept()
+        data.sendall(b"12345")
+        data.close()
+
+    peer.server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    thread = serve(peer, answer)
+    peer.exchange.begin(b"SIZE a\r\nEPSV\r\nRETR a\r\n", 3, 2, 1)
+    carry()
+    thread.join()
+    assert peer.exchange.body == b"12345"
+    assert peer.exchange.ended
+
+
+def test_commands_that_do_not_fit_are_not_begun(peer: Peer) -> None:
+    peer.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    request = b"NOOP\r\n" * 3_000_000
+    sent = peer.exchange.begin(request, 2, 1, 0)
+    assert sent < len(request)
+    assert peer.exchange.done
+
+
+def test_wrong_use_is_refused(peer: Peer) -> None:
+    exchange = peer.exchange
+    with pytest.raises(ValueError, match="data connection"):
+        exchange.begin(b"RETR a\r\n", 1, 0)
+    with pytest.raises(ValueError, match="transfer"):
+        exchange.begin(b"EPSV\r\n", 1, 1, 0)
+    exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
+    with pytest.raises(RuntimeError):
+        exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
+    for arguments in ((-1, socket.AF_INET, "127.0.0.1"), (0, socket.AF_UNIX, "x")):
+        with pytest.raises(ValueError, match=r"descriptor|family"):
+            peer.module.Exchange(*arguments)
+    with pytest.raises(OSError, match="illegal"):
+        peer.module.Exchange(0, socket.AF_INET, "not an address")
+
+
+def test_a_closed_watch_and_a_closed_exchange_let_go(peer: Peer) -> None:
+    watch = peer.module.Watch()
+    watch.join(peer.exchange)
+    peer.server.sendall(peer.listening)
+    peer.exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
+    watch.submit(peer.exchange)
+    peer.exchange.close()
+    assert not watch.active
+    assert watch.ready() == []
+    assert peer.exchange.done
+    watch.close()
+    watch.close()
+    with pytest.raises(RuntimeError):
+        watch.join(peer.exchange)
