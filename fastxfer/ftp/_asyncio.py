@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from fastxfer.core.ftpexchange import Exchange, Watch
 from fastxfer.core.xfer import Transfer
-from fastxfer.ftp.driver import Driver, Gate, Mover
+from fastxfer.ftp.driver import PATIENCE, Driver, Gate, Mover
 from fastxfer.net.aio import TransferRunner
 from fastxfer.net.stream import Stream
 from fastxfer.net.tls_pump import wait_ready
@@ -114,9 +116,20 @@ class AsyncDriver(Driver):
         self._loop = asyncio.get_running_loop()
         self._runner = TransferRunner()
         self._executor: ThreadPoolExecutor | None = None
+        self._watch: Watch | None = None
+        self._exchanging: dict[Exchange, asyncio.Future[None]] = {}
+        self._look: asyncio.TimerHandle | None = None
 
     async def aclose(self) -> None:
         await self._runner.aclose()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        if self._watch is not None:
+            self._loop.remove_reader(self._watch.fileno())
+            self._end(self._watch.active)
+            self._watch.close()
+            self._watch = None
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
@@ -159,6 +172,72 @@ class AsyncDriver(Driver):
                 await asyncio.wait([ended])
             ended.exception()
             raise
+
+    def exchange(self, control: socket.socket, family: int, peer: tuple[Any, ...]) -> Exchange | None:
+        made = super().exchange(control, family, peer)
+        if made is not None:
+            if self._watch is None:
+                watch = Watch()
+                try:
+                    self._loop.add_reader(watch.fileno(), self._advance)
+                except NotImplementedError:
+                    watch.close()
+                    return None
+                self._watch = watch
+            self._watch.join(made)
+        return made
+
+    async def carry_exchange(self, exchange: Exchange) -> None:
+        watch = self._watch
+        assert watch is not None
+        watch.submit(exchange)
+        ended = self._exchanging[exchange] = self._loop.create_future()
+        if self._look is None:
+            self._look = self._loop.call_later(PATIENCE / 2, self._look_round)
+        try:
+            await ended
+        finally:
+            if self._exchanging.pop(exchange, None) is not None:
+                watch.withdraw(exchange)
+
+    def _advance(self) -> None:
+        if self._watch is not None:
+            self._end(self._watch.ready())
+
+    def _look_round(self) -> None:
+        """Go on by steps with the exchanges that have fallen silent."""
+        self._look = None
+        if self._watch is not None:
+            self._end(self._watch.silent(PATIENCE))
+            if self._watch.active:
+                self._look = self._loop.call_later(PATIENCE / 2, self._look_round)
+
+    def _end(self, exchanges: Iterable[Exchange]) -> None:
+        for exchange in exchanges:
+            ended = self._exchanging.pop(exchange, None)
+            if ended is not None:
+                _settle(ended)
+
+    @asynccontextmanager
+    async def beating(self, seconds: float, beat: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        stopping = asyncio.Event()
+
+        async def tick() -> None:
+            while True:
+                try:
+                    await asyncio.wait_for(stopping.wait(), seconds)
+                except asyncio.TimeoutError:
+                    await beat()
+                else:
+                    return
+
+        task = asyncio.create_task(tick())
+        try:
+            yield
+        finally:
+            # A beat that is being sent must be sent whole.
+            stopping.set()
+            await asyncio.shield(task)
 
     async def call(self, function: Callable[..., T], *arguments: object) -> T:
         return await self._loop.run_in_executor(self._threads(), function, *arguments)

@@ -6,12 +6,14 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from fastxfer.core.ftpexchange import Exchange
 from fastxfer.core.xfer import Transfer
-from fastxfer.ftp.driver import Driver, Gate, Mover
-from fastxfer.net.stream import Stream
+from fastxfer.ftp.driver import PATIENCE, Driver, Gate, Mover
+from fastxfer.net.stream import Stream, run_blocking
 from fastxfer.net.tls_pump import wait_ready
 
 __all__ = ["BlockingDriver"]
@@ -106,8 +108,35 @@ class BlockingDriver(Driver):
             return
         mover.run()
 
+    async def carry_exchange(self, exchange: Exchange) -> None:
+        try:
+            exchange.run(PATIENCE, self._spin)
+        finally:
+            exchange.stop()
+
+    @asynccontextmanager
+    async def beating(self, seconds: float, beat: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        stopping = threading.Event()
+
+        def tick() -> None:
+            while not stopping.wait(seconds):
+                run_blocking(_awaited(beat))
+
+        # The calling thread moves bytes; the control connection is nobody's meanwhile.
+        thread = threading.Thread(target=tick, name="fastxfer-ftp-noop", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            thread.join()
+
     async def call(self, function: Callable[..., T], *arguments: object) -> T:
         return function(*arguments)
 
     def gate(self) -> Gate:
         return _ThreadGate()
+
+
+async def _awaited(beat: Callable[[], Awaitable[None]]) -> None:
+    await beat()

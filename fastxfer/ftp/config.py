@@ -58,6 +58,8 @@ class Limits:
         connections: logged-in control connections at a time, at most.
         idle: of those, how many are kept open while unused.
         keepalive: seconds after which an unused connection is kept alive with NOOP; None to let it go stale.
+        transfer_keepalive: seconds between two NOOPs on the control connection while a transfer is under way, for
+            firewalls that forget silent connections; None for none. Servers may answer them at once or afterwards.
         idle_lifetime: seconds after which an unused connection is closed; None for never.
         upload_rate: bytes per second, all transfers of the client together; None for as fast as it goes.
         download_rate: the same for downloads.
@@ -67,6 +69,7 @@ class Limits:
     connections: int = 8
     idle: int = 8
     keepalive: float | None = 30.0
+    transfer_keepalive: float | None = None
     idle_lifetime: float | None = 300.0
     upload_rate: float | None = None
     download_rate: float | None = None
@@ -77,6 +80,8 @@ class Limits:
             raise InvalidArgumentError(f"connections must be at least 1, not {self.connections}")
         if self.idle < 0:
             raise InvalidArgumentError(f"idle must not be negative: {self.idle}")
+        if self.transfer_keepalive is not None and not self.transfer_keepalive > 0:
+            raise InvalidArgumentError(f"transfer_keepalive must be positive: {self.transfer_keepalive}")
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,9 @@ class ClientConfig:
         require_close_notify: a TLS download of unknown size that ends without close_notify is an error.
         passive: the client opens the data connections (PASV, EPSV); else the server does (PORT, EPRT).
         extended: EPSV and EPRT (RFC 2428) before PASV and PORT. IPv6 always takes them.
+        epsv_all: promise the server to use nothing but EPSV (``EPSV ALL``, RFC 2428, section 4), so that address
+            translators need not read along: True to every server that has FEAT, False never, None to those that list
+            EPSV where there is surely a translator between: this end's address is private and the server's is not.
         trust_passive_address: connect to whatever address PASV names instead of the server's own.
         active_ports: first and last port listened on in active mode; None for any.
         active_address: the address told to the server in active mode; None for the control connection's own.
@@ -121,6 +129,7 @@ class ClientConfig:
     require_close_notify: bool = True
     passive: bool = True
     extended: bool = True
+    epsv_all: bool | None = None
     trust_passive_address: bool = False
     active_ports: tuple[int, int] | None = None
     active_address: str | None = None
@@ -150,6 +159,8 @@ class ClientConfig:
                 raise InvalidArgumentError(f"active_ports must be within 1024..65535 and in order, not {first}, {last}")
         if self.proxy is not None and not self.passive:
             raise InvalidArgumentError("active mode does not work through a proxy")
+        if self.epsv_all and not (self.passive and self.extended):
+            raise InvalidArgumentError("epsv_all excludes active mode and extended=False")
 
     def with_options(self, options: Mapping[str, Any]) -> ClientConfig:
         """A copy with some attributes set otherwise; those of ``timeouts`` and ``limits`` may be named directly.

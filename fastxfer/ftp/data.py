@@ -7,14 +7,15 @@ the *next* transfer is asked for in the same piece too (``RETR x EPSV``), so tha
 
 from __future__ import annotations
 
-import contextlib
+import logging
+import os
 import random
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from fastxfer.core.ftpexchange import Exchange
 from fastxfer.core.ftpwire import parse_epsv, parse_pasv
 from fastxfer.ftp.commands import shown
 from fastxfer.ftp.errors import (
@@ -31,10 +32,9 @@ from fastxfer.ftp.session import Session
 from fastxfer.net.stream import Stream
 from fastxfer.net.tls_channel import TLSChannel
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
 __all__ = ["DataConnection", "DataPort"]
+
+log = logging.getLogger("fastxfer.ftp")
 
 _PREOPENED_LIFE = 5.0
 """Seconds after which a connection opened in advance is not trusted any more: servers and firewalls drop them."""
@@ -43,6 +43,10 @@ _BURST = 1.0
 _SLICE = 1.0
 _ANSWERING = frozenset({"pure-ftpd", "vsftpd", "proftpd", "fastxfer"})
 """Servers that give one final reply when the client hangs up in the middle of a download."""
+_NOOP_REPLIES = frozenset({200, 500, 502})
+"""What NOOP is answered with, and a transfer is not."""
+_NOOP_WAIT = 10.0
+"""Seconds to wait for the answer to a NOOP when the transfer has ended."""
 _GRACE = 1.5
 """Seconds to wait for the server's reason when its data connection failed."""
 
@@ -52,21 +56,40 @@ class DataConnection:
     """An open data connection whose transfer the server has agreed to.
 
     Attributes:
-        stream: the connection; TLS is not begun yet.
+        connection: the connection; TLS is not begun yet. None where all has passed over it already.
         channel: its TLS side, to be shaken hands with; None for a plain one.
         preliminary: the 1xx reply, or the final one of a server that leaves the 1xx out.
         before: replies to the commands sent ahead.
         line: the transfer command.
+        final: the last reply, where it is known.
+        preopening: EPSV for the next transfer was sent along.
+        body: what has been received.
+        ended: the server's end has been received, too.
+        failure: what broke the connection, where that is known already.
+        noops: as many NOOPs were sent during the transfer.
     """
 
-    stream: Stream
+    connection: Stream | None
     channel: TLSChannel | None
     preliminary: Reply
     before: list[Reply]
     line: str
     final: Reply | None = None
     preopening: bool = False
-    opened: float = field(default_factory=time.monotonic)
+    body: bytes = b""
+    ended: bool = False
+    failure: OSError | None = None
+    noops: int = 0
+
+    @property
+    def stream(self) -> Stream:
+        if self.connection is None:
+            raise ConnectionLostError("the data connection is closed")
+        return self.connection
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
 
 
 class DataPort:
@@ -81,12 +104,24 @@ class DataPort:
         self._preopened: Stream | None = None
         self._preopened_at = 0.0
         self._last_end = 0.0
+        self._exchange: Exchange | None = None
+        self._exchanging: bool | None = None
 
     def close(self) -> None:
-        """Close a connection opened in advance."""
+        """Close what was opened in advance, and let go of the control connection: before that is closed."""
+        self._exchanging = False
+        if self._exchange is not None:
+            self._exchange.close()
+            self._exchange = None
         if self._preopened is not None:
             self._preopened.close()
             self._preopened = None
+
+    def drop_next(self) -> None:
+        """Close a connection opened in advance."""
+        stream = self._take_preopened()
+        if stream is not None:
+            stream.close()
 
     # One transfer
 
@@ -103,7 +138,8 @@ class DataPort:
         path: str = "",
         before: Sequence[str] = (),
         restart: int = 0,
-        payload: Buffer | None = None,
+        payload: bytes | None = None,
+        small: bool = False,
     ) -> DataConnection:
         """Send a transfer command and open its data connection.
 
@@ -114,6 +150,7 @@ class DataPort:
             restart: offset in bytes where the transfer is to begin (REST).
             payload: all that is to be sent, if that is little and :attr:`sends_ahead`: it goes out without waiting for
                 the server's consent, which saves a round trip. If the server refuses, it throws the bytes away.
+            small: little is expected: it is received here, as far as it comes, see :attr:`DataConnection.body`.
 
         Raises ReplyError where the server refuses; the session is then as usable as before.
         """
@@ -121,6 +158,8 @@ class DataPort:
         try:
             if not session.config.passive:
                 return await self._open_active(line, path, before, restart)
+            if (small or payload is not None) and not restart and self._may_exchange():
+                return await self._open_exchanging(line, path, before, payload)
             return await self._open_passive(line, path, before, restart, payload)
         except ReplyError:
             raise
@@ -130,7 +169,7 @@ class DataPort:
             raise
 
     async def _open_passive(
-        self, line: str, path: str, before: Sequence[str], restart: int, payload: Buffer | None
+        self, line: str, path: str, before: Sequence[str], restart: int, payload: bytes | None
     ) -> DataConnection:
         session = self._session
         ahead = self._take_preopened()
@@ -208,41 +247,62 @@ class DataPort:
         line: str,
         path: str,
         preopening: bool,
-        payload: Buffer | None,
+        payload: bytes | None,
     ) -> DataConnection:
         """The data connection is being opened: see that it opens, and whether the server takes the command."""
-        session = self._session
         try:
             await self._connected(stream, line)
+            failure = None
             if payload is not None:
-                # A server that refuses may have closed its side; its reply tells why.
-                with contextlib.suppress(OSError):
-                    await stream.send(payload, session.config.timeouts.data)
-                    await stream.send_eof(session.config.timeouts.data)
-            reply = await session.any_reply(line)
-            if reply.code >= 400:
-                if preopening:
-                    await self._open_next()
-                raise session.refusal(reply, line, path)
-            if reply.code >= 300:
-                raise ProtocolError(
-                    f"an odd reply to a transfer: {reply.code} {reply.text}", server=session.server, command=line
-                )
-            session.profile.passive_seen = True
-            return self._connection(stream, reply, replies, line, preopening)
+                failure = await self._send_payload(stream, payload)
+            reply = await self._consent(line, path, preopening)
+            return self._connection(stream, reply, replies, line, preopening, failure=failure)
         except BaseException:
             stream.close()
             raise
 
+    async def _send_payload(self, stream: Stream, payload: bytes) -> OSError | None:
+        """What broke the connection is no error yet: a server that refuses may have closed it, and its reply tells."""
+        seconds = self._session.config.timeouts.data
+        try:
+            await stream.send(payload, seconds)
+            await stream.send_eof(seconds)
+        except OSError as error:
+            return error
+        return None
+
+    async def _consent(self, line: str, path: str, preopening: bool) -> Reply:
+        """The first reply to the transfer command. Raises where it is a refusal."""
+        session = self._session
+        reply = await session.any_reply(line)
+        if reply.code >= 400:
+            if preopening:
+                await self._open_next()
+            raise session.refusal(reply, line, path)
+        if reply.code >= 300:
+            raise ProtocolError(
+                f"an odd reply to a transfer: {reply.code} {reply.text}", server=session.server, command=line
+            )
+        session.profile.passive_seen = True
+        return reply
+
     def _connection(
-        self, stream: Stream, reply: Reply, replies: list[Reply], line: str, preopening: bool
+        self,
+        stream: Stream | None,
+        reply: Reply,
+        replies: list[Reply],
+        line: str,
+        preopening: bool,
+        *,
+        body: bytes = b"",
+        failure: OSError | None = None,
     ) -> DataConnection:
         session = self._session
         channel = None
         if session.protected and session.context is not None:
             channel = TLSChannel(session.context, session.tls_hostname, session.tls_session)
         final = reply if reply.code >= 200 else None
-        return DataConnection(stream, channel, reply, replies, line, final, preopening)
+        return DataConnection(stream, channel, reply, replies, line, final, preopening, body, stream is None, failure)
 
     async def _connected(self, stream: Stream, line: str) -> None:
         session = self._session
@@ -254,13 +314,16 @@ class DataPort:
                 f"the data connection did not open within {seconds} s", server=session.server, command=shown(line)
             ) from error
         except OSError as error:
-            # A server that refuses the command may close its port first: then the refusal is the reason.
-            reason = await self._reason(line, _GRACE)
-            if reason is not None:
-                raise reason from error
-            lost = isinstance(error, (ConnectionResetError, BrokenPipeError))
-            kind = ConnectionLostError if lost else ConnectionFailedError
-            raise kind(f"no data connection: {error}", server=session.server, command=shown(line)) from error
+            raise await self._not_connected(error, line) from error
+
+    async def _not_connected(self, error: OSError, line: str) -> FTPError:
+        """What to raise. A server that refuses the command may close its port first: then the refusal is the reason."""
+        reason = await self._reason(line, _GRACE)
+        if reason is not None:
+            return reason
+        lost = isinstance(error, (ConnectionResetError, BrokenPipeError))
+        kind = ConnectionLostError if lost else ConnectionFailedError
+        return kind(f"no data connection: {error}", server=self._session.server, command=shown(line))
 
     async def finish(self, data: DataConnection, *, bytes_done: int = 0, path: str = "") -> Reply:
         """The transfer has moved its bytes: close the connection and fetch the server's verdict.
@@ -268,14 +331,20 @@ class DataPort:
         Raises ReplyError where that is negative.
         """
         session = self._session
-        data.stream.close()
+        data.close()
         try:
             reply = data.final
             while reply is None:
                 # A second 1xx is a server's progress message.
                 reply = await session.reply(data.line)
+                if data.noops and reply.code in _NOOP_REPLIES:
+                    # A server that reads commands during a transfer.
+                    data.noops -= 1
+                    reply = None
             if data.preopening:
                 await self._open_next()
+            if data.noops:
+                await self._late_noops(data)
         except BaseException:
             session.fail()
             self.close()
@@ -283,24 +352,46 @@ class DataPort:
         self._last_end = time.monotonic()
         if reply.code >= 300:
             raise session.refusal(reply, data.line, path, bytes_done)
+        if data.failure is not None:
+            raise ConnectionLostError(
+                f"the data connection broke, though the server calls the transfer complete: {data.failure}",
+                server=session.server,
+                command=shown(data.line),
+                path=path,
+            )
         return reply
+
+    async def _late_noops(self, data: DataConnection) -> None:
+        """Fetch the answers of a server that reads no command during a transfer. One that drops them costs the session,
+        not the transfer."""
+        session = self._session
+        try:
+            for _ in range(data.noops):
+                await session.reply("NOOP", seconds=_NOOP_WAIT)
+        except FTPError as error:
+            log.info("%s did not answer NOOP: %s", session.server, error)
+            session.fail()
+            self.close()
 
     async def verdict(self, data: DataConnection, error: FTPError) -> ReplyError | None:
         """The data connection broke: the server's reason, if it tells one soon. The session is given up."""
         session = self._session
-        data.stream.close()
+        data.close()
         self.close()
         try:
             # One that was silent for so long already will not speak now.
-            return await self._reason(data.line, 0.1 if isinstance(error, TimedOutError) else _GRACE)
+            return await self._reason(data.line, 0.1 if isinstance(error, TimedOutError) else _GRACE, data.noops)
         finally:
             session.fail()
 
-    async def _reason(self, line: str, seconds: float) -> ReplyError | None:
-        """The refusal that comes within *seconds*, if any."""
+    async def _reason(self, line: str, seconds: float, noops: int = 0) -> ReplyError | None:
+        """The refusal that comes within *seconds*, if any; answers to as many *noops* may come before it."""
         session = self._session
         try:
             reply = await session.reply(line, seconds=seconds)
+            while noops and reply.code in _NOOP_REPLIES:
+                noops -= 1
+                reply = await session.reply(line, seconds=seconds)
         except ReplyError as refusal:
             return refusal
         except FTPError:
@@ -310,8 +401,8 @@ class DataPort:
     async def break_off(self, data: DataConnection) -> None:
         """Enough was received: hang up, and keep the session where the server answers that with one reply."""
         session = self._session
-        data.stream.close()
-        if data.final is None and session.profile.kind in _ANSWERING and not data.preopening:
+        data.close()
+        if data.final is None and session.profile.kind in _ANSWERING and not data.preopening and not data.noops:
             await self._reason(data.line, _GRACE)
         else:
             session.fail()
@@ -321,13 +412,15 @@ class DataPort:
     def abandon(self, data: DataConnection) -> None:
         """Give the transfer, and with it the session, up."""
         self._session.fail()
-        data.stream.close()
+        data.close()
         self.close()
 
     # Passive
 
     def _extended(self) -> bool:
         session = self._session
+        if session.epsv_only:
+            return True
         if session.stream.socket.family == socket.AF_INET6 and not self._mapped():
             return True
         return session.config.extended and session.profile.extended
@@ -341,7 +434,7 @@ class DataPort:
             reply = await session.ask("EPSV")
             if reply.code == 229:
                 return self._address_in(reply)
-            if reply.code not in (500, 501, 502, 504, 522):
+            if session.epsv_only or reply.code not in (500, 501, 502, 504, 522):
                 raise session.refusal(reply, "EPSV", path)
             session.profile.extended = False
         reply = await session.ask("PASV")
@@ -403,6 +496,89 @@ class DataPort:
         if config.congestion_control is not None and hasattr(socket, "TCP_CONGESTION"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, config.congestion_control.encode())
 
+    # Small files, in one go
+
+    def _may_exchange(self) -> bool:
+        """Whether commands, replies and data of a small file may be left to an exchange."""
+        session = self._session
+        if self._exchanging is None:
+            config = session.config
+            self._exchanging = (
+                not session.protected
+                and not session.compressed
+                and session.stream.channel is None
+                and config.proxy is None
+                and config.local_address is None
+                and config.socket_buffer is None
+                and config.congestion_control is None
+                and not config.trust_passive_address
+            )
+        return (
+            self._exchanging
+            and self._preopened is None
+            and session.profile.passive_seen
+            and session.pipelining
+            and self._extended()
+        )
+
+    async def _open_exchanging(
+        self, line: str, path: str, before: Sequence[str], payload: bytes | None
+    ) -> DataConnection:
+        """As :meth:`open`; what the server sends meanwhile is received, too, as long as all takes its course."""
+        session = self._session
+        if self._exchange is None:
+            self._exchange = session.driver.exchange(session.stream.socket, *session.peer)
+            if self._exchange is None:
+                self._exchanging = False
+                return await self._open_passive(line, path, before, 0, payload)
+        exchange = self._exchange
+        if exchange.next_age > _PREOPENED_LIFE:
+            os.close(exchange.detach_next())
+        ahead = exchange.next_age >= 0
+        preopening = self._wants_preopening()
+        ask = [] if ahead else ["EPSV"]
+        lines = [*before, *ask, line, *(["EPSV"] if preopening else [])]
+        transfer_at = len(before) + len(ask)
+        begun = await session.exchange(
+            exchange,
+            lines,
+            transfer_at=transfer_at,
+            address_at=-1 if ahead else len(before),
+            next_at=len(lines) - 1 if preopening else -1,
+            payload=payload,
+        )
+        replies = [await session.reply(command) for command in before]
+        address = None
+        if not ahead:
+            answer = await session.reply("EPSV")
+            if answer.code != 229:
+                return await self._passive_refused(answer, "EPSV", line, path, preopening)
+            address = self._address_in(answer)
+        fd = exchange.detach() if begun else exchange.detach_next()
+        if begun and exchange.ended:
+            reply = await self._consent(line, path, preopening)
+            return self._connection(None, reply, replies, line, preopening, body=exchange.body)
+        if fd < 0:
+            assert address is not None
+            stream = await self._passive_stream(address)
+        else:
+            stream = session.driver.stream(socket.socket(session.peer[0], socket.SOCK_STREAM, 0, fd))
+            stream.connecting = not exchange.connected
+        failure = OSError(exchange.data_error, os.strerror(exchange.data_error)) if exchange.data_error else None
+        if failure is None and (payload is not None or not begun):
+            rest = None if payload is None else payload[exchange.sent if begun else 0 :]
+            return await self._agreed(stream, replies, line, path, preopening, rest)
+        try:
+            if failure is not None and not exchange.connected:
+                raise await self._not_connected(failure, line) from failure
+            if failure is None:
+                await self._connected(stream, line)
+            reply = await self._consent(line, path, preopening)
+        except BaseException:
+            stream.close()
+            raise
+        return self._connection(stream, reply, replies, line, preopening, body=exchange.body, failure=failure)
+
     # The next one
 
     def _wants_preopening(self) -> bool:
@@ -422,7 +598,7 @@ class DataPort:
         """Read the answer to the EPSV sent along, and begin to connect."""
         session = self._session
         reply = await session.reply("EPSV")
-        if reply.code != 229:
+        if reply.code != 229 or (self._exchange is not None and self._exchange.next_age >= 0):
             return
         try:
             self._preopened = await self._passive_stream(self._address_in(reply))
@@ -432,6 +608,12 @@ class DataPort:
 
     def _take_preopened(self) -> Stream | None:
         stream, self._preopened = self._preopened, None
+        if self._exchange is not None and self._exchange.next_age >= 0:
+            age = self._exchange.next_age
+            session = self._session
+            taken = socket.socket(session.peer[0], socket.SOCK_STREAM, 0, self._exchange.detach_next())
+            stream, self._preopened_at = session.driver.stream(taken), time.monotonic() - age
+            stream.connecting = True
         if stream is not None and time.monotonic() - self._preopened_at > _PREOPENED_LIFE:
             stream.close()
             return None

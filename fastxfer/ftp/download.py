@@ -34,6 +34,10 @@ from fastxfer.net.tls_pump import Transform
 __all__ = ["DownloadOperations"]
 
 
+_SMALL = 65536
+"""Bytes of a file that is received along with the replies."""
+
+
 @dataclass
 class _Fetch:
     """A download under way, over all its attempts."""
@@ -274,7 +278,9 @@ class DownloadOperations(Verification, ClientBase):
                 return
         line = f"RETR {fetch.path}"
         try:
-            data = await link.port.open(line, path=fetch.path, before=before, restart=fetch.position)
+            data = await link.port.open(
+                line, path=fetch.path, before=before, restart=fetch.position, small=self._small(fetch)
+            )
         except UnsupportedError as error:
             if not error.command.startswith("REST") or fetch.position == fetch.offset:
                 raise
@@ -307,6 +313,10 @@ class DownloadOperations(Verification, ClientBase):
             raise
         await link.port.finish(data, bytes_done=fetch.position, path=fetch.path)
         self._check_size(fetch)
+
+    def _small(self, fetch: _Fetch) -> bool:
+        """Whether the file may be short enough to come along with the replies."""
+        return not fetch.ascii and not self._rates.download and (fetch.size is None or fetch.size <= _SMALL)
 
     def _questions(self, link: Link, fetch: _Fetch) -> list[str]:
         """Commands that go ahead of the transfer in the same piece, and cost no round trip of their own."""

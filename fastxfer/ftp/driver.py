@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
+from fastxfer.core.ftpexchange import AVAILABLE, Exchange
 from fastxfer.core.xfer import Transfer
 from fastxfer.net.stream import Stream
 from fastxfer.net.tls_pump import ReceivePump, SendPump
 
-__all__ = ["Driver", "Gate", "Mover"]
+__all__ = ["PATIENCE", "Driver", "Gate", "Mover"]
 
 T = TypeVar("T")
 Mover = Transfer | ReceivePump | SendPump
 """Something that moves the bytes of one file."""
+
+PATIENCE = 0.25
+"""Seconds without a byte after which an exchange is gone on with a step at a time, where the timeouts are kept."""
 
 
 class Gate(Protocol):
@@ -53,6 +58,20 @@ class Driver(ABC):
     @abstractmethod
     async def carry(self, mover: Mover) -> None:
         """Carry *mover* to its end. A Transfer's failure is in its ``error``; a pump raises it."""
+
+    def exchange(self, control: socket.socket, family: int, peer: tuple[Any, ...]) -> Exchange | None:
+        """Exchanges of small files beside *control*, a plain connection to *peer*; None where the system has none."""
+        if not AVAILABLE:
+            return None
+        return Exchange(control.fileno(), family, peer[0].partition("%")[0], *peer[2:])
+
+    @abstractmethod
+    async def carry_exchange(self, exchange: Exchange) -> None:
+        """Carry *exchange*, which was begun, to its end, or until nothing has come for a moment."""
+
+    @abstractmethod
+    def beating(self, seconds: float, beat: Callable[[], Awaitable[None]]) -> AbstractAsyncContextManager[None]:
+        """Call *beat* every so many *seconds* while the block runs; none is under way any more when it is left."""
 
     @abstractmethod
     async def call(self, function: Callable[..., T], *arguments: object) -> T:

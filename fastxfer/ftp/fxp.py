@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import posixpath
 import secrets
+from dataclasses import dataclass
 
 from fastxfer.core.ftpwire import parse_epsv, parse_pasv
 from fastxfer.ftp.base import RemotePath
@@ -48,8 +49,9 @@ class FXPOperations(FileOperations):
             verify: compare the sizes.
             seconds: for the transfer; None for as long as it takes.
 
-        Raises UnsupportedError where the data would be encrypted (it would need SSCN, which no common server has) and
-        FTPError for whatever else goes wrong; the half file is removed.
+        With TLS one of the servers must be able to shake hands as a client (SSCN, as ProFTPD has, or CPSV). Raises
+        UnsupportedError where neither is, or where only one of the two encrypts its data connections, and FTPError for
+        whatever else goes wrong; the half file is removed.
         """
         old, new = self._path(source), other._path(target)
         if other is self:
@@ -76,21 +78,29 @@ class FXPOperations(FileOperations):
         return size or 0
 
     async def _between(self, old: str, other: FileOperations, written: str, seconds: float | None) -> None:
-        here = await self._pool.acquire()
+        here = await _versatile(self)
         try:
-            there = await other._pool.acquire()
+            there = await _versatile(other)
         except BaseException:
             self._pool.release(here)
             raise
         try:
-            if here.session.protected or there.session.protected:
-                raise UnsupportedError(504, "server to server transfers can not be encrypted", path=old)
+            if here.session.protected != there.session.protected:
+                raise UnsupportedError(504, "one server encrypts its data connections and the other does not", path=old)
             for link in (here, there):
                 if link.session.type != "I":
                     await link.session.command("TYPE I")
                     link.session.type = "I"
-            await self._meet(here, there)
-            await _transfer(here, there, f"RETR {old}", f"STOR {written}", seconds)
+            client = _handshaking_client(here, there) if here.session.protected else None
+            if client is not None and client.sscn:
+                await client.link.session.command("SSCN ON")
+            try:
+                listens, connects = (here, there) if client is None or client.sscn else (client.link, client.other)
+                await self._meet(listens, connects, "CPSV" if client is not None and not client.sscn else "")
+                await _transfer(here, there, f"RETR {old}", f"STOR {written}", seconds)
+            finally:
+                if client is not None and client.sscn and not client.link.session.broken:
+                    await client.link.session.command("SSCN OFF")
         except BaseException as error:
             # One of them may be waiting for the other for long.
             if not isinstance(error, UnsupportedError):
@@ -101,20 +111,51 @@ class FXPOperations(FileOperations):
             self._pool.release(here)
             other._pool.release(there)
 
-    async def _meet(self, here: Link, there: Link) -> None:
-        """This server listens, the other is told where."""
-        session = here.session
+    async def _meet(self, listening: Link, connecting: Link, special: str = "") -> None:
+        """One server listens, the other is told where. *special*: CPSV instead of PASV."""
+        session = listening.session
         peer = str(session.stream.socket.getpeername()[0]).removeprefix("::ffff:")
         if ":" in peer:
+            if special:
+                raise UnsupportedError(522, "CPSV is for IPv4 only")
             port = parse_epsv((await session.command("EPSV")).text)
-            await there.session.command(f"EPRT |2|{peer}|{port}|")
+            await connecting.session.command(f"EPRT |2|{peer}|{port}|")
             return
         try:
-            host, port = parse_pasv((await session.command("PASV")).text)
+            host, port = parse_pasv((await session.command(special or "PASV")).text)
         except ValueError as error:
             raise ProtocolError(str(error), server=session.server) from error
         address = host if self._config.trust_passive_address else peer
-        await there.session.command(f"PORT {address.replace('.', ',')},{port >> 8},{port & 255}")
+        await connecting.session.command(f"PORT {address.replace('.', ',')},{port >> 8},{port & 255}")
+
+
+@dataclass
+class _HandshakingClient:
+    """The server that is to shake hands as a TLS client would: both are TLS servers otherwise."""
+
+    link: Link
+    other: Link
+    sscn: bool
+
+
+def _handshaking_client(here: Link, there: Link) -> _HandshakingClient:
+    for sscn, command in ((True, "SSCN"), (False, "CPSV")):
+        for link, other in ((here, there), (there, here)):
+            if link.session.profile.offers(command):
+                return _HandshakingClient(link, other, sscn)
+    raise UnsupportedError(504, "neither server can shake hands with the other: they have neither SSCN nor CPSV")
+
+
+async def _versatile(client: FileOperations) -> Link:
+    """A session that was not promised EPSV only."""
+    client._profile.epsv_all = False
+    while True:
+        link = await client._pool.acquire()
+        if not link.session.epsv_only:
+            # A connection opened in advance would end with the next PASV or PORT.
+            link.port.drop_next()
+            return link
+        client._pool.discard(link)
 
 
 async def _transfer(here: Link, there: Link, retrieve: str, store: str, seconds: float | None) -> None:

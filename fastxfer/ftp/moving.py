@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,17 @@ from fastxfer.ftp.compression import Chain, Deflate, Inflate
 from fastxfer.ftp.config import Limits
 from fastxfer.ftp.data import DataConnection
 from fastxfer.ftp.driver import Mover
-from fastxfer.ftp.endpoints import ChunkSink, ChunkSource, FileSink, FileSource, MemorySource, Sink, Source
+from fastxfer.ftp.endpoints import (
+    ChunkSink,
+    ChunkSource,
+    FileSink,
+    FileSource,
+    MemorySink,
+    MemorySource,
+    Sink,
+    Source,
+    local_error,
+)
 from fastxfer.ftp.errors import (
     ConnectionLostError,
     FTPError,
@@ -26,6 +38,7 @@ from fastxfer.ftp.errors import (
 )
 from fastxfer.ftp.session import Session
 from fastxfer.net.progress import Progress
+from fastxfer.net.stream import Stream
 from fastxfer.net.tls_channel import TLSTruncatedError
 from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump, Transform
 
@@ -71,6 +84,14 @@ async def receive(
 
     Raises FTPError; bytes received before stay counted.
     """
+    if data.body and isinstance(sink, (FileSink, MemorySink)):
+        _store_received(data, sink, session)
+        if progress is not None:
+            progress.advance(len(data.body))
+    if data.failure is not None:
+        raise _socket_error(data.failure, session, sink.position) from data.failure
+    if data.ended and not isinstance(sink, ChunkSink):
+        return
     if isinstance(sink, ChunkSink):
         await _receive_chunks(session, data, sink, rates, progress, transform, limit, strict)
         return
@@ -104,7 +125,7 @@ async def receive(
     if progress is not None:
         progress.follow(mover, receiving=True)
     try:
-        await session.driver.carry(mover)
+        await _carry(session, data, mover)
         if isinstance(mover, Transfer) and mover.error:
             raise _transfer_error(mover, start + mover.received)
     except TLSTruncatedError as error:
@@ -123,6 +144,51 @@ async def receive(
             sink.add(mover.body)
         if progress is not None:
             progress.unfollow(keep=True)
+
+
+async def _carry(session: Session, data: DataConnection, mover: Mover) -> None:
+    if session.config.limits.transfer_keepalive is None:
+        await session.driver.carry(mover)
+        return
+    async with _beating(session, data):
+        await session.driver.carry(mover)
+
+
+def _beating(session: Session, data: DataConnection) -> AbstractAsyncContextManager[None]:
+    """Keep the control connection from being forgotten: NOOP now and then, if that is wanted."""
+    seconds = session.config.limits.transfer_keepalive
+    if seconds is None:
+        return _nothing()
+
+    async def beat() -> None:
+        data.noops += 1
+        # The end of the transfer tells as well that the control connection broke.
+        with contextlib.suppress(FTPError):
+            await session.send(["NOOP"])
+
+    return session.driver.beating(seconds, beat)
+
+
+@contextlib.asynccontextmanager
+async def _nothing() -> AsyncIterator[None]:
+    yield
+
+
+def _store_received(data: DataConnection, sink: FileSink | MemorySink, session: Session) -> None:
+    """Store what came while the data connection was being opened."""
+    if isinstance(sink, MemorySink):
+        if sink.position + len(data.body) > sink.limit:
+            raise TransferError("the file is longer than what may be read into memory", bytes_done=sink.position)
+        sink.add(data.body)
+        return
+    view = memoryview(data.body)
+    while view:
+        try:
+            count = os.pwrite(sink.fd, view, sink.position)
+        except OSError as error:
+            raise local_error(error, "local file") from error
+        sink.position += count
+        view = view[count:]
 
 
 async def _receive_chunks(
@@ -157,20 +223,20 @@ async def pieces(
 ) -> AsyncIterator[bytes]:
     """What comes over a data connection, decrypted, decompressed and transformed, piece by piece. Raises FTPError."""
     change = _changed_on_arrival(session, transform)
-    stream = data.stream
     seconds = session.config.timeouts.data
     done = 0
     try:
-        if data.channel is not None and stream.channel is None:
-            await stream.start_tls(data.channel, seconds)
-        while piece := await stream.receive(seconds):
-            raw = len(piece)
-            if change is not None:
-                piece = change.update(piece)
-            if piece:
-                done += len(piece)
-                yield piece
-            await _pace(session, rates.download, raw)
+        if data.channel is not None and data.stream.channel is None:
+            await data.stream.start_tls(data.channel, seconds)
+        async with _beating(session, data):
+            while piece := await _next_piece(data, seconds):
+                raw = len(piece)
+                if change is not None:
+                    piece = change.update(piece)
+                if piece:
+                    done += len(piece)
+                    yield piece
+                await _pace(session, rates.download, raw)
         if change is not None and (rest := change.finish()):
             yield rest
     except TLSTruncatedError as error:
@@ -182,6 +248,13 @@ async def pieces(
         raise
     except OSError as error:
         raise _socket_error(error, session, done) from error
+
+
+async def _next_piece(data: DataConnection, seconds: float | None) -> bytes:
+    if data.body:
+        piece, data.body = data.body, b""
+        return piece
+    return b"" if data.ended else await data.stream.receive(seconds)
 
 
 def _changed_on_arrival(session: Session, transform: Transform | None) -> Transform | None:
@@ -242,7 +315,7 @@ async def send(
     if progress is not None:
         progress.follow(mover, receiving=False)
     try:
-        await session.driver.carry(mover)
+        await _carry(session, data, mover)
         if isinstance(mover, Transfer) and mover.error:
             raise _transfer_error(mover, offset + mover.sent)
     except FTPError:
@@ -266,12 +339,25 @@ async def _send_chunks(
     transform = _changed_on_leaving(session, transform)
     stream = data.stream
     seconds = session.config.timeouts.data
-    sent = 0
     try:
         if data.channel is not None:
             await stream.start_tls(data.channel, seconds)
     except OSError as error:
         raise _socket_error(error, session, 0) from error
+    async with _beating(session, data):
+        return await _pump_chunks(session, stream, source, rates, progress, transform)
+
+
+async def _pump_chunks(
+    session: Session,
+    stream: Stream,
+    source: ChunkSource,
+    rates: Rates,
+    progress: Progress | None,
+    transform: Transform | None,
+) -> int:
+    seconds = session.config.timeouts.data
+    sent = 0
     while True:
         # Errors of the source itself pass through as they are.
         piece = await source.read()

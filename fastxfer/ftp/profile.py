@@ -47,6 +47,7 @@ class ServerProfile:
         pipelining: several commands may be sent in one piece.
         passive_seen: a passive connection has worked: the address may be asked for together with the transfer.
         extended: EPSV and EPRT were not refused so far.
+        epsv_all: EPSV ALL was not refused so far, and nothing else is needed.
         rename: temporary names with a rename were not refused so far.
         refused: commands that were answered with 500 or 502.
         unsettable: commands that were seen not to set a file's time.
@@ -60,6 +61,7 @@ class ServerProfile:
     pipelining: bool = True
     passive_seen: bool = False
     extended: bool = True
+    epsv_all: bool = True
     rename: bool = True
     refused: set[str] = field(default_factory=set)
     unsettable: set[str] = field(default_factory=set)

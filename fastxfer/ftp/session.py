@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from fastxfer.core.ftpexchange import Exchange
 from fastxfer.ftp.commands import encode, shown
 from fastxfer.ftp.config import ClientConfig, Credentials
 from fastxfer.ftp.driver import Driver
@@ -74,6 +75,8 @@ class Session:
         """The representation type in force: ``I``, ``A`` or "" where unknown."""
         self.compressed = False
         """MODE Z is in force."""
+        self.epsv_only = False
+        """The server was promised that EPSV is all it will be asked (EPSV ALL)."""
         self.directory: str | None = None
         """The working directory, where it is not the one of the login: set by whoever changes it."""
         self.last_used = time.monotonic()
@@ -307,6 +310,8 @@ class Session:
             if lines := self._options():
                 replies |= dict(zip(lines, await self.ask_all(lines), strict=True))
         self.compressed = "MODE Z" in replies and replies["MODE Z"].positive
+        if "EPSV ALL" in replies:
+            self.epsv_only = profile.epsv_all = replies["EPSV ALL"].positive
         if self.config.clear_control and self.stream.channel is not None:
             await self._clear_control()
 
@@ -316,7 +321,19 @@ class Session:
             options.append("OPTS UTF8 ON")
         if self.config.compress and "Z" in self.profile.features.get("MODE", "").upper():
             options.append("MODE Z")
+        if self._wants_epsv_all():
+            options.append("EPSV ALL")
         return options
+
+    def _wants_epsv_all(self) -> bool:
+        config, profile = self.config, self.profile
+        if not (config.passive and config.extended and profile.epsv_all and profile.extended and profile.features):
+            return False
+        if config.epsv_all is not None:
+            return config.epsv_all
+        if "EPSV" not in profile.features or config.proxy is not None:
+            return False
+        return behind_translator(self.stream.socket.getsockname()[0], self.peer[1][0])
 
     async def _clear_control(self) -> None:
         reply = await self.ask("CCC")
@@ -363,6 +380,10 @@ class Session:
 
     async def send(self, lines: Sequence[str]) -> None:
         """Send commands in one piece; as many final replies are to be fetched with :meth:`reply`."""
+        await self._send(self._about_to_send(lines), lines[0])
+
+    def _about_to_send(self, lines: Sequence[str]) -> bytes:
+        """*lines* as they are sent, counted as sent."""
         encoding = self.config.encoding
         data = b"".join([encode(line, encoding) for line in lines])
         if not self._outstanding:
@@ -371,10 +392,42 @@ class Session:
             for line in lines:
                 log.debug("%s < %s", self.server, shown(line))
         self._outstanding += len(lines)
+        return data
+
+    async def _send(self, data: bytes, line: str) -> None:
         try:
             await self.stream.send(data, self.config.timeouts.reply)
         except OSError as error:
-            await self._last_words(error, lines[0])
+            await self._last_words(error, line)
+
+    async def exchange(
+        self,
+        exchange: Exchange,
+        lines: Sequence[str],
+        *,
+        transfer_at: int,
+        address_at: int,
+        next_at: int,
+        payload: bytes | None,
+    ) -> bool:
+        """Send commands, and let *exchange* fetch their replies and move the file as far as all takes its course.
+
+        The replies are then to be fetched with :meth:`reply`, as after :meth:`send`. False where the commands were only
+        sent.
+        """
+        data = self._about_to_send(lines)
+        sent = exchange.begin(data, len(lines), transfer_at, address_at, next_at, payload)
+        if sent != len(data):
+            await self._send(data[sent:], lines[0])
+            return False
+        if not exchange.done:
+            await self.driver.carry_exchange(exchange)
+        try:
+            self._reader.feed(exchange.replies)
+        except ValueError as error:
+            self._failed = True
+            raise ProtocolError(str(error), server=self.server, command=shown(lines[transfer_at])) from error
+        return True
 
     async def reply(self, line: str = "", *, seconds: float | None = None) -> Reply:
         """The next final reply: not 1xx. *line* is for the error."""
@@ -480,3 +533,17 @@ class Session:
         if data == b"":
             self._failed = True
             raise ConnectionLostError("the server closed the control connection", server=self.server)
+
+
+def behind_translator(own: str, server: str) -> bool:
+    """Whether an address translator must lie between: *own* address is a private one, the *server*'s is not."""
+    # Loading it takes longer than a login, and on one machine the answer is known.
+    if own == server:
+        return False
+    from ipaddress import ip_address
+
+    try:
+        here, there = ip_address(own.partition("%")[0]), ip_address(server.partition("%")[0])
+    except ValueError:
+        return False
+    return here.is_private and not here.is_loopback and there.is_global
