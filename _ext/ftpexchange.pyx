@@ -114,6 +114,8 @@ cdef class Exchange:
         fx_ftp_init(&self.x, control)
         if control < 0:
             raise ValueError(f"not a descriptor: {control}")
+        if family != AF_INET and family != AF_INET6:
+            raise ValueError(f"not an internet address family: {family}")
         packed = _socket.inet_pton(family, host)
         if family == AF_INET6:
             six.sin6_family = AF_INET6
@@ -121,27 +123,27 @@ cdef class Exchange:
             six.sin6_scope_id = scope
             memcpy(six.sin6_addr.s6_addr, <const char*>packed, 16)
             self.x.peer_size = sizeof(sockaddr_in6)
-        elif family == AF_INET:
+        else:
             four.sin_family = AF_INET
             memcpy(&four.sin_addr.s_addr, <const char*>packed, 4)
             self.x.peer_size = sizeof(sockaddr_in)
-        else:
-            raise ValueError(f"not an internet address family: {family}")
 
     def __dealloc__(self):
         fx_ftp_destroy(&self.x)
 
-    def begin(self, bytes request not None, int finals, int transfer_at, int address_at=-1, int next_at=-1,
+    def begin(self, bytes request not None, int finals, int transfer_at=-1, int address_at=-1, int next_at=-1,
               object payload=None, size_t limit=65536):
         cdef const char* text = request
         cdef size_t size = len(request)
         cdef ssize_t count
         if not self.x.done:
             raise RuntimeError("an exchange is under way")
-        if (address_at < 0) == (self.x.next < 0):
-            raise ValueError("a data connection is either there or to be asked for")
-        if not 0 <= transfer_at < finals:
+        if transfer_at >= finals or finals < 1:
             raise ValueError(f"the transfer is none of {finals} commands: {transfer_at}")
+        if transfer_at >= 0 and (address_at < 0) == (self.x.next < 0):
+            raise ValueError("a data connection is either there or to be asked for")
+        if transfer_at < 0 and (address_at >= 0 or next_at >= 0 or payload is not None):
+            raise ValueError("a data connection is of no use without a transfer")
         while True:
             count = send(self.x.control, text, size, MSG_NOSIGNAL)
             if count >= 0 or errno != EINTR:
@@ -160,8 +162,10 @@ cdef class Exchange:
         self.x.limit = limit
         if self.x.data >= 0:
             close(self.x.data)
-        self.x.data = self.x.next
-        self.x.next = -1
+        self.x.data = -1
+        if transfer_at >= 0:
+            self.x.data = self.x.next
+            self.x.next = -1
         fx_ftp_begin(&self.x)
         return count
 

@@ -240,7 +240,8 @@ void fx_ftp_control(fx_ftp *x) {
 }
 
 void fx_ftp_begin(fx_ftp *x) {
-    x->done = x->ended = x->connected = false;
+    x->done = x->connected = false;
+    x->ended = x->transfer_at < 0;
     x->seen = x->multi = x->data_error = 0;
     x->sent = x->body_size = x->reply_size = x->parsed = 0;
     x->moved_at = fx_now();

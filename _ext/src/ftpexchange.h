@@ -27,7 +27,7 @@ typedef struct {
     /* What is to be done. */
     int finals;     /* final replies to wait for */
     int address_at; /* which of them tells the port of this transfer; -1: none */
-    int transfer_at; /* which of them is the transfer's own */
+    int transfer_at; /* which of them is the transfer's own; -1: there is none, only commands */
     int next_at;    /* which of them tells that of the next; -1: none */
     const uint8_t *payload;
     size_t payload_size;

@@ -24,7 +24,7 @@ class Exchange:
         self,
         request: bytes,
         finals: int,
-        transfer_at: int,
+        transfer_at: int = -1,
         address_at: int = -1,
         next_at: int = -1,
         payload: bytes | None = None,
@@ -35,7 +35,7 @@ class Exchange:
         Args:
             request: commands.
             finals: as many final replies (not 1xx) are waited for.
-            transfer_at: which of them, from 0, is the transfer's.
+            transfer_at: which of them, from 0, is the transfer's; -1 for commands without any.
             address_at: which of them is EPSV's answer for this transfer; -1 where the next connection of the exchange
                 before is to be used.
             next_at: which of them is EPSV's answer for the next transfer, whose connection is then opened; -1: none.

@@ -54,7 +54,7 @@ class Exchange:
         self,
         request: bytes,
         finals: int,
-        transfer_at: int,
+        transfer_at: int = -1,
         address_at: int = -1,
         next_at: int = -1,
         payload: bytes | None = None,
@@ -62,10 +62,12 @@ class Exchange:
     ) -> int:
         if not self.done:
             raise RuntimeError("an exchange is under way")
-        if (address_at < 0) == (self._next is None):
-            raise ValueError("a data connection is either there or to be asked for")
-        if not 0 <= transfer_at < finals:
+        if transfer_at >= finals or finals < 1:
             raise ValueError(f"the transfer is none of {finals} commands: {transfer_at}")
+        if transfer_at >= 0 and (address_at < 0) == (self._next is None):
+            raise ValueError("a data connection is either there or to be asked for")
+        if transfer_at < 0 and (address_at >= 0 or next_at >= 0 or payload is not None):
+            raise ValueError("a data connection is of no use without a transfer")
         try:
             count = self._with_control(lambda control: control.send(request))
         except OSError:
@@ -76,11 +78,14 @@ class Exchange:
         self._payload, self._limit = payload, limit
         self._parsed, self._multi = 0, b""
         self.replies, self.body, self.sent, self.data_error = b"", b"", 0, 0
-        self.done = self.connected = self.ended = False
+        self.done = self.connected = False
+        self.ended = transfer_at < 0
         self.moved_at = time.monotonic()
         if self._data is not None:
             self._data.close()
-        self._data, self._next = self._next, None
+        self._data = None
+        if transfer_at >= 0:
+            self._data, self._next = self._next, None
         if self._data is not None:
             self._data_opened()
         return count
@@ -210,6 +215,8 @@ class Exchange:
         while not self.done and self._seen < self._finals and (end := self.replies.find(b"\n", self._parsed)) >= 0:
             line, self._parsed = self.replies[self._parsed : end], end + 1
             self._take_line(line)
+        if len(self.replies) == _MOST_REPLIES and self._seen < self._finals:
+            self.done = True
         self._settle()
 
     def _take_line(self, line: bytes) -> None:

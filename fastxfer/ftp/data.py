@@ -419,14 +419,11 @@ class DataPort:
 
     def _extended(self) -> bool:
         session = self._session
-        if session.epsv_only:
-            return True
-        if session.stream.socket.family == socket.AF_INET6 and not self._mapped():
+        family, peer = session.peer
+        # An IPv4 server behind an IPv6 socket knows nothing of IPv6.
+        if session.epsv_only or (family == socket.AF_INET6 and not str(peer[0]).startswith("::ffff:")):
             return True
         return session.config.extended and session.profile.extended
-
-    def _mapped(self) -> bool:
-        return str(self._session.stream.socket.getpeername()[0]).startswith("::ffff:")
 
     async def _passive_address(self, path: str) -> tuple[str | None, int]:
         session = self._session
@@ -497,6 +494,14 @@ class DataPort:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, config.congestion_control.encode())
 
     # Small files, in one go
+
+    async def ask_all(self, lines: Sequence[str]) -> list[Reply]:
+        """As :meth:`Session.ask_all`, in the quickest way there is."""
+        session = self._session
+        if self._exchange is None or not session.pipelining:
+            return await session.ask_all(lines)
+        await session.exchange(self._exchange, lines)
+        return [await session.reply(line) for line in lines]
 
     def _may_exchange(self) -> bool:
         """Whether commands, replies and data of a small file may be left to an exchange."""

@@ -187,7 +187,8 @@ class DownloadOperations(Verification, ClientBase):
         fetch = _Fetch(remote, sink, sink.position - resumed, offset, want_time or bool(resumed), ascii, follow)
         if size is not None and not ascii:
             fetch.size = size
-        await self._hook("download", remote, target if is_path(target) else None)
+        if self._hooks:
+            await self._hook("download", remote, target if is_path(target) else None)
         try:
             await self._fetch(fetch)
             checked = "size" if fetch.sized else ""

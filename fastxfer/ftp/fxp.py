@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-import secrets
 from dataclasses import dataclass
 
 from fastxfer.core.ftpwire import parse_epsv, parse_pasv
@@ -19,6 +18,7 @@ from fastxfer.ftp.errors import (
 )
 from fastxfer.ftp.file_operations import FileOperations
 from fastxfer.ftp.pool import Link
+from fastxfer.ftp.temporary_names import mark
 
 __all__ = ["FXPOperations"]
 
@@ -59,7 +59,7 @@ class FXPOperations(FileOperations):
         if not overwrite and await other.exists(new):
             raise PermanentError(553, "the file exists already", path=new)
         directory, name = posixpath.split(new)
-        temporary = posixpath.join(directory, f".{name}.{secrets.token_hex(4)}.part")
+        temporary = posixpath.join(directory, f".{name}.{mark()}.part")
         written = temporary if other._config.atomic else new
         begun = False
         try:

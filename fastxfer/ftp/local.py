@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 
 from fastxfer.ftp.endpoints import FileSink, local_error
+from fastxfer.ftp.temporary_names import mark
 
 __all__ = ["Landing"]
 
@@ -44,8 +44,8 @@ class Landing:
         folder, name = os.path.split(self.path)
         if len(name) > _LONGEST // 4:
             name = os.fsdecode(os.fsencode(name)[:_LONGEST])
-        mark = "" if self._resume else f".{secrets.token_hex(4)}"
-        return os.path.join(folder, f".{name}{mark}.part")
+        suffix = "" if self._resume else f".{mark()}"
+        return os.path.join(folder, f".{name}{suffix}.part")
 
     @property
     def writing(self) -> str:

@@ -405,10 +405,10 @@ class Session:
         exchange: Exchange,
         lines: Sequence[str],
         *,
-        transfer_at: int,
-        address_at: int,
-        next_at: int,
-        payload: bytes | None,
+        transfer_at: int = -1,
+        address_at: int = -1,
+        next_at: int = -1,
+        payload: bytes | None = None,
     ) -> bool:
         """Send commands, and let *exchange* fetch their replies and move the file as far as all takes its course.
 

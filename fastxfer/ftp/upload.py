@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-import secrets
 import stat
 import time
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from fastxfer.ftp.errors import (
 )
 from fastxfer.ftp.moving import send
 from fastxfer.ftp.pool import Link
+from fastxfer.ftp.temporary_names import mark
 from fastxfer.ftp.textual import ToNetworkLines
 from fastxfer.ftp.types import ProgressLike, TransferResult, progress_of
 from fastxfer.ftp.verification import Verification
@@ -135,9 +135,9 @@ class UploadOperations(Verification, ClientBase):
             raise InvalidArgumentError("sizes and checksums mean nothing under TYPE A", path=remote)
         if remote.endswith("/"):
             raise InvalidArgumentError("the remote path names a directory", path=remote)
-        opened = _open_source(source) if is_path(source) else -1
+        opened, found = _open_source(source) if is_path(source) else (-1, None)
         try:
-            local = _source_in(opened) if opened >= 0 else _source_for(source, size)
+            local = found or _source_for(source, size)
             if preserve_time and mtime is None and isinstance(local, FileSource):
                 mtime = os.fstat(local.fd).st_mtime
             wanted = self._config.atomic if atomic is None else atomic
@@ -163,9 +163,9 @@ class UploadOperations(Verification, ClientBase):
     async def upload_unique(self, source: object, directory: RemotePath | None = None) -> str:
         """Upload under a name that the server makes up (STOU): the name, as the server tells it."""
         where = None if directory is None else self._path(directory)
-        opened = _open_source(source) if is_path(source) else -1
+        opened, found = _open_source(source) if is_path(source) else (-1, None)
         try:
-            local = _source_in(opened) if opened >= 0 else _source_for(source, None)
+            local = found or _source_for(source, None)
 
             async def store(link: Link) -> str:
                 session = link.session
@@ -192,7 +192,8 @@ class UploadOperations(Verification, ClientBase):
 
     async def _upload(self, store: _Store, source: object, verify: str | bool) -> TransferResult:
         began = time.monotonic()
-        await self._hook("upload", source if is_path(source) else None, store.path)
+        if self._hooks:
+            await self._hook("upload", source if is_path(source) else None, store.path)
         checked = ""
         try:
             if not store.overwrite:
@@ -372,8 +373,7 @@ class UploadOperations(Verification, ClientBase):
             return None
         if isinstance(source, MemorySource):
             return bytes(source.view)
-        os.lseek(source.fd, store.base, os.SEEK_SET)
-        content = os.read(source.fd, source.size) if source.size else b""
+        content = _read_at(source.fd, source.size, store.base) if source.size else b""
         if len(content) != source.size:
             raise LocalFileError("the file became shorter while it was being sent", path=store.path)
         return content
@@ -413,7 +413,7 @@ class UploadOperations(Verification, ClientBase):
                     before = [f"MFMT {format_time(store.mtime)} {store.written}"]
                 else:
                     await self._set_time_on(link, store.written, store.mtime)
-            replies = (await session.ask_all([*before, *lines]))[len(before) :]
+            replies = (await link.port.ask_all([*before, *lines]))[len(before) :]
             if replies[1].positive:
                 return
             if replies[0].code == 350 and store.overwrite:
@@ -493,29 +493,33 @@ class UploadOperations(Verification, ClientBase):
         raise NotImplementedError
 
 
+def _read_at(fd: int, size: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, size, offset)
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, size)
+
+
 def _beside(path: str, fixed: bool) -> str:
     directory, name = posixpath.split(path)
-    mark = "" if fixed else f".{secrets.token_hex(4)}"
-    return posixpath.join(directory, f".{name[:_LONGEST]}{mark}.part")
+    suffix = "" if fixed else f".{mark()}"
+    return posixpath.join(directory, f".{name[:_LONGEST]}{suffix}.part")
 
 
-def _open_source(path: object) -> int:
+def _open_source(path: object) -> tuple[int, Source]:
+    """A local file, open, and what it is: one with a size, or a pipe or device that is read to its end."""
     flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
         fd = os.open(path, flags)  # type: ignore[arg-type]
     except OSError as error:
         raise local_error(error, "cannot read the local file") from error
-    if os.path.isdir(fd):
+    facts = os.fstat(fd)
+    if stat.S_ISDIR(facts.st_mode):
         os.close(fd)
         raise local_error(IsADirectoryError(21, "Is a directory", str(path)), "cannot read the local file")
-    return fd
-
-
-def _source_in(fd: int) -> Source:
-    """What an open file is: one with a size, or a pipe or device that is read to its end."""
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return FileSource(fd, os.fstat(fd).st_size)
-    return ChunkSource(iter(lambda: os.read(fd, _PIECE), b""))
+    if stat.S_ISREG(facts.st_mode):
+        return fd, FileSource(fd, facts.st_size)
+    return fd, ChunkSource(iter(lambda: os.read(fd, _PIECE), b""))
 
 
 def _source_for(source: Any, size: int | None) -> Source:

@@ -27,6 +27,7 @@ class Peer:
     def __init__(self, module: Any) -> None:
         self.module = module
         self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(PATIENCE)
         self.port = self.listener.getsockname()[1]
         with socket.create_server(("127.0.0.1", 0)) as door:
             self.client = socket.create_connection(door.getsockname())
@@ -236,7 +237,7 @@ def test_silence_ends_it_as_it_stands(peer: Peer, carry: Any) -> None:
 
 def test_replies_that_come_byte_by_byte(peer: Peer, carry: Any) -> None:
     def answer() -> None:
-        replies = b"213-three\r\n213 is it?\r\n 213\r\n213 5\r\n" + peer.listening + b"150 now\r\n226 done\r\n"
+        replies = b"213-three\r\n226 is it?\r\n 213\r\n213 5\r\n" + peer.listening + b"150 now\r\n226 done\r\n"
         for byte in replies:
             peer.server.sendall(bytes([byte]))
         data = peer.accept()
@@ -260,11 +261,37 @@ def test_commands_that_do_not_fit_are_not_begun(peer: Peer) -> None:
     assert peer.exchange.done
 
 
+def test_commands_alone_leave_the_next_data_connection_as_it_is(peer: Peer, carry: Any) -> None:
+    def answer() -> None:
+        peer.server.sendall(peer.listening)
+        peer.accept().close()
+        peer.server.sendall(b"150 now\r\n226 done\r\n" + peer.listening)
+        peer.accept().sendall(b"next")
+        assert peer.server.recv(1000)
+        peer.server.sendall(b"350 from\r\n550 no\r\n")
+
+    thread = serve(peer, answer)
+    peer.exchange.begin(b"EPSV\r\nRETR a\r\nEPSV\r\n", 3, 1, 0, 2)
+    carry()
+    peer.exchange.begin(b"RNFR a\r\nRNTO b\r\n", 2)
+    carry()
+    thread.join()
+    assert peer.exchange.replies == b"350 from\r\n550 no\r\n"
+    assert peer.exchange.next_age >= 0
+    with socket.socket(fileno=peer.exchange.detach_next()) as following:
+        following.setblocking(True)
+        assert following.recv(10) == b"next"
+
+
 def test_wrong_use_is_refused(peer: Peer) -> None:
     exchange = peer.exchange
     with pytest.raises(ValueError, match="data connection"):
         exchange.begin(b"RETR a\r\n", 1, 0)
-    with pytest.raises(ValueError, match="transfer"):
+    with pytest.raises(ValueError, match="without a transfer"):
+        exchange.begin(b"RNFR a\r\n", 1, payload=b"x")
+    with pytest.raises(ValueError, match="none of"):
+        exchange.begin(b"", 0)
+    with pytest.raises(ValueError, match="none of"):
         exchange.begin(b"EPSV\r\n", 1, 1, 0)
     exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
     with pytest.raises(RuntimeError):
