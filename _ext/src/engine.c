@@ -175,8 +175,9 @@ static void step_ready(fx_engine *engine, fx_worker *worker) {
     pthread_mutex_lock(&engine->lock);
     if (count > 0) fx_engine_take_events(engine, events, count);
     fx_engine_expire(engine);
+    engine->collectors++;
     fx_transfer *t;
-    while ((t = fx_queue_pop(&engine->ready))) {
+    while (!engine->stopping && (t = fx_queue_pop(&engine->ready))) {
         t->place = FX_STEPPED;
         pthread_mutex_unlock(&engine->lock);
         int want = fx_transfer_step(t, worker, FX_STEP_BUDGET);
@@ -184,6 +185,7 @@ static void step_ready(fx_engine *engine, fx_worker *worker) {
         pthread_mutex_lock(&engine->lock);
         fx_engine_dispatch(engine, t, want);
     }
+    if (!--engine->collectors) pthread_cond_broadcast(&engine->work);
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -220,6 +222,7 @@ fx_transfer *fx_engine_stop(fx_engine *engine) {
     for (int i = 0; i < FX_ENGINE_THREADS; i++) join(engine, &engine->thread[i]);
     fx_transfer *list = NULL;
     pthread_mutex_lock(&engine->lock);
+    while (engine->collectors) pthread_cond_wait(&engine->work, &engine->lock);
     while (engine->oldest) {
         fx_transfer *t = engine->oldest;
         fx_transfer_finish(t, ECANCELED, FX_SIDE_NONE);

@@ -35,7 +35,7 @@ typedef struct fx_thread {
 
 struct fx_engine {
     pthread_mutex_t lock;
-    pthread_cond_t work;  /* for threads that neither poll nor step */
+    pthread_cond_t work;  /* for threads that neither poll nor step; for the end of the last collector */
     pthread_cond_t watch; /* for the sentinel */
     int epoll_fd;         /* constant */
     int wake_fd;          /* constant; an eventfd that ends a poll */
@@ -45,6 +45,7 @@ struct fx_engine {
     int alive;
     int idle;          /* threads waiting for work */
     int stepping_files;
+    int collectors; /* without threads: callers that step what is ready */
     bool polling;      /* a thread is in epoll_wait */
     bool woken;        /* wake_fd has been written and not read */
     bool rung;         /* done_fd has been written and not read */

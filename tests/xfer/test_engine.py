@@ -395,3 +395,18 @@ def test_whoever_finishes_tells(twin, tools, make_file, collect):
         assert {transfer.error for transfer in collect(engine, 8)} == {0}
     engine.close()
     close_all(pairs)
+
+
+def test_closing_an_engine_without_threads_while_another_thread_collects(twin):
+    for _ in range(50):
+        engine = twin.Engine(0)
+        pairs = socket_pairs(40)
+        for ours, _ in pairs:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+            engine.submit(twin.Transfer(ours.fileno(), send=bytes(400_000), framing=twin.RAW))
+        collector = threading.Thread(target=lambda engine=engine: [engine.completed() for _ in range(3)])
+        collector.start()
+        engine.close()
+        collector.join()
+        assert engine.completed() == []
+        close_all(pairs)
