@@ -129,6 +129,8 @@ class Transfer:
     def _uses_file(self) -> bool: ...
     def _start(self) -> bool:
         """Do what can be done at once, without waiting for a disk either; True if what is left is big."""
+    def _abandon(self, error: int) -> None:
+        """End it with *error*. Not while anything drives it."""
     def advance(self, max_bytes: int = ...) -> bool:
         """Move what can be moved without waiting, at most about *max_bytes*; True when done."""
 

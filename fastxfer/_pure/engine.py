@@ -169,8 +169,15 @@ class Engine:
         self._given = 0
         self._outbox = _Outbox()
         self._workers = [_Worker(self._outbox) for _ in range(max(1, threads))]
-        for worker in self._workers:
-            worker.thread.start()
+        try:
+            for worker in self._workers:
+                worker.thread.start()
+        except RuntimeError as error:
+            for worker in self._workers:
+                worker.stop()
+                worker.release()
+            self._closed = True
+            raise OSError(errno.EAGAIN, str(error)) from None
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):

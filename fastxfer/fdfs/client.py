@@ -53,7 +53,7 @@ class Client(Operations, BatchMethods, ClusterMethods):
         settings = Settings(config)
         self.config = config
         self.closed = False
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()
         self._cluster = Cluster(settings)
         self._driver = SyncDriver(settings)
 

@@ -95,7 +95,7 @@ class Due:
     def __init__(self, age: float) -> None:
         self._age = age
         self.at = monotonic() + age
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def passed(self) -> bool:

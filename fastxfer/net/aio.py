@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Callable
 from types import TracebackType
 
@@ -93,7 +94,8 @@ class TransferRunner:
                 self._at_once = 0
                 await asyncio.sleep(0)
             return
-        (self._big_engine() if big else self._small_engine()).submit(transfer)
+        if not self._submit(transfer, self._big_engine if big else self._small_engine):
+            return
         ended = self._loop.create_future()
         self._waiting[transfer] = ended
         try:
@@ -112,7 +114,8 @@ class TransferRunner:
         big = (transfer._uses_file and not self._small_files) or transfer._start()
         if transfer.done:
             return True
-        (self._big_engine() if big else self._small_engine()).submit(transfer)
+        if not self._submit(transfer, self._big_engine if big else self._small_engine):
+            return True
         self._waiting[transfer] = _Call(ended)
         return False
 
@@ -129,13 +132,15 @@ class TransferRunner:
         self._closed = True
         for transfer in self._waiting:
             transfer.cancel()
-        while self._waiting:
-            futures = [ended for ended in self._waiting.values() if isinstance(ended, asyncio.Future)]
-            if futures:
-                await asyncio.wait(futures)
-            else:
-                await asyncio.sleep(_LOOK_AGAIN)
-        self.close()
+        try:
+            while self._waiting:
+                futures = [ended for ended in self._waiting.values() if isinstance(ended, asyncio.Future)]
+                if futures:
+                    await asyncio.wait(futures)
+                else:
+                    await asyncio.sleep(_LOOK_AGAIN)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Stop at once: transfers under way end with ECANCELED, and those who await them are told. Idempotent."""
@@ -149,6 +154,15 @@ class TransferRunner:
             _, ended = self._waiting.popitem()
             if not ended.done():
                 ended.set_result(None)
+
+    def _submit(self, transfer: Transfer, engine: Callable[[], Engine]) -> bool:
+        """Hand *transfer* to *engine*; False where it has ended with an error instead: there is none to be had."""
+        try:
+            engine().submit(transfer)
+        except OSError as error:
+            transfer._abandon(error.errno or errno.EAGAIN)
+            return False
+        return True
 
     def _small_engine(self) -> Engine:
         if self._light is None:
@@ -167,8 +181,7 @@ class TransferRunner:
 
     def _collect(self, engine: Engine) -> None:
         for transfer in engine.completed():
-            if not transfer.done:
-                self._big_engine().submit(transfer)
+            if not transfer.done and self._submit(transfer, self._big_engine):
                 continue
             ended = self._waiting.pop(transfer)
             if not ended.done():

@@ -16,7 +16,8 @@ class CancelToken:
     """Give one to any number of operations; :meth:`cancel`, from any thread, ends them all and all later ones."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may cancel what its own thread is just about to watch.
+        self._lock = threading.RLock()
         self._cancelled = threading.Event()
         self._running: set[_Cancellable] = set()
 
@@ -40,9 +41,10 @@ class CancelToken:
     def watch(self, transfer: _Cancellable) -> None:
         """Have *transfer* cancelled with this token: at once if it already is."""
         with self._lock:
+            self._running.add(transfer)
             if not self._cancelled.is_set():
-                self._running.add(transfer)
                 return
+            self._running.discard(transfer)
         transfer.cancel()
 
     def release(self, transfer: _Cancellable) -> None:

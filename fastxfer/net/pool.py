@@ -134,7 +134,7 @@ class PoolBook(Generic[C]):
         self.idle_timeout = idle_timeout
         self.closed = False
         self.busy = 0
-        self._lock = threading.Lock()
+        self._lock = _lock()
         self._places: dict[Address, _Places[C]] = {}
         self._next_reap = 0.0
         _books.add(self)  # type: ignore[arg-type]  # only what no kind of connection matters to is called
@@ -301,11 +301,16 @@ class PoolBook(Generic[C]):
 
     def _after_fork(self) -> None:
         # The parent goes on using these sockets: the child only closes its own descriptors.
-        self._lock = threading.Lock()
+        self._lock = _lock()
         for places in self._places.values():
             self._close_all(places.idle)
         self._places = {}
         self.busy = 0
+
+
+def _lock() -> threading.RLock:
+    # Reentrant: a signal handler may close the pool, and a destructor use it, while their own thread is in here.
+    return threading.RLock()
 
 
 _books: weakref.WeakSet[PoolBook[_Pooled]] = weakref.WeakSet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -131,7 +132,8 @@ class _Ticker:
     """One daemon thread that calls the callbacks of all running operations; it ends when there are none."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant, as all locks of clients: a signal handler or a destructor may use one in the middle of its own use.
+        self._lock = threading.RLock()
         self._active: weakref.WeakSet[Progress] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
 
@@ -139,8 +141,11 @@ class _Ticker:
         with self._lock:
             self._active.add(progress)
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="fastxfer-progress", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="fastxfer-progress", daemon=True)
+                # Without a thread to be had there are no calls but the last.
+                with contextlib.suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
 
     def remove(self, progress: Progress) -> None:
         with self._lock:

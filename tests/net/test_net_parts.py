@@ -201,6 +201,27 @@ def test_a_progress_function_that_raises_at_the_end_does_not_undo_what_succeeded
     assert "progress callback failed" in caplog.text
 
 
+def test_a_handler_may_cancel_what_its_own_thread_is_about_to_watch() -> None:
+    token = CancelToken()
+
+    class Watched:
+        cancelled = 0
+
+        def __hash__(self) -> int:
+            # Stands for a signal that comes while the token is held.
+            if not token.cancelled:
+                token.cancel()
+            return 1
+
+        def cancel(self) -> None:
+            self.cancelled += 1
+
+    watched = Watched()
+    token.watch(watched)
+    assert watched.cancelled == 1
+    token.release(watched)
+
+
 def test_spinning_is_given_up_where_it_does_not_pay_and_tried_again() -> None:
     spin = AdaptiveSpin()
     assert spin.budget(10_000) == 0

@@ -162,6 +162,28 @@ def test_a_closed_pool() -> None:
     assert busy.closed
 
 
+def test_a_pool_may_be_used_and_closed_by_a_handler_in_the_middle_of_its_own_use() -> None:
+    """Signal handlers and destructors run in whatever thread and wherever it is."""
+    book: PoolBook[Link] = PoolBook(1, 60)
+    link = take(book, HERE)
+    book.give(link)
+    link.idle_since = -100.0
+
+    class Meddling(Link):
+        def alive(self) -> bool:
+            assert book.stats()[HERE].busy == 0
+            book.give(take(book, THERE))
+            book.close()
+            return True
+
+    link.__class__ = Meddling
+    assert take(book, HERE) is link
+    book.give(link)
+    assert link.closed
+    with pytest.raises(PoolClosed):
+        take(book, HERE)
+
+
 def test_a_pool_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         PoolBook(0, 1)

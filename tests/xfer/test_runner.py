@@ -311,3 +311,37 @@ def test_a_runner_needs_a_running_loop_and_a_thread():
             TransferRunner(threads=0)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_without_an_engine_to_be_had_a_transfer_ends_with_an_error(run, monkeypatch, when):
+    async def main():
+        ours, peer = socket_pair()
+        async with TransferRunner() as runner:
+            if when == "later":
+                # What its light engine finds to be big goes to the other, and there is none.
+                await runner.run(Transfer(ours.fileno(), framing=FRAMING_NONE, send=b"x"))
+                waiting = asyncio.ensure_future(runner.run(transfer := Transfer(ours.fileno(), framing=FRAMING_RAW)))
+                await asyncio.sleep(0)
+            monkeypatch.setattr(runner, "_start", no_descriptors)
+            if when == "at once":
+                transfer = Transfer(ours.fileno(), framing=FRAMING_RAW, recv_count=1)
+                waiting = asyncio.ensure_future(runner.run(transfer))
+            else:
+                loop = asyncio.get_running_loop()
+                sending = asyncio.ensure_future(loop.sock_sendall(peer, bytes(5_000_000)))
+                sending.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await waiting
+            assert transfer.error == errno.EMFILE
+            if when == "later":
+                sending.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await sending
+            assert runner.active == 0
+        ours.close()
+        peer.close()
+
+    def no_descriptors(threads):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    run(main)
