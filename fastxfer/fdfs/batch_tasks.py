@@ -80,9 +80,11 @@ async def run_batch_async(
     finally:
         for worker in workers:
             worker.cancel()
-        await asyncio.wait(workers)
-        if book is not None:
-            book.close()
+        try:
+            await asyncio.wait(workers)
+        finally:
+            if book is not None:
+                book.close()
 
 
 def _workers(

@@ -49,8 +49,18 @@ class _Pump(Generic[T]):
         ]
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        for number, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError:
+                if number == 0:
+                    self._threads.clear()
+                    raise
+                # No more threads to be had: those there are carry it all.
+                missing = len(self._threads) - number
+                del self._threads[number:]
+                self._leave(missing)
+                return
 
     def taken(self) -> None:
         """The consumer has taken a result: there is room for one more."""
@@ -84,10 +94,13 @@ class _Pump(Generic[T]):
                 self.results.put(self._do(index, item))
         finally:
             self._room.release()
-            with self._taking:
-                self._left -= 1
-                if self._left == 0:
-                    self.results.put(_END)
+            self._leave(1)
+
+    def _leave(self, threads: int) -> None:
+        with self._taking:
+            self._left -= threads
+            if self._left == 0:
+                self.results.put(_END)
 
     def _do(self, index: int, item: Any) -> tuple[BatchResult[T], int]:
         task = prepared(self._job, self._journal, index, item)
@@ -135,8 +148,8 @@ def _results(
     assert own is not None
     if cancel is not None:
         cancel.watch(own)
-    pump.start()
     try:
+        pump.start()
         while (entry := pump.results.get()) is not _END:
             result, moved = entry
             state.count(result, moved)
@@ -153,11 +166,13 @@ def _results(
         # Reached early where the consumer stops: what is under way is of no use to anyone, unless it is remembered.
         if book is None:
             own.cancel()
-        pump.stop()
-        if cancel is not None:
-            cancel.release(own)
-        if book is not None:
-            book.close()
+        try:
+            pump.stop()
+        finally:
+            if cancel is not None:
+                cancel.release(own)
+            if book is not None:
+                book.close()
 
 
 def length_of(items: object) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import defaultdict
@@ -67,7 +68,7 @@ class SyncDriver:
         self._fixed_spin = config.spin
         self._spins: defaultdict[int, AdaptiveSpin] = defaultdict(AdaptiveSpin)
         self._flights: dict[object, threading.Event] = {}
-        self._flights_lock = threading.Lock()
+        self._flights_lock = threading.RLock()
         self._perform: dict[type, Callable[[Any], Any]] = {
             tuple: self._call,
             Call: self._call,
@@ -215,21 +216,36 @@ class SyncDriver:
             threading.Thread(target=work, args=(index,), name="fastxfer-segment", daemon=True)
             for index in range(1, len(step.plans))
         ]
-        for thread in threads:
-            thread.start()
-        work(0)
-        for thread in threads:
-            thread.join()
+        started: list[threading.Thread] = []
+        try:
+            for thread in threads:
+                thread.start()
+                started.append(thread)
+        except RuntimeError as error:
+            errors.append(error)
+            step.token.cancel()
+        else:
+            work(0)
+        while started:
+            try:
+                started[-1].join()
+                started.pop()
+            except BaseException as error:
+                # Ctrl-C. None may go on alone: the file that they share is about to be closed.
+                errors.insert(0, error)
+                step.token.cancel()
         if errors:
-            raise errors[0]
+            raise next((error for error in errors if not isinstance(error, Exception)), errors[0])
         return results
 
     def _once(self, step: Once) -> object:
+        # A forked child must not wait for a thread that it does not have.
+        key = (os.getpid(), step.key)
         with self._flights_lock:
-            flight = self._flights.get(step.key)
+            flight = self._flights.get(key)
             first = flight is None
             if flight is None:
-                flight = self._flights[step.key] = threading.Event()
+                flight = self._flights[key] = threading.Event()
         if not first:
             flight.wait()
             return self.run(step.plan())
@@ -237,11 +253,16 @@ class SyncDriver:
             return self.run(step.plan())
         finally:
             with self._flights_lock:
-                del self._flights[step.key]
+                del self._flights[key]
             flight.set()
 
     def _background(self, step: Background) -> None:
-        threading.Thread(target=self._run_quietly, args=(step.plan(),), name="fastxfer-refresh", daemon=True).start()
+        work = threading.Thread(target=self._run_quietly, args=(step.plan(),), name="fastxfer-refresh", daemon=True)
+        try:
+            work.start()
+        except RuntimeError as error:
+            # No more threads to be had, or the interpreter is about to end: what is known must do.
+            _log.debug("what is known of the cluster is not refreshed: %s", error)
 
     def _run_quietly(self, plan: Plan[object]) -> None:
         try:
