@@ -308,8 +308,13 @@ class Account:
         await self.filesystem.set_modified(path, mtime)
 
     async def make_link(self, path: str, target: str) -> None:
-        """Make *path* a symbolic link to *target*, both inside the tree. Needs CHMOD and WRITE, READ at *target*."""
+        """Make *path* a symbolic link to *target*, both inside the tree. Needs CHMOD and WRITE, READ at *target*.
+
+        Refused to users whose permissions differ by path: a link would lend one path those of another.
+        """
         self._require_not_root(path)
+        if self.permissions.vary:
+            raise PermissionError(errno.EACCES, "No links where permissions differ by path", path)
         self.require(path, Permission.CHMOD | Permission.WRITE)
         self.require(target, Permission.READ)
         await self.filesystem.make_link(path, target)

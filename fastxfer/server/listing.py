@@ -287,7 +287,9 @@ def _without(pieces: Iterator[bytes], ending: bytes) -> Iterator[bytes]:
     for piece in pieces:
         if ending in piece:
             piece = b"".join(line for line in piece.splitlines(keepends=True) if not line.endswith(ending))
-        yield piece
+        # An empty piece would be taken for the end.
+        if piece:
+            yield piece
 
 
 async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes] | Iterator[bytes]) -> None:

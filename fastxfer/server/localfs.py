@@ -392,6 +392,9 @@ class LocalFilesystem(Filesystem):
     async def copy(self, source: str, target: str, *, replace: bool = True) -> None:
         reader = await self.open_read(source)
         try:
+            if self._is(target, os.fstat(reader.fileno())):
+                # By a link, say: opening it to write would empty what is to be read.
+                raise OSError(errno.EINVAL, "A file cannot be copied onto itself", target)
             writer = await self.open_write(target, replace=replace, uploader=f"\0copy of {source}")
             try:
                 size = reader.info.size
@@ -403,6 +406,17 @@ class LocalFilesystem(Filesystem):
             await writer.commit()
         finally:
             await reader.close()
+
+    def _is(self, path: str, status: os.stat_result) -> bool:
+        """Whether *path*, links followed, is the file of *status*."""
+        try:
+            fd = self._open(path, O_PATH if O_PATH else os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            return os.path.samestat(os.fstat(fd), status)
+        finally:
+            os.close(fd)
 
     async def space(self, path: str) -> Space:
         fd = self._open(path, O_PATH if O_PATH else os.O_RDONLY | os.O_NONBLOCK)

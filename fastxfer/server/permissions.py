@@ -81,6 +81,11 @@ class Permissions:
         # Arithmetic of enums costs more than all the rest of a check.
         self._bits: int = self.default.value
 
+    @property
+    def vary(self) -> bool:
+        """Whether they differ from path to path."""
+        return bool(self._rules)
+
     def at(self, path: str) -> Permission:
         """All that is allowed at the virtual *path*."""
         for top, allowed in self._rules:

@@ -106,7 +106,9 @@ class Service:
         if not user.may_come_from(credentials.address):
             raise LoginRefusedError("network")
         account = self.account(user, credentials.host)
-        guard.succeeded(credentials.address)
+        if user.name != "anonymous":
+            # Anybody can log in so, between two guesses too.
+            guard.succeeded(credentials.address)
         self._count_login(credentials, "ok")
         if self.hooks.listens("on_login"):
             try:
