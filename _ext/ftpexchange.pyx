@@ -135,6 +135,7 @@ cdef class Exchange:
               object payload=None, size_t limit=65536):
         cdef const char* text = request
         cdef size_t size = len(request)
+        cdef bytes held = payload
         cdef ssize_t count
         if not self.x.done:
             raise RuntimeError("an exchange is under way")
@@ -154,11 +155,11 @@ cdef class Exchange:
         self.x.transfer_at = transfer_at
         self.x.address_at = address_at
         self.x.next_at = next_at
-        self._payload = payload
-        self.x.sending = payload is not None
-        if payload is not None:
-            self.x.payload = <const uint8_t*><const char*>self._payload
-            self.x.payload_size = len(self._payload)
+        self._payload = held
+        self.x.sending = held is not None
+        if held is not None:
+            self.x.payload = <const uint8_t*><const char*>held
+            self.x.payload_size = len(held)
         self.x.limit = limit
         if self.x.data >= 0:
             close(self.x.data)

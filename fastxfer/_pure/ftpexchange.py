@@ -68,6 +68,8 @@ class Exchange:
             raise ValueError("a data connection is either there or to be asked for")
         if transfer_at < 0 and (address_at >= 0 or next_at >= 0 or payload is not None):
             raise ValueError("a data connection is of no use without a transfer")
+        if payload is not None and not isinstance(payload, bytes):
+            raise TypeError(f"the payload must be bytes, not {type(payload).__name__}")
         try:
             count = self._with_control(lambda control: control.send(request))
         except OSError:

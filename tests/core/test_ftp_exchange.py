@@ -293,6 +293,11 @@ def test_wrong_use_is_refused(peer: Peer) -> None:
         exchange.begin(b"", 0)
     with pytest.raises(ValueError, match="none of"):
         exchange.begin(b"EPSV\r\n", 1, 1, 0)
+    with pytest.raises(TypeError):
+        exchange.begin(b"EPSV\r\nSTOR a\r\n", 2, 1, 0, payload="text")
+    peer.server.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        peer.server.recv(1)
     exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
     with pytest.raises(RuntimeError):
         exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
