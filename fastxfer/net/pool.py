@@ -191,10 +191,11 @@ class PoolBook(Generic[C]):
             idle = places.idle
             if not idle or now >= self._next_reap:
                 return None
-            connection = idle[-1]
+            # Out of it first: a signal handler may use the pool between any two of these lines.
+            connection = idle.pop()
             if now - connection.idle_since >= (_SURELY_ALIVE if certain else _TRUSTED_IDLE):
+                idle.append(connection)
                 return None
-            idle.pop()
             places.reused += 1
             places.busy += 1
             self.busy += 1
