@@ -9,6 +9,7 @@ from libc.string cimport memcpy, memset
 
 cdef extern from "errno.h" nogil:
     int errno
+    int EAGAIN
     int EINTR
 
 cdef extern from "unistd.h" nogil:
@@ -19,6 +20,9 @@ cdef extern from "sys/socket.h" nogil:
     int AF_INET
     int AF_INET6
     int MSG_NOSIGNAL
+    int MSG_PEEK
+    int MSG_DONTWAIT
+    ssize_t recv(int fd, void* data, size_t size, int flags)
     ssize_t send(int fd, const void* data, size_t size, int flags)
 
 cdef extern from "netinet/in.h" nogil:
@@ -182,6 +186,11 @@ cdef class Exchange:
     def stop(self):
         """Leave it as it stands."""
         self.x.done = True
+
+    @property
+    def quiet(self):
+        cdef char byte
+        return recv(self.x.control, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN
 
     @property
     def done(self):

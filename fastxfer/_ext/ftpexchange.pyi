@@ -52,6 +52,9 @@ class Exchange:
     def stop(self) -> None:
         """End it as it stands."""
     @property
+    def quiet(self) -> bool:
+        """The control connection is open, as far as is known here, and nothing lies unread on it."""
+    @property
     def done(self) -> bool:
         """Nothing more will happen; whether all went well is for the caller to see."""
     @property

@@ -114,6 +114,19 @@ class Exchange:
         self.done = True
 
     @property
+    def quiet(self) -> bool:
+        def peek(control: socket.socket) -> int:
+            return len(control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+
+        try:
+            self._with_control(peek)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    @property
     def next_age(self) -> float:
         return -1.0 if self._next is None else time.monotonic() - self._next_at
 

@@ -117,6 +117,11 @@ class DataPort:
             self._preopened.close()
             self._preopened = None
 
+    @property
+    def quiet(self) -> bool:
+        """It is known without much ado that the control connection is open and nothing lies unread on it."""
+        return self._exchange is not None and self._exchange.quiet
+
     def drop_next(self) -> None:
         """Close a connection opened in advance."""
         stream = self._take_preopened()

@@ -139,7 +139,8 @@ class SessionPool:
         session = link.session
         link.fresh = False
         try:
-            session.check()
+            if not link.port.quiet:
+                session.check()
             keepalive = self._limits.keepalive
             if keepalive is not None and time.monotonic() - session.last_used > keepalive:
                 await session.command("NOOP")

@@ -283,6 +283,17 @@ def test_commands_alone_leave_the_next_data_connection_as_it_is(peer: Peer, carr
         assert following.recv(10) == b"next"
 
 
+def test_quiet_is_a_connection_on_which_nothing_lies_unread(peer: Peer) -> None:
+    assert peer.exchange.quiet
+    peer.server.sendall(b"421 going\r\n")
+    select.select([peer.client], [], [], PATIENCE)
+    assert not peer.exchange.quiet
+    assert peer.client.recv(100) == b"421 going\r\n"
+    peer.server.close()
+    select.select([peer.client], [], [], PATIENCE)
+    assert not peer.exchange.quiet
+
+
 def test_wrong_use_is_refused(peer: Peer) -> None:
     exchange = peer.exchange
     with pytest.raises(ValueError, match="data connection"):
