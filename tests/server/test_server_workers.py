@@ -152,29 +152,46 @@ def children(parent: int) -> Iterator[int]:
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc")
 
 
-def test_being_told_to_stop_while_workers_start_leaves_none_behind(root: Path) -> None:
-    script = """
-import os, signal, sys
+STOPPED_AT_FORK = """
+import os, signal, sys, time
 from fastxfer.server import FtpServer, ServerConfig
 from fastxfer.server.process import run_workers
 
-def make(config):
-    # The first worker has this done while the parent still starts the others.
-    os.kill(os.getppid(), signal.SIGTERM)
-    return FtpServer(config=config)
+fork = os.fork
 
-run_workers(ServerConfig(root=sys.argv[1], port=0, anonymous=True, workers=6), make, lambda server: None)
+def fork_and_be_told():
+    child = fork()
+    if child:
+        # Before the parent has had the time to note whom it would have to tell.
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        # What the parent passes on comes before the worker has done anything about signals.
+        end = time.monotonic() + 5
+        while signal.SIGTERM not in signal.sigpending() and time.monotonic() < end:
+            time.sleep(0.01)
+    return child
+
+os.fork = fork_and_be_told
+config = ServerConfig(root=sys.argv[1], port=0, anonymous=True, workers=2)
+run_workers(config, lambda config: FtpServer(config=config), lambda server: None)
 """
-    for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(root)],
-            timeout=DEADLINE,
-            check=False,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.getcwd()},
-        )
-        assert done.returncode == 0, done.stderr
+
+
+def test_being_told_to_stop_while_a_worker_is_forked_leaves_none_behind(root: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED_AT_FORK, str(root)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        start_new_session=True,
+    ) as parent:
+        try:
+            # It ends when all its workers have.
+            _, errors = parent.communicate(timeout=2 * DEADLINE)
+        except subprocess.TimeoutExpired:
+            os.killpg(parent.pid, signal.SIGKILL)
+            raise
+    assert parent.returncode == 0, errors
 
 
 @needs_proc
