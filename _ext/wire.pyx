@@ -53,6 +53,9 @@ cdef extern from *:
     const char *fx_ascii(object text, Py_ssize_t *size) noexcept
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
+cdef extern from "charset.h" nogil:
+    bint fx_all_in_filename(const char *text, size_t length)
+
 HEADER_SIZE = 10
 
 cdef enum:
@@ -79,7 +82,6 @@ cdef enum Command:
 cdef enum CharSet:
     IN_GROUP = 1
     IN_SUFFIX = 2
-    IN_FILENAME = 4
 
 cdef int64_t MAX_INT64 = 0x7FFFFFFFFFFFFFFF
 
@@ -90,10 +92,9 @@ cdef unsigned char charset[256]
 cdef void fill_charset() noexcept:
     memset(charset, 0, sizeof(charset))
     for character in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789":
-        charset[<unsigned char>character] = IN_GROUP | IN_SUFFIX | IN_FILENAME
+        charset[<unsigned char>character] = IN_GROUP | IN_SUFFIX
     for character in b"._-":
-        charset[<unsigned char>character] = IN_SUFFIX | IN_FILENAME
-    charset[<unsigned char>b"/"] = IN_FILENAME
+        charset[<unsigned char>character] = IN_SUFFIX
 
 
 fill_charset()

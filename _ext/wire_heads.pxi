@@ -82,7 +82,7 @@ cdef int split(str file_id, FileName *name) except -1:
         or name.filename_length < 1
         or name.filename_length > MAX_FILENAME
         or not all_in(text, name.group_length, IN_GROUP)
-        or not all_in(name.filename, name.filename_length, IN_FILENAME)
+        or not fx_all_in_filename(name.filename, name.filename_length)
     ):
         return refuse(file_id)
     return 0

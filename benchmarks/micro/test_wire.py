@@ -76,6 +76,27 @@ def test_file_request(benchmark: Any, way: str) -> None:
         assert benchmark(wire.file_request if way == "fastxfer" else naive_file_request, 22, FILE_ID) == expected
 
 
+HEADS: dict[str, tuple[Any, ...]] = {
+    "group_request": (103, "group1"),
+    "file_request": (22, FILE_ID),
+    "upload_request": (11, 0, SIZE, "txt"),
+    "upload_slave_request": (FILE_ID, SIZE, "_small", "jpg"),
+    "append_request": (FILE_ID, SIZE),
+    "modify_request": (FILE_ID, 10, SIZE),
+    "truncate_request": (FILE_ID, 10),
+    "regenerate_request": (FILE_ID,),
+    "download_request": (FILE_ID, 0, 0),
+    "set_metadata_request": (FILE_ID, "O", b"width\x021920"),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_head(benchmark: Any, head: str) -> None:
+    """Each whole request head, of which none may take 60 ns."""
+    benchmark.group = "pack each head"
+    assert len(benchmark(getattr(core("wire"), head), *HEADS[head])) > 10
+
+
 @pytest.mark.parametrize("way", ["fastxfer", "struct"])
 def test_store_target(benchmark: Any, way: str) -> None:
     benchmark.group = "unpack a store target"

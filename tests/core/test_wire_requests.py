@@ -102,6 +102,28 @@ def test_what_cannot_be_carried_is_refused(
         getattr(wire, function)(*arguments)
 
 
+@pytest.mark.parametrize("length", [1, 2, 15, 16, 17, 31, 32, 33, 44, 48, 126, 127])
+def test_one_wrong_character_is_seen_wherever_it_stands(wire: ModuleType, length: int) -> None:
+    """Those just outside the ranges of characters that are allowed, which are looked at many at a time."""
+    for position in range(length):
+        for wrong in "\0,:@[^`{\x7f":
+            name = "x" * position + wrong + "x" * (length - position - 1)
+            with pytest.raises(ValueError, match="1 to 127"):
+                wire.file_request(22, f"group1/{name}")
+
+
+@pytest.mark.parametrize("length", [1, 44])
+def test_each_character_is_allowed_or_not(wire: ModuleType, length: int) -> None:
+    allowed = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._/")
+    for code in range(0x180):
+        name = chr(code).rjust(length, "x")
+        if chr(code) in allowed:
+            assert wire.file_request(22, f"group1/{name}").endswith(name.encode())
+        else:
+            with pytest.raises(ValueError, match="1 to 127"):
+                wire.file_request(22, f"group1/{name}")
+
+
 @pytest.mark.parametrize("size", [1 << 63, -(1 << 63) - 1, 1 << 200])
 def test_integers_that_no_field_holds_are_refused(wire: ModuleType, size: int) -> None:
     with pytest.raises((ValueError, OverflowError)):
