@@ -49,7 +49,7 @@ test-fallbacks: $(VENV)/.installed
 
 sanitize: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet "setuptools>=77" "cython>=3.1"
-	PATH="$(abspath $(BIN)):$$PATH" bash tests/sanitize.sh
+	PYTHON="$(abspath $(BIN))/python" bash tests/sanitize.sh
 
 lint: $(VENV)/.installed $(VENV)/.lint
 	$(BIN)/ruff check .

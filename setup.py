@@ -3,7 +3,7 @@
 Environment:
     FASTXFER_NO_NATIVE=1        build no extension at all
     FASTXFER_REQUIRE_NATIVE=1   a failing extension fails the build
-    FASTXFER_SANITIZE=1         AddressSanitizer and UBSan
+    FASTXFER_SANITIZE=1         AddressSanitizer and UBSan; "thread": ThreadSanitizer
     FASTXFER_COVERAGE=1         line tracing for coverage of the .pyx files
 """
 
@@ -58,7 +58,8 @@ def extensions() -> list[Extension]:
     macros: list[tuple[str, str | None]] = []
     directives = dict(DIRECTIVES)
     if switch("FASTXFER_SANITIZE"):
-        sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+        kind = "thread" if os.environ["FASTXFER_SANITIZE"] == "thread" else "address,undefined"
+        sanitize = [f"-fsanitize={kind}", "-fno-sanitize-recover=undefined"]
         compile_args = ["-O1", "-g", "-fno-omit-frame-pointer", *sanitize]
         link_args = sanitize
     if switch("FASTXFER_COVERAGE"):
