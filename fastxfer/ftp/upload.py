@@ -33,6 +33,7 @@ from fastxfer.ftp.errors import (
     ReplyError,
     TimedOutError,
     TransferError,
+    TruncatedError,
     UnsupportedError,
     VerificationError,
 )
@@ -353,9 +354,9 @@ class UploadOperations(Verification, ClientBase):
         store.transferred += sent
         store.offset += sent
         await link.port.finish(data, bytes_done=store.offset, path=store.path)
-        store.stored = True
-        if store.repeated or store.resume:
+        if store.repeated or store.resume or sent > _SMALL:
             await self._check_stored(link, store)
+        store.stored = True
 
     def _payload(self, link: Link, store: _Store) -> bytes | None:
         """The whole file, where it is small and may go out along with its command."""
@@ -391,15 +392,31 @@ class UploadOperations(Verification, ClientBase):
         return size if whole is not None and size <= whole else 0
 
     async def _check_stored(self, link: Link, store: _Store) -> None:
-        """After a repair: the server must have exactly what was sent."""
-        reply = await link.session.ask(f"SIZE {store.written}")
-        if reply.code == 213 and not store.ascii and parse_size(reply.text) != store.offset:
-            store.stored = False
-            raise VerificationError(
-                f"{parse_size(reply.text)} bytes there, {store.offset} here",
-                path=store.path,
-                bytes_done=store.offset,
-            )
+        """The server must have exactly what was sent. Raises where it says otherwise.
+
+        A data connection that something between here and the server ended in good order looks to the server like the
+        end of the file: it calls what came complete.
+        """
+        if store.ascii or store.verb == "APPE" or not self._profile.may_try("SIZE"):
+            return
+        try:
+            reply = await link.session.ask(f"SIZE {store.written}")
+        except (ConnectionLostError, TimedOutError):
+            # What can be sent again is looked at again, for the rest the server's word must do.
+            if store.source.restartable:
+                raise
+            return
+        if reply.code in (500, 502):
+            self._profile.refused.add("SIZE")
+        if reply.code != 213:
+            return
+        try:
+            size = parse_size(reply.text)
+        except ValueError:
+            return
+        if size != store.offset:
+            kind = TruncatedError if size < store.offset else VerificationError
+            raise kind(f"{size} bytes there, {store.offset} here", path=store.path, bytes_done=min(size, store.offset))
 
     async def _put_in_place(self, store: _Store) -> None:
         """Give the uploaded file its name."""

@@ -27,7 +27,7 @@ from fastxfer.ftp import (
     VerificationError,
 )
 from tests.ftp.hostile import run
-from tests.support.scripted_ftp import Control, end_data, reset, scripted_server
+from tests.support.scripted_ftp import Control, ScriptedServer, end_data, reset, scripted_server
 
 
 def contents(directory: Path) -> list[str]:
@@ -303,8 +303,9 @@ def test_a_download_cut_ten_times_ends_whole(tmp_path: Path, kind: str) -> None:
     assert contents(tmp_path) == ["a"]
 
 
+@pytest.mark.parametrize("kind", ["reset both", "end data"])
 @pytest.mark.parametrize("restart", [True, False], ids=["REST", "APPE"])
-def test_an_upload_cut_ten_times_ends_whole(tmp_path: Path, restart: bool) -> None:
+def test_an_upload_cut_ten_times_ends_whole(tmp_path: Path, restart: bool, kind: str) -> None:
     chance = random.Random(6)
     content = chance.randbytes(2_000_000)
     (tmp_path / "a").write_bytes(content)
@@ -313,7 +314,11 @@ def test_an_upload_cut_ten_times_ends_whole(tmp_path: Path, restart: bool) -> No
     with scripted_server() as server:
 
         def store(control: Control, argument: str, *, appending: bool) -> None:
-            server.store(control, argument, appending=appending, limit=next(cuts, None))
+            cut = next(cuts, None)
+            if cut is not None and kind == "end data":
+                keep_only(server, control, argument, cut, appending=appending)
+            else:
+                server.store(control, argument, appending=appending, limit=cut)
 
         server.handlers["STOR"] = lambda control, argument: store(control, argument, appending=False)
         server.handlers["APPE"] = lambda control, argument: store(control, argument, appending=True)
@@ -322,6 +327,24 @@ def test_an_upload_cut_ten_times_ends_whole(tmp_path: Path, restart: bool) -> No
         result = run(server, lambda client: client.upload(tmp_path / "a", "a"))
         assert result.attempts == 11
         assert server.files == {"/a": content}
+
+
+def keep_only(server: ScriptedServer, control: Control, argument: str, count: int, *, appending: bool) -> None:
+    """As if something on the way had ended the connection in good order: the server calls complete what came."""
+    start = len(server.files.get(f"/{argument}", b"")) if appending else control.restart
+    server.store(control, argument, appending=appending, silent=True)
+    server.files[f"/{argument}"] = server.files[f"/{argument}"][: start + count]
+    control.reply("226 stored")
+
+
+def test_a_file_that_a_server_calls_complete_and_has_not_is_no_success(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(200_000))
+    with scripted_server() as server:
+        server.files["/a"] = b"old"
+        server.handlers["STOR"] = lambda control, argument: keep_only(server, control, argument, 0, appending=False)
+        with pytest.raises(TruncatedError, match="0 bytes there, 200000 here"):
+            run(server, lambda client: client.upload(tmp_path / "a", "a"))
+        assert server.files == {"/a": b"old"}
 
 
 def test_the_reason_of_a_refused_upload_is_told_and_no_half_file_stays(tmp_path: Path) -> None:

@@ -300,8 +300,10 @@ class ScriptedServer:
     def do_appe(self, control: Control, argument: str) -> None:
         self.store(control, argument, appending=True)
 
-    def store(self, control: Control, argument: str, *, appending: bool, limit: int | None = None) -> None:
-        """Take a file in; with *limit*, cut the connection after so many bytes."""
+    def store(
+        self, control: Control, argument: str, *, appending: bool, limit: int | None = None, silent: bool = False
+    ) -> None:
+        """Take a file in; with *limit*, cut the connection after so many bytes. *silent*: leave the verdict out."""
         path = self._absolute(argument)
         start, control.restart = control.restart, 0
         old = self.files.get(path, b"")
@@ -321,7 +323,8 @@ class ScriptedServer:
             reset(control.sock)
             control.hang_up()
         end_data(data)
-        control.reply("226 stored")
+        if not silent:
+            control.reply("226 stored")
 
     def do_dele(self, control: Control, argument: str) -> None:
         found = self.files.pop(self._absolute(argument), None)
