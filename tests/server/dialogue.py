@@ -19,6 +19,8 @@ from fastxfer.server import FtpServer, TimeoutsConfig, User
 
 T = TypeVar("T")
 DEADLINE = 20.0
+ENGINE_DESCRIPTORS = 32
+"""The engine starts with the first transfer that has to wait, and its threads, eight at the most, keep a pipe each."""
 USER, PASSWORD = "alice", "wonderland"
 
 

@@ -19,7 +19,17 @@ from typing import Any
 import pytest
 
 from fastxfer.server import LimitsConfig, LocalFilesystem, Permissions, User, Writer, beneath
-from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, read_all, reset, wait_for
+from tests.server.dialogue import (
+    DEADLINE,
+    ENGINE_DESCRIPTORS,
+    PASSWORD,
+    USER,
+    Dialogue,
+    Running,
+    read_all,
+    reset,
+    wait_for,
+)
 
 SECRET = b"nobody may see this"
 
@@ -496,10 +506,10 @@ def test_sessions_leave_no_descriptor_and_no_task_behind(
     session(1)
     wait_for(lambda: server.server.sessions == 0)
     before = descriptors()
-    for number in range(30):
+    for number in range(3 * ENGINE_DESCRIPTORS):
         session(number)
     wait_for(lambda: server.server.sessions == 0)
-    wait_for(lambda: descriptors() <= before)
+    wait_for(lambda: descriptors() <= before + ENGINE_DESCRIPTORS)
 
 
 def test_memory_does_not_grow_with_the_number_of_sessions(tmp_path: Path) -> None:

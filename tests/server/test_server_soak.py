@@ -21,12 +21,10 @@ from fastxfer.server import LimitsConfig, TlsConfig
 from fastxfer.server.heap import RUSH
 from tests.server.conftest import Tls
 from tests.server.crowd import crowd
-from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, wait_for
+from tests.server.dialogue import DEADLINE, ENGINE_DESCRIPTORS, PASSWORD, USER, Dialogue, Running, wait_for
 
 SECONDS = float(os.environ.get("FASTXFER_SOAK_SECONDS", "3"))
 SESSIONS = int(os.environ.get("FASTXFER_SOAK_SESSIONS", "12"))
-ENGINE_DESCRIPTORS = 32
-"""The engine's threads keep a pipe each, and there are eight at the most; a leak would be of hundreds."""
 CROWDS = 2
 WARM_SECONDS = max(2.0, SECONDS / 5)
 GROWTH_KIB = 16 * 1024
