@@ -1,10 +1,10 @@
-"""HTTP connections that are counted, refused where there are too many, and not kept open for nothing."""
+"""HTTP connections that are counted, and not kept open for a request that does not come."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
@@ -15,7 +15,7 @@ from fastxfer.server.web.headers import secure
 if TYPE_CHECKING:
     from fastxfer.server.service import Service
     from fastxfer.server.web.context import Caller, Visit
-    from fastxfer.server.web.peer import Proxies
+    from fastxfer.server.web.entrance import Entrance, Guest
 
 __all__ = ["Connection", "connection_of"]
 
@@ -29,18 +29,18 @@ class Connection(web.RequestHandler):
 
     Args:
         manager: the aiohttp server that the connection belongs to.
-        service: where connections are counted.
-        proxies: the proxies that may open any number.
+        service: whose hooks hear of the connection.
+        entrance: where connections are counted.
         first_request_timeout: seconds until the first request must be there.
         options: for :class:`aiohttp.web.RequestHandler`.
     """
 
     __slots__ = (
-        "_counted",
+        "_entrance",
         "_first",
         "_first_request_timeout",
         "_greeted",
-        "_proxies",
+        "_guest",
         "_service",
         "awaits_continue",
         "caller",
@@ -54,14 +54,14 @@ class Connection(web.RequestHandler):
     awaits_continue: bool
 
     def __init__(
-        self, manager: web.Server, service: Service, proxies: Proxies, first_request_timeout: float, **options: Any
+        self, manager: web.Server, service: Service, entrance: Entrance, first_request_timeout: float, **options: Any
     ) -> None:
         super().__init__(manager, **options)
         self._service = service
-        self._proxies = proxies
+        self._entrance = entrance
         self._first_request_timeout = first_request_timeout
         self._first: asyncio.TimerHandle | None = None
-        self._counted = ""
+        self._guest: Guest | None = None
         self._greeted = False
         self.session = SessionInfo(id=0, protocol="http", address="")
         self.caller = None
@@ -74,26 +74,25 @@ class Connection(web.RequestHandler):
         address, port = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else ("", 0)
         tls = transport.get_extra_info("sslcontext") is not None
         self.session = SessionInfo(id=self._service.next_id(), protocol="http", address=address, port=port, tls=tls)
-        if not self._proxies.trusts(address):
-            refused = self._service.guard.enter(address)
-            if refused:
-                logger.info("connection from %s refused: %s", address, refused)
-                self.force_close()
-                return
-            self._counted = address
+        self._guest = self._entrance.admit(cast(asyncio.Transport, transport))
+        if self._guest is None:
+            self.force_close()
+            return
         loop = asyncio.get_running_loop()
         self._first = loop.call_later(self._first_request_timeout, self.force_close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._stop_timer()
-        if self._counted:
-            self._service.guard.leave(self._counted)
-            self._counted = ""
+        if self._guest is not None:
+            self._entrance.leave(self._guest)
         if self._greeted and self._service.hooks.listens("on_disconnect"):
-            task = asyncio.ensure_future(self._service.call("on_disconnect", self.session, self.session))
-            _farewells.add(task)
-            task.add_done_callback(_farewells.discard)
+            self._entrance.see_off(self._service.call("on_disconnect", self.session, self.session))
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._guest is not None:
+            self._guest.took()
 
     async def request_began(self) -> None:
         """The head of a request has come; with the first one, listeners hear of the connection.
@@ -148,6 +147,3 @@ def connection_of(request: web.BaseRequest) -> Connection:
     connection = request.protocol
     assert isinstance(connection, Connection)
     return connection
-
-
-_farewells: set[asyncio.Future[None]] = set()

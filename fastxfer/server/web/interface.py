@@ -15,6 +15,7 @@ from aiohttp import web
 from fastxfer.server.web.app import make_app
 from fastxfer.server.web.connection import Connection
 from fastxfer.server.web.context import RequestListener, Shared
+from fastxfer.server.web.entrance import Entrance
 from fastxfer.server.web.logins import Logins
 from fastxfer.server.web.peer import Proxies
 
@@ -75,6 +76,7 @@ class WebInterface:
         self._app = make_app(self._shared, self._proxies)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        self._entrance: Entrance | None = None
 
     @property
     def app(self) -> web.Application:
@@ -121,6 +123,9 @@ class WebInterface:
         manager = runner.server
         assert manager is not None
         loop = asyncio.get_running_loop()
+        entrance = self._entrance = Entrance(
+            self._service.guard, self._proxies, self._service.config.timeouts.data_stall
+        )
 
         def connection() -> Connection:
             if self._on_connection is not None:
@@ -128,7 +133,7 @@ class WebInterface:
             return Connection(
                 manager,
                 self._service,
-                self._proxies,
+                entrance,
                 FIRST_REQUEST_SECONDS,
                 loop=loop,
                 access_log=None,
@@ -154,8 +159,9 @@ class WebInterface:
                     reuse_port=reuse_port or None,
                 )
         except BaseException:
+            await entrance.clear()
             await runner.cleanup()
-            self._runner = None
+            self._runner = self._entrance = None
             raise
         self._shared.ports["web"] = self._server.sockets[0].getsockname()[1]
         logger.info("HTTP%s on port %d", "S" if self._tls is not None else "", self.port)
@@ -171,15 +177,12 @@ class WebInterface:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._shared.drained.wait(), self._service.config.timeouts.shutdown or None)
         if self._runner is not None:
-            server = self._runner.server
-            transports = [handler.transport for handler in server.connections] if isinstance(server, web.Server) else []
             await self._runner.cleanup()
             self._runner = None
+        entrance, self._entrance = self._entrance, None
+        if entrance is not None:
             # A connection whose peer does not take the last of its answer would never close.
-            for transport in transports:
-                if transport is not None:
-                    transport.abort()
-            await asyncio.sleep(0)
+            await entrance.clear()
         if self._server is not None:
             await self._server.wait_closed()
             self._server = None
