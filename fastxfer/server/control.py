@@ -87,6 +87,7 @@ class Control(asyncio.Protocol):
         "_blocked",
         "_channel",
         "_closing",
+        "_closing_since",
         "_ended",
         "_handshaking",
         "_hello",
@@ -126,6 +127,7 @@ class Control(asyncio.Protocol):
         self._blocked = False
         self._paused = False
         self._closing = False
+        self._closing_since = 0.0
         self._ended = False
         self._scheduled = False
         self._nonsense = 0
@@ -550,6 +552,14 @@ class Control(asyncio.Protocol):
     def busy(self) -> bool:
         """Whether a command is being carried out."""
         return self._task is not None
+
+    def closing_for(self, now: float) -> float:
+        """Seconds for which only what the peer does not take has kept the connection open, since the first call."""
+        if not self._transport.is_closing():
+            return 0.0
+        if not self._closing_since:
+            self._closing_since = now
+        return now - self._closing_since
 
     def finish(self, last_words: bytes) -> None:
         """Send *last_words* and close once they are sent; commands that wait are forgotten."""

@@ -33,6 +33,8 @@ logger = logging.getLogger("fastxfer.server")
 
 SWEEP = 1.0
 """Seconds between two looks at timeouts."""
+LAST_WORDS = 5.0
+"""Seconds for which a connection that is being closed waits for its peer to take the last replies."""
 
 
 class Runtime:
@@ -69,7 +71,9 @@ class Runtime:
         now = self._loop.time()
         for control in list(self.controls):
             session = control.session
-            if control.blocked_since:
+            if control.closing_for(now) > LAST_WORDS:
+                control.abort()
+            elif control.blocked_since:
                 if timeouts.data_stall and now - control.blocked_since > timeouts.data_stall:
                     control.abort()
             elif session is None or not session.logged_in:
