@@ -589,6 +589,8 @@ class Control(asyncio.Protocol):
         task = self._task
         if task is not None:
             task.cancel()
+            if isinstance(task, asyncio.Task):
+                self._runtime.await_end(task)
         session = self.session
         if session is not None:
             self._runtime.ended(session)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from fastxfer.net.aio import TransferRunner
@@ -35,6 +36,8 @@ SWEEP = 1.0
 """Seconds between two looks at timeouts."""
 LAST_WORDS = 5.0
 """Seconds for which a connection that is being closed waits for its peer to take the last replies."""
+MAX_TURNS = 8
+"""Threads for work that takes long, at most."""
 
 
 class Runtime:
@@ -53,9 +56,10 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self.runner = TransferRunner()
         self._pumps = LingeringThreads("fastxfer-data")
+        self._turns = LingeringThreads("fastxfer-turns", max(2, min(MAX_TURNS, os.cpu_count() or 1)))
         self._rush = Rush()
         self._deserted: asyncio.Event | None = None
-        self._spawned: set[asyncio.Task[Any]] = set()
+        self._spawned: set[asyncio.Future[Any]] = set()
         self.kept_ports: set[DataChannel] = set()
         """Those whose port waits for the next PASV or EPSV of its session."""
         timeouts = service.config.timeouts
@@ -95,7 +99,10 @@ class Runtime:
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run *coroutine* beside everything else, but not beyond the end of the server."""
-        task = self._loop.create_task(coroutine)
+        self.await_end(self._loop.create_task(coroutine))
+
+    def await_end(self, task: asyncio.Future[Any]) -> None:
+        """Have :meth:`close` wait for *task*, which still holds what belongs to the server."""
         self._spawned.add(task)
         task.add_done_callback(self._spawned.discard)
 
@@ -127,6 +134,7 @@ class Runtime:
             self._sweeper = None
         await self.runner.aclose()
         self._pumps.shutdown(wait=True)
+        self._turns.shutdown(wait=True)
 
     async def ask_connect(self, session: Session) -> None:
         """Ask the hooks whether *session* may go on."""
@@ -216,6 +224,23 @@ class Runtime:
         if progress is not None and not progress.aborted:
             progress.aborted = True
             session.control.cancel()
+
+    async def run_in_turn(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call *function*, a piece of some long work, in one of the few threads for such; who came first goes first.
+
+        Whoever has more to do asks again and stands at the end, so that nobody waits for the whole work of another,
+        and uploads, listings and archives, which have threads of their own, do not wait at all.
+        """
+        job = self._turns.submit(function, *arguments)
+        work = asyncio.wrap_future(job)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # What has begun may use descriptors of the caller.
+            if not job.cancel():
+                await asyncio.wait([work])
+                work.exception()
+            raise
 
     async def run_pump(self, session: Session, pump: SendPump | ReceivePump, channel: TLSChannel | None) -> None:
         """Carry *pump*, which speaks through *channel*, to its end in a thread."""

@@ -1,9 +1,10 @@
-"""Threads for transfers that wait in them: as many as there are transfers, and soon no more than that."""
+"""Threads for work that waits or takes long: as many as it needs, up to a limit, and soon no more than that."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
@@ -26,6 +27,13 @@ class _Job:
         self._arguments = arguments
         self._options = options
 
+    def drop(self, error: BaseException | None = None) -> None:
+        """It is never run: for *error*, or because nobody wants it any more."""
+        if error is None or not self._future.set_running_or_notify_cancel():
+            self._future.cancel()
+        else:
+            self._future.set_exception(error)
+
     def run(self) -> None:
         if not self._future.set_running_or_notify_cancel():
             return
@@ -44,10 +52,13 @@ class LingeringThreads(Executor):
 
     Args:
         name: what the names of the threads begin with.
+        limit: how many threads there may be; calls beyond that wait in the order they came. 0 for no limit.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, limit: int = 0) -> None:
         self._name = name
+        self._limit = limit
+        self._waiting: deque[_Job] = deque()
         self._lock = threading.Lock()
         self._idle: list[queue.SimpleQueue[_Job | None]] = []
         self._threads: set[threading.Thread] = set()
@@ -64,13 +75,19 @@ class LingeringThreads(Executor):
                 # The one that worked last: the others come to their end the sooner.
                 self._idle.pop().put(job)
                 return future
+            if self._limit and len(self._threads) >= self._limit:
+                self._waiting.append(job)
+                return future
             thread = threading.Thread(target=self._work, args=(job,), name=self._name, daemon=True)
             self._threads.add(thread)
         try:
             thread.start()
-        except RuntimeError:
+        except RuntimeError as error:
             with self._lock:
                 self._threads.discard(thread)
+                stranded = [] if self._threads else self._take_waiting()
+            for other in stranded:
+                other.drop(error)
             raise
         return future
 
@@ -81,12 +98,13 @@ class LingeringThreads(Executor):
             # It holds what the transfer needed, and the wait may be long.
             job = None
             with self._lock:
+                if self._waiting:
+                    job = self._waiting.popleft()
+                    continue
                 if self._closed:
                     break
                 self._idle.append(box)
             job = self._next(box)
-        with self._lock:
-            self._threads.discard(threading.current_thread())
 
     def _next(self, box: queue.SimpleQueue[_Job | None]) -> _Job | None:
         try:
@@ -96,9 +114,15 @@ class LingeringThreads(Executor):
         with self._lock:
             if box in self._idle:
                 self._idle.remove(box)
+                self._threads.discard(threading.current_thread())
                 return None
         # It was given work in the same instant.
         return box.get()
+
+    def _take_waiting(self) -> list[_Job]:
+        jobs = list(self._waiting)
+        self._waiting.clear()
+        return jobs
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; with *wait*, until what is under way has ended."""
@@ -106,6 +130,9 @@ class LingeringThreads(Executor):
             self._closed = True
             idle, self._idle = self._idle, []
             threads = list(self._threads)
+            unwanted = self._take_waiting() if cancel_futures else []
+        for job in unwanted:
+            job.drop()
         for box in idle:
             box.put(None)
         if wait:

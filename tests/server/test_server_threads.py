@@ -1,4 +1,4 @@
-"""Threads for transfers: one for each that runs, none for those that are over."""
+"""Threads for what waits or takes long: as many as there is work, up to a limit, and none for what is over."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def executor() -> Iterator[LingeringThreads]:
     yield pool
     pool.shutdown()
     assert running() == 0
+
+
+@pytest.fixture
+def few() -> Iterator[LingeringThreads]:
+    pool = LingeringThreads(NAME, 2)
+    yield pool
+    pool.shutdown()
 
 
 def test_calls_run_at_the_same_time_and_say_what_came_of_them(executor: LingeringThreads) -> None:
@@ -57,6 +64,61 @@ def test_work_that_comes_in_the_instant_of_leaving_is_done(
 ) -> None:
     monkeypatch.setattr(threads, "LINGER", 0.0)
     assert [executor.submit(pow, 2, number).result(DEADLINE) for number in range(500)] == [2**n for n in range(500)]
+
+
+def test_beyond_the_limit_calls_wait(few: LingeringThreads) -> None:
+    go = threading.Event()
+    futures = [few.submit(go.wait, DEADLINE) for _ in range(20)]
+    wait_for(lambda: sum(future.running() for future in futures) == 2)
+    assert running() == 2
+    go.set()
+    assert all(future.result(DEADLINE) for future in futures)
+
+
+def test_calls_that_wait_are_made_in_the_order_they_came() -> None:
+    pool = LingeringThreads(NAME, 1)
+    go = threading.Event()
+    made: list[int] = []
+    pool.submit(go.wait, DEADLINE)
+    for number in range(20):
+        pool.submit(made.append, number)
+    go.set()
+    pool.shutdown()
+    assert made == list(range(20))
+
+
+def test_a_call_that_waits_can_be_taken_back(few: LingeringThreads) -> None:
+    go = threading.Event()
+    first = [few.submit(go.wait, DEADLINE) for _ in range(2)]
+    never = few.submit(pytest.fail, "it was made")
+    assert never.cancel()
+    go.set()
+    assert all(future.result(DEADLINE) for future in first)
+    assert few.submit(str, 1).result(DEADLINE) == "1"
+
+
+def test_no_call_is_forgotten_where_threads_end_and_begin_again(
+    few: LingeringThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "LINGER", 0.0)
+    for _ in range(100):
+        futures = [few.submit(pow, 2, number) for number in range(5)]
+        assert [future.result(DEADLINE) for future in futures] == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_what_waits_at_the_end_is_still_done_or_taken_back(cancel: bool) -> None:
+    pool = LingeringThreads(NAME, 1)
+    go = threading.Event()
+    first = pool.submit(go.wait, DEADLINE)
+    wait_for(first.running)
+    later = pool.submit(str, 2)
+    pool.shutdown(wait=False, cancel_futures=cancel)
+    go.set()
+    pool.shutdown()
+    assert first.result(0)
+    assert later.cancelled() is cancel
+    assert cancel or later.result(0) == "2"
 
 
 def test_after_the_end_nothing_is_taken_and_what_runs_is_waited_for() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import hashlib
 import os
@@ -19,7 +18,9 @@ __all__ = ["ALGORITHMS"]
 
 BLOCK = 1 << 20
 ON_LOOP = 1 << 16
-"""Files up to this size are hashed at once, larger ones in a thread."""
+"""Files up to this size are hashed at once, larger ones in threads."""
+TURN = 8 << 20
+"""Bytes after which a large file makes way for the next one."""
 _BAD_RANGE = reply(501, "Not a range of the file.")
 
 
@@ -57,28 +58,25 @@ ALGORITHMS: dict[str, Callable[[], _Digest]] = {
 """Names of draft-bryan-ftp-hash → makers."""
 
 
-def _digest_descriptor(descriptor: int, start: int, end: int, digest: _Digest) -> str:
+def _digest_descriptor(descriptor: int, start: int, end: int, digest: _Digest) -> None:
     while start < end:
         data = os.pread(descriptor, min(BLOCK, end - start), start)
         if not data:
             raise OSError(errno.EIO, "The file became shorter")
         digest.update(data)
         start += len(data)
-    return digest.hexdigest()
 
 
-async def _digest(reader: Reader, start: int, end: int, digest: _Digest) -> str:
+async def _digest(session: Session, reader: Reader, start: int, end: int, digest: _Digest) -> str:
     descriptor = reader.fileno()
     if descriptor >= 0:
         if end - start <= ON_LOOP:
-            return _digest_descriptor(descriptor, start, end, digest)
-        work = asyncio.get_running_loop().run_in_executor(None, _digest_descriptor, descriptor, start, end, digest)
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            # The thread still reads from the descriptor.
-            await asyncio.wait([work])
-            raise
+            _digest_descriptor(descriptor, start, end, digest)
+            start = end
+        while start < end:
+            stop = min(start + TURN, end)
+            await session.runtime.run_in_turn(_digest_descriptor, descriptor, start, stop, digest)
+            start = stop
     while start < end:
         data = await reader.read(start, min(BLOCK, end - start))
         if not data:
@@ -98,7 +96,7 @@ async def hash_(session: Session, argument: str) -> bytes:
         start, end = (wanted[0], min(wanted[1] + 1, reader.size)) if wanted is not None else (0, reader.size)
         if start > end:
             return _BAD_RANGE
-        value = await _digest(reader, start, end, ALGORITHMS[name]())
+        value = await _digest(session, reader, start, end, ALGORITHMS[name]())
     return reply(213, f"{name} {start}-{max(end - 1, 0)} {value} {argument}")
 
 
@@ -146,7 +144,7 @@ def _of_algorithm(algorithm: str, upper: bool) -> Callable[[Session, str], Await
             end = numbers[1] if len(numbers) > 1 else reader.size
             if not start <= end <= reader.size:
                 return _BAD_RANGE
-            value = await _digest(reader, start, end, ALGORITHMS[algorithm]())
+            value = await _digest(session, reader, start, end, ALGORITHMS[algorithm]())
         return reply(250, value.upper() if upper else value)
 
     run.__doc__ = f"The {algorithm} of a file, or of its bytes from *start* to before *end*."
@@ -169,4 +167,4 @@ for _verb, _algorithm in (
 async def md5(session: Session, argument: str) -> bytes:
     """The MD5 of a file."""
     async with await session.account.open_read(session.path(argument)) as reader:
-        return reply(251, f"{argument} {await _digest(reader, 0, reader.size, _md5())}")
+        return reply(251, f"{argument} {await _digest(session, reader, 0, reader.size, _md5())}")
