@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
     root.mkdir()
     with serve(root) as running:
         yield running
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes event loops, of one kind after the other."""
+    if request.param == "asyncio":
+        return asyncio.new_event_loop
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return make

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import pytest
-
 from fastxfer.server import FileInfo, FileKind, Hooks, LocalFilesystem, ServerConfig, SessionInfo, TimeoutsConfig
 from fastxfer.server.web.entrance import Guest
 from tests.web.site import WAIT, Site, basic, serve
@@ -23,15 +21,6 @@ class Crowded(LocalFilesystem):
 
     async def entries(self, path: str) -> Sequence[FileInfo]:
         return [FileInfo(f"{number:0200}", FileKind.FILE) for number in range(40_000)]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    if request.param == "asyncio":
-        return asyncio.new_event_loop
-    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
-    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return make
 
 
 @contextlib.contextmanager

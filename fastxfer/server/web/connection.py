@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -44,6 +45,7 @@ class Connection(web.RequestHandler):
         "_service",
         "awaits_continue",
         "caller",
+        "rescue",
         "session",
         "visit",
     )
@@ -52,6 +54,8 @@ class Connection(web.RequestHandler):
     caller: Caller | None
     visit: Visit | None
     awaits_continue: bool
+    rescue: Callable[[], None] | None
+    """Called when the connection is lost, before aiohttp forgets what has come of the body."""
 
     def __init__(
         self, manager: web.Server, service: Service, entrance: Entrance, first_request_timeout: float, **options: Any
@@ -67,6 +71,7 @@ class Connection(web.RequestHandler):
         self.caller = None
         self.visit = None
         self.awaits_continue = False
+        self.rescue = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -82,6 +87,9 @@ class Connection(web.RequestHandler):
         self._first = loop.call_later(self._first_request_timeout, self.force_close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self.rescue is not None:
+            self.rescue()
+            self.rescue = None
         super().connection_lost(exc)
         self._stop_timer()
         if self._guest is not None:
@@ -101,7 +109,7 @@ class Connection(web.RequestHandler):
             PermissionError: a listener does not want this connection.
         """
         self._stop_timer()
-        self.caller = self.visit = None
+        self.caller = self.visit = self.rescue = None
         if self._greeted:
             return
         self._greeted = True

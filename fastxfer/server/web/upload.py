@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -14,6 +15,7 @@ from fastxfer.server.web import pump
 from fastxfer.server.web.body import BROKEN, accept_body, require_plain_body
 from fastxfer.server.web.changes import make_parents
 from fastxfer.server.web.conditions import Validators, check
+from fastxfer.server.web.connection import connection_of
 from fastxfer.server.web.context import Visit
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.ranges import ContentRange, parse_content_range
@@ -30,16 +32,40 @@ OFFSET_HEADER = "Upload-Offset"
 
 
 class StreamSource:
-    """The request's body as it comes."""
+    """The request's body as it comes. Where it breaks off, all that had come is given before the failure is told."""
 
-    def __init__(self, stream: StreamReader) -> None:
-        self._stream = stream
+    def __init__(self, request: web.Request) -> None:
+        self._stream: StreamReader = request.content
+        self._rest: bytes | None = None
+        self._whole = False
+        connection_of(request).rescue = self._rescue
 
     async def next_chunk(self) -> bytes:
-        try:
-            return await self._stream.readany()
-        except BROKEN:
-            raise ApiError(400, "The body cannot be understood") from None
+        if self._rest is None:
+            try:
+                return await self._stream.readany()
+            except BROKEN:
+                raise ApiError(400, "The body cannot be understood") from None
+            except (OSError, RuntimeError):
+                # So aiohttp says that the connection is lost.
+                if self._rest is None:
+                    raise
+        rest, self._rest = self._rest, b""
+        if not rest and not self._whole:
+            raise ConnectionResetError("the client went away")
+        return rest
+
+    def _rescue(self) -> None:
+        """The connection is lost: take what aiohttp has received and would not give any more."""
+        if self._stream.exception() is not None:
+            return
+        pieces = []
+        # A RuntimeError says that somebody waits for more: nothing is there.
+        with contextlib.suppress(RuntimeError):
+            while piece := self._stream.read_nowait():
+                pieces.append(piece)
+        self._rest = b"".join(pieces)
+        self._whole = self._stream.is_eof()
 
 
 class Target:
@@ -67,7 +93,7 @@ async def upload_whole(request: web.Request, visit: Visit, path: str) -> web.Res
     if piece is not None:
         return await _upload_piece(request, visit, target, piece, modified)
     writer = await open_target(visit, target, size=-1 if request.content_length is None else request.content_length)
-    await store(request, visit, target, writer, StreamSource(request.content), keep=True)
+    await store(request, visit, target, writer, StreamSource(request), keep=True)
     return await _stored(visit, target, modified, status=200 if target.before is not None else 201)
 
 
@@ -186,7 +212,7 @@ async def _upload_piece(
         raise OSError(errno.EFBIG, "")
     last = span.stop == total
     writer = await open_target(visit, target, offset=span.start, size=-1 if total is None else total)
-    source = StreamSource(request.content)
+    source = StreamSource(request)
     await store(request, visit, target, writer, source, keep=True, finish=last, expected=span.length)
     if last:
         return await _stored(visit, target, modified, status=200 if target.before is not None else 201)
