@@ -381,6 +381,7 @@ def test_a_journal_remembers_what_was_finished(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j", "up")
     journal.note("a", 1, 2.5)
     journal.note("b\udce9", 1, None)
+    assert Journal(tmp_path / "j", "up").finished("a", 1, 2.5), "for another process, too"
     journal.close(remove=False)
     journal = Journal(tmp_path / "j", "up")
     assert journal.finished("a", 1, 2.5)
@@ -433,7 +434,8 @@ def test_a_mirror_killed_and_begun_again_moves_no_finished_file_twice(tmp_path: 
         # Times are not preserved and compared exactly, so only the journal can know.
         subprocess.run(command, env=environment, check=True, timeout=60)
         twice = [name for name, count in stored.items() if count > 1]
-        assert len(twice) <= 64 + 2 * 3
+        # At most one for each connection was on the server and not yet noted.
+        assert len(twice) <= 3
         left = harvest(tmp_path / "root" / "tree")
         assert {name: content for name, content in left.items() if ".part" not in name} == harvest(source)
         assert not (tmp_path / "journal").exists()

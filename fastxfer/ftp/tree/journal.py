@@ -10,19 +10,16 @@ from fastxfer.ftp.errors import LocalFileError
 
 __all__ = ["Journal"]
 
-_COMMIT_EVERY = 64
-
 
 class Journal:
     """A small SQLite file of finished files: relative path, size and time of the source.
 
-    Survives SIGKILL with all but the last few entries; what was moved without having been noted is moved again.
+    Each entry is handed to the system at once, some 20 µs: it survives SIGKILL, though not the loss of power.
     """
 
     def __init__(self, path: str | os.PathLike[str], purpose: str) -> None:
         self._path = os.fspath(path)
         self._lock = threading.Lock()
-        self._uncommitted = 0
         try:
             self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
@@ -45,20 +42,17 @@ class Journal:
 
     def note(self, path: str, size: int | None, mtime: float | None) -> None:
         """*path* is finished."""
-        with self._lock:
-            if not self._uncommitted:
-                self._database.execute("BEGIN")
-            self._database.execute(
-                "INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)", (self._purpose, _storable(path), size, mtime)
-            )
-            self._uncommitted += 1
-            if self._uncommitted >= _COMMIT_EVERY:
-                self._commit()
+        try:
+            with self._lock:
+                self._database.execute(
+                    "INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)", (self._purpose, _storable(path), size, mtime)
+                )
+        except sqlite3.Error as error:
+            raise LocalFileError(f"the journal can not be written: {error}", path=self._path) from error
 
     def close(self, *, remove: bool) -> None:
         """Close the file; *remove* it where everything is done."""
         with self._lock:
-            self._commit()
             self._database.close()
         if remove:
             for suffix in ("", "-wal", "-shm"):
@@ -66,11 +60,6 @@ class Journal:
                     os.unlink(self._path + suffix)
                 except FileNotFoundError:
                     continue
-
-    def _commit(self) -> None:
-        if self._uncommitted:
-            self._database.execute("COMMIT")
-            self._uncommitted = 0
 
 
 def _storable(path: str) -> bytes:
