@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from fastxfer.server import paths
 from fastxfer.server.config import UploadsConfig
+from fastxfer.server.countedwriter import CountedWriter
 from fastxfer.server.filesystem import FileInfo, FileKind, Filesystem, Reader, Space, Writer
 from fastxfer.server.localfiles import AtomicWriter
 from fastxfer.server.localfs import LocalFilesystem
@@ -149,16 +150,28 @@ class Account:
         """Open a file for writing, as :meth:`Filesystem.open_write`.
 
         Needs WRITE; APPEND to append; without OVERWRITE a name that is taken is refused. EDQUOT when the quota is
-        used up, EFBIG when *size* is over the largest allowed. See :meth:`room` for the bytes that may come.
+        used up, EFBIG when *size* is over the largest allowed. Where the account is :attr:`limited`, whoever fills the
+        writer's descriptor himself must tell it how far he is: see :meth:`Writer.claim`.
         """
         self._require_not_root(path)
         self.require(path, Permission.WRITE | Permission.APPEND if append else Permission.WRITE)
         if self._uploads.max_size and size > self._uploads.max_size:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         replace = replace and (append or self.permissions.allows(path, Permission.OVERWRITE))
+        before = kept = -1
         quota = self._quota
-        if quota is None:
-            return await self.filesystem.open_write(
+        if quota is not None:
+            await quota.refresh()
+            before = await self._size_of(path)
+            kept = await self.filesystem.unfinished_size(path, self.user.name)
+            room = quota.room()
+            if size > room + max(before, 0) + max(kept, 0) or (room <= 0 and (append or max(before, kept) < 0)):
+                raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), path)
+        new = int(before < 0 and kept < 0)
+        if quota is not None:
+            quota.take(0, new, path)
+        try:
+            writer = await self.filesystem.open_write(
                 path,
                 offset=offset,
                 append=append,
@@ -167,22 +180,25 @@ class Account:
                 uploader=self.user.name,
                 size=size,
             )
-        await quota.refresh()
-        before = await self._size_of(path)
-        if before < 0:
-            quota.check(path)
-        if size > self.room(max(before, 0)) or (append and quota.room() <= 0):
-            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), path)
-        writer = await self.filesystem.open_write(
+        except BaseException:
+            if quota is not None:
+                quota.add(0, -new)
+            raise
+        if quota is None and not self._uploads.max_size:
+            return writer
+        return self._counted(writer, path, self.user.name, before, kept)
+
+    def _counted(self, writer: Writer, path: str, uploader: str, before: int, kept: int) -> CountedWriter:
+        return CountedWriter(
+            writer,
+            self.filesystem,
             path,
-            offset=offset,
-            append=append,
-            unfinished=unfinished,
-            replace=replace,
-            uploader=self.user.name,
-            size=size,
+            uploader,
+            before=before,
+            kept=kept,
+            quota=self._quota,
+            max_size=self._uploads.max_size,
         )
-        return _CountedWriter(writer, quota, path, before, self.filesystem)
 
     async def _size_of(self, path: str) -> int:
         """Size of the file at *path*, -1 if there is none."""
@@ -191,10 +207,10 @@ class Account:
         except (FileNotFoundError, NotADirectoryError):
             return -1
 
-    def room(self, replaced: int = 0) -> int:
-        """Most bytes that an upload may have now which takes the place of a file of *replaced* bytes."""
-        room = self._uploads.max_size or 1 << 62
-        return min(room, self._quota.room() + replaced) if self._quota is not None else room
+    @property
+    def max_size(self) -> int:
+        """Largest file that may be uploaded, bytes; 0 for any."""
+        return self._uploads.max_size
 
     @property
     def limited(self) -> bool:
@@ -211,13 +227,27 @@ class Account:
         """Make a directory. Needs MKDIR."""
         self._require_not_root(path)
         self.require(path, Permission.MKDIR)
+        await self._add_entry(path, self.filesystem.make_directory(path))
+
+    async def _add_entry(self, path: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work*, which makes an entry without bytes at *path*, if there is room for it."""
         quota = self._quota
-        if quota is not None:
+        if quota is None:
+            await work
+            return
+        try:
             await quota.refresh()
-            quota.check(path)
-        await self.filesystem.make_directory(path)
-        if quota is not None:
-            quota.add(0, 1)
+            if quota.room() <= 0:
+                raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), path)
+            quota.take(0, 1, path)
+        except BaseException:
+            work.close()
+            raise
+        try:
+            await work
+        except BaseException:
+            quota.add(0, -1)
+            raise
 
     async def remove_directory(self, path: str) -> None:
         """Remove an empty directory. Needs DELETE."""
@@ -230,16 +260,24 @@ class Account:
             await self.on_delete(path)
 
     async def remove(self, path: str) -> None:
-        """Remove a file or a symbolic link. Needs DELETE."""
+        """Remove a file or a link; where there is none, what a broken upload of this user has left. Needs DELETE."""
         self._require_not_root(path)
         self.require(path, Permission.DELETE)
+        quota = self._quota
         freed = 0
-        if self._quota is not None:
-            info = await self.filesystem.stat(path, follow=False)
-            freed = info.size if info.kind is FileKind.FILE else 0
-        await self.filesystem.remove(path)
-        if self._quota is not None:
-            self._quota.add(-freed, -1)
+        try:
+            if quota is not None:
+                freed = (await self._entry(path))[0]
+            await self.filesystem.remove(path)
+        except FileNotFoundError:
+            freed = await self.filesystem.discard_unfinished(path, self.user.name)
+            if freed < 0:
+                raise
+            if quota is not None:
+                quota.add(-freed, -1)
+            return
+        if quota is not None:
+            quota.add(-freed, -1)
         if self.on_delete is not None:
             await self.on_delete(path)
 
@@ -283,12 +321,31 @@ class Account:
         if paths.is_below(target, source) and target != source:
             raise OSError(errno.EINVAL, "A directory cannot be moved into itself", target)
         replace = replace and self.permissions.allows(target, Permission.OVERWRITE)
-        replaced = await self._size_of(target) if self._quota is not None and target != source else -1
+        quota = self._quota
+        freed = None
+        if quota is not None:
+            freed = await self._freed(source, target)
         await self.filesystem.rename(source, target, replace=replace)
-        if self._quota is not None and replaced >= 0:
-            self._quota.add(-replaced, -1)
+        if quota is not None and freed is not None:
+            quota.add(-freed, -1)
         if self.on_rename is not None:
             await self.on_rename(source, target)
+
+    async def _entry(self, path: str) -> tuple[int, str]:
+        """Bytes that go when the entry itself is removed, and what is the same for two names of one file."""
+        info = await self.filesystem.stat(path, follow=False)
+        return (info.size if info.kind is FileKind.FILE else 0), info.unique
+
+    async def _freed(self, source: str, target: str) -> int | None:
+        """Bytes that go when *source* takes the name *target*; None where no entry goes."""
+        if source == target:
+            return None
+        try:
+            freed, unique = await self._entry(target)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        # Renaming one name of a file to another one of the same file does nothing (rename(2)).
+        return None if unique and unique == (await self._entry(source))[1] else freed
 
     async def change_mode(self, path: str, mode: int) -> None:
         """Set permission bits 0–0o777. Needs CHMOD; EINVAL for any other bit."""
@@ -317,7 +374,7 @@ class Account:
             raise PermissionError(errno.EACCES, "No links where permissions differ by path", path)
         self.require(path, Permission.CHMOD | Permission.WRITE)
         self.require(target, Permission.READ)
-        await self.filesystem.make_link(path, target)
+        await self._add_entry(path, self.filesystem.make_link(path, target))
 
     async def copy(self, source: str, target: str, *, replace: bool = True) -> None:
         """Copy the file *source* to *target* on the server. Needs READ, WRITE, and OVERWRITE if *target* is there."""
@@ -325,19 +382,42 @@ class Account:
         self.require(source, Permission.READ)
         self.require(target, Permission.WRITE)
         size = (await self.filesystem.stat(source)).size
-        if size > self.room():
-            raise OSError(errno.EDQUOT if self._quota else errno.EFBIG, "Too large", target)
-        quota = self._quota
-        before = -1
-        if quota is not None:
-            await quota.refresh()
-            before = await self._size_of(target)
-            if before < 0:
-                quota.check(target)
+        if self._uploads.max_size and size > self._uploads.max_size:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), target)
         replace = replace and self.permissions.allows(target, Permission.OVERWRITE)
-        await self.filesystem.copy(source, target, replace=replace)
-        if quota is not None:
-            quota.add(size - max(before, 0), int(before < 0))
+        quota = self._quota
+        if quota is None:
+            await self.filesystem.copy(source, target, replace=replace)
+            return
+        await quota.refresh()
+        before = await self._size_of(target)
+        if size > quota.room() + max(before, 0) or (before < 0 and quota.room() <= 0):
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), target)
+        new = int(before < 0)
+        local = self.local
+        if local is None:
+            # The bytes move out of sight: reserve them all.
+            more = size - max(before, 0)
+            quota.take(more, new, target)
+            try:
+                await self.filesystem.copy(source, target, replace=replace)
+            except BaseException:
+                quota.add(-more, -new)
+                raise
+            return
+        quota.take(0, new, target)
+        counted: list[Writer] = []
+
+        def through(writer: Writer) -> Writer:
+            counted.append(self._counted(writer, target, f"\0copy of {source}", before, -1))
+            return counted[0]
+
+        try:
+            await local.copy(source, target, replace=replace, through=through)
+        except BaseException:
+            if not counted:
+                quota.add(0, -new)
+            raise
 
     async def space(self, path: str) -> Space:
         """Room for this user at *path*: that of the filesystem or of the quota, whichever is less."""
@@ -347,38 +427,3 @@ class Account:
             return space
         await quota.refresh()
         return Space(min(space.free, quota.room()), min(space.total, quota.max_bytes))
-
-
-class _CountedWriter(Writer):
-    """A writer whose file is entered into the books when it gets its name."""
-
-    def __init__(self, writer: Writer, quota: Quota, path: str, before: int, filesystem: Filesystem) -> None:
-        self._writer = writer
-        self._quota = quota
-        self._path = path
-        self._before = before
-        self._filesystem = filesystem
-        self.offset = writer.offset
-
-    def fileno(self) -> int:
-        return self._writer.fileno()
-
-    async def write(self, data: bytes | bytearray | memoryview) -> None:
-        await self._writer.write(data)
-
-    async def commit(self, *, sync: bool = False) -> None:
-        quota = self._quota
-        descriptor = self._writer.fileno()
-        if descriptor >= 0:
-            growth = os.fstat(descriptor).st_size - max(self._before, 0)
-            if quota.max_bytes and growth > quota.room():
-                await self._writer.abort(keep=False)
-                raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), self._path)
-            await self._writer.commit(sync=sync)
-        else:
-            await self._writer.commit(sync=sync)
-            growth = (await self._filesystem.stat(self._path)).size - max(self._before, 0)
-        quota.add(growth, int(self._before < 0))
-
-    async def abort(self, *, keep: bool = True) -> None:
-        await self._writer.abort(keep=keep)

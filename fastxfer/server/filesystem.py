@@ -101,10 +101,23 @@ class Writer(ABC):
 
     offset: int
     """Where the next byte goes: 0, or where a resumed or appended upload goes on."""
+    in_place: bool = False
+    """Whether the file changes with each byte, and does not wait for :meth:`commit`."""
 
     def fileno(self) -> int:
         """Descriptor of a regular local file that takes bytes from ``offset`` on, or -1."""
         return -1
+
+    def largest(self) -> int | None:
+        """Most bytes that the file may have, as things stand; None where there is no limit."""
+        return None
+
+    def claim(self, size: int) -> None:  # noqa: B027 - without limits there is nothing to be entered
+        """Whoever fills :meth:`fileno` himself says that the file has, or is about to have, *size* bytes.
+
+        Raises:
+            OSError: EDQUOT or EFBIG: it may not, and the upload must be aborted.
+        """
 
     @abstractmethod
     async def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -166,6 +179,31 @@ class Filesystem(ABC):
         """Bytes kept of an upload of *uploader* to *path* that broke off; -1 if there are none."""
         return -1
 
+    async def discard_unfinished(self, path: str, uploader: str) -> int:
+        """Remove what :meth:`unfinished_size` tells of; how many bytes that were, -1 if there was nothing.
+
+        EBUSY while it is being written.
+        """
+        return -1
+
+    async def measure(self) -> tuple[int, int]:
+        """Bytes of all files, unfinished uploads included, and number of all entries in the tree."""
+        total = count = 0
+        pending = [paths.ROOT]
+        while pending:
+            directory = pending.pop()
+            try:
+                entries = await self.entries(directory)
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
+                continue
+            for entry in entries:
+                count += 1
+                if entry.kind is FileKind.DIRECTORY:
+                    pending.append(paths.join(directory, entry.name))
+                elif entry.kind is FileKind.FILE:
+                    total += entry.size
+        return total, count
+
     async def sweep_unfinished(self, age: float) -> int:
         """Remove what broken uploads have left and nobody has written for *age* seconds; how many there were."""
         return 0
@@ -210,7 +248,7 @@ class Filesystem(ABC):
         return -1
 
     def subtree(self, path: str) -> Filesystem:
-        """The tree at *path* as a filesystem of its own, out of which nothing leads."""
+        """The tree at *path* as a filesystem of its own, out of which nothing leads and which keeps this one alive."""
         return self if path == paths.ROOT else Subtree(self, path)
 
     async def close(self) -> None:  # noqa: B027 - having nothing to give back is the ordinary case
@@ -264,6 +302,9 @@ class Subtree(Filesystem):
 
     async def unfinished_size(self, path: str, uploader: str) -> int:
         return await self._base.unfinished_size(self._real(path), uploader)
+
+    async def discard_unfinished(self, path: str, uploader: str) -> int:
+        return await self._base.discard_unfinished(self._real(path), uploader)
 
     async def make_directory(self, path: str) -> None:
         await self._base.make_directory(self._real(path))

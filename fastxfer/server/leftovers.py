@@ -8,13 +8,12 @@ import logging
 import os
 import random
 import re
-import stat
 import time
 from collections.abc import Callable
 
 from fastxfer.server.beneath import open_beneath
 from fastxfer.server.filesystem import Filesystem
-from fastxfer.server.localfiles import HIDDEN_SUFFIX, lock_file
+from fastxfer.server.localfiles import HIDDEN_SUFFIX, remove_partial
 
 __all__ = ["sweep", "sweep_regularly"]
 
@@ -61,23 +60,9 @@ def sweep(top: int, age: float, stopped: Callable[[], bool] = lambda: False) -> 
 def _remove(directory: int, name: str, latest: float) -> bool:
     """Remove the unfinished upload *name* if it was last written before *latest* and is not being written now."""
     try:
-        fd = os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        remove_partial(name, directory, latest)
     except OSError:
         return False
-    try:
-        lock_file(fd, name)
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_mtime >= latest:
-            return False
-        # It may have been given its final name, and the name to another upload, before it was locked.
-        current = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        if (current.st_dev, current.st_ino) != (status.st_dev, status.st_ino):
-            return False
-        os.unlink(name, dir_fd=directory)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
     return True
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "open_partial",
     "partial_name",
     "prepare_partial",
+    "remove_partial",
     "require_regular",
     "run_where_quick",
     "unlink_quietly",
@@ -121,6 +122,29 @@ def open_partial(partial: str, directory: int, mode: int, path: str) -> tuple[in
         except BaseException:
             os.close(fd)
             raise
+        os.close(fd)
+
+
+def remove_partial(partial: str, directory: int, latest: float = float("inf")) -> int:
+    """Remove the unfinished upload *partial*, if it was last written before *latest*; its size.
+
+    Raises:
+        OSError: EBUSY: it is being written; ENOENT: it is gone, or has got its final name meanwhile; EAGAIN: it was
+            written after *latest*.
+    """
+    fd = os.open(partial, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        lock_file(fd, partial)
+        status = os.fstat(fd)
+        require_regular(status, partial)
+        if status.st_mtime >= latest:
+            raise BlockingIOError(errno.EAGAIN, "Written lately", partial)
+        # It may have been given its final name, and the name to another upload, before it was locked.
+        if not os.path.samestat(os.stat(partial, dir_fd=directory, follow_symlinks=False), status):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), partial)
+        os.unlink(partial, dir_fd=directory)
+        return status.st_size
+    finally:
         os.close(fd)
 
 
@@ -228,6 +252,8 @@ class LocalReader(Reader):
 class PlainWriter(Writer):
     """Writes in place."""
 
+    in_place = True
+
     def __init__(self, fd: int, path: str, offset: int) -> None:
         self._fd = fd
         self._path = path
@@ -263,7 +289,14 @@ class PlainWriter(Writer):
 
 
 class AtomicWriter(PlainWriter):
-    """Writes to a hidden file that takes the final name at the end."""
+    """Writes to a hidden file that takes the final name at the end.
+
+    Attributes:
+        counted: whether *replaced* is asked for.
+        replaced: after the commit, the size of the file whose name was taken over; -1 if there was none.
+    """
+
+    in_place = False
 
     def __init__(
         self,
@@ -288,6 +321,8 @@ class AtomicWriter(PlainWriter):
         self._name = name
         self._replace = replace
         self._keep = keep
+        self.counted = False
+        self.replaced = -1
 
     async def commit(self, *, sync: bool = False) -> None:
         if not sync:
@@ -316,6 +351,10 @@ class AtomicWriter(PlainWriter):
             self._close()
 
     def _name_it(self) -> None:
+        if self.counted and self._replace:
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+                self.replaced = status.st_size if stat.S_ISREG(status.st_mode) else 0
         if self._replace:
             os.rename(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         else:

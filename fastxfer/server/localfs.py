@@ -8,11 +8,13 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from fastxfer.server import paths
 from fastxfer.server.beneath import O_PATH, open_beneath
 from fastxfer.server.filesystem import FileInfo, Filesystem, Reader, Space, Writer
+from fastxfer.server.holdings import measure
 from fastxfer.server.leftovers import sweep
 from fastxfer.server.localfiles import (
     HIDDEN_SUFFIX,
@@ -25,12 +27,15 @@ from fastxfer.server.localfiles import (
     open_partial,
     partial_name,
     prepare_partial,
+    remove_partial,
     require_regular,
     run_where_quick,
     unlink_quietly,
 )
 
 __all__ = ["LocalFilesystem"]
+
+T = TypeVar("T")
 
 
 class LocalFilesystem(Filesystem):
@@ -62,6 +67,9 @@ class LocalFilesystem(Filesystem):
     ) -> None:
         self._adopt(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), atomic, keep_partial, umask)
 
+    _whole: Filesystem | None = None
+    """The filesystem that this one is a part of: it must live as long."""
+
     def _adopt(self, top: int, atomic: bool, keep_partial: bool, umask: int) -> None:
         self._top = top
         self._atomic = atomic
@@ -72,6 +80,7 @@ class LocalFilesystem(Filesystem):
         if path == paths.ROOT:
             return self
         tree = LocalFilesystem.__new__(LocalFilesystem)
+        tree._whole = self
         tree._adopt(
             open_beneath(self._top, path[1:], os.O_RDONLY | os.O_DIRECTORY),
             self._atomic,
@@ -316,10 +325,24 @@ class LocalFilesystem(Filesystem):
         except OSError:
             return -1
 
+    async def discard_unfinished(self, path: str, uploader: str) -> int:
+        try:
+            with self._parent(path) as (fd, name):
+                return remove_partial(partial_name(name, uploader), fd)
+        except (FileNotFoundError, NotADirectoryError):
+            return -1
+
+    async def measure(self) -> tuple[int, int]:
+        return await self._walk(measure)
+
     async def sweep_unfinished(self, age: float) -> int:
+        return await self._walk(lambda top, stopped: sweep(top, age, stopped))
+
+    async def _walk(self, walk: Callable[[int, Callable[[], bool]], T]) -> T:
+        """Carry out *walk* over the tree in a thread; it is told when it has become needless."""
         stopped = threading.Event()
         top = os.dup(self._top)
-        work = asyncio.get_running_loop().run_in_executor(None, sweep, top, age, stopped.is_set)
+        work = asyncio.get_running_loop().run_in_executor(None, walk, top, stopped.is_set)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -350,12 +373,8 @@ class LocalFilesystem(Filesystem):
             if not all(entry.endswith(HIDDEN_SUFFIX) for entry in names):
                 return False
             for entry in names:
-                partial = os.open(entry, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
-                try:
-                    lock_file(partial, entry)
-                    os.unlink(entry, dir_fd=fd)
-                finally:
-                    os.close(partial)
+                with contextlib.suppress(FileNotFoundError):
+                    remove_partial(entry, fd)
             return True
         finally:
             os.close(fd)
@@ -389,15 +408,24 @@ class LocalFilesystem(Filesystem):
         with self._parent(path) as (fd, name):
             os.symlink(relative, name, dir_fd=fd)
 
-    async def copy(self, source: str, target: str, *, replace: bool = True) -> None:
+    async def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        replace: bool = True,
+        through: Callable[[Writer], Writer] = lambda writer: writer,
+    ) -> None:
+        """As :meth:`Filesystem.copy`; what *through* makes of the writer is used in its place."""
         reader = await self.open_read(source)
         try:
             if self._is(target, os.fstat(reader.fileno())):
                 # By a link, say: opening it to write would empty what is to be read.
                 raise OSError(errno.EINVAL, "A file cannot be copied onto itself", target)
-            writer = await self.open_write(target, replace=replace, uploader=f"\0copy of {source}")
+            writer = through(await self.open_write(target, replace=replace, uploader=f"\0copy of {source}"))
             try:
                 size = reader.info.size
+                writer.claim(size)
                 await run_where_quick(size, copy_bytes, reader.fileno(), writer.fileno(), size)
                 os.fchmod(writer.fileno(), reader.info.mode & 0o777)
             except BaseException:

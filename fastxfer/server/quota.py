@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import time
 from typing import TYPE_CHECKING
 
-from fastxfer.server import paths
-from fastxfer.server.filesystem import FileKind, Filesystem
+from fastxfer.server.filesystem import Filesystem
 
 if TYPE_CHECKING:
     from fastxfer.server.sharedbooks import SharedBooks
@@ -32,10 +32,17 @@ class Ledger:
     def write(self, size: int, files: int, counted: float) -> None:
         self._held = (size, files, counted)
 
-    def add(self, size: int, files: int) -> None:
-        """Enter a change."""
+    def add(self, size: int, files: int, max_bytes: int = 0, max_files: int = 0) -> bool:
+        """Enter a change; False, and nothing is entered, where it is growth beyond a limit (0: none)."""
         held, entries, counted = self._held
+        if _beyond(held, size, max_bytes) or _beyond(entries, files, max_files):
+            return False
         self._held = (max(held + size, 0), max(entries + files, 0), counted)
+        return True
+
+
+def _beyond(held: int, change: int, limit: int) -> bool:
+    return 0 < limit < held + change and change > 0
 
 
 class SharedLedger(Ledger):
@@ -59,23 +66,33 @@ class SharedLedger(Ledger):
         with self._books.locked():
             self._books.quotas.write(self._at, size, files, counted)
 
-    def add(self, size: int, files: int) -> None:
+    def add(self, size: int, files: int, max_bytes: int = 0, max_files: int = 0) -> bool:
         if self._at < 0:
-            super().add(size, files)
-            return
+            return super().add(size, files, max_bytes, max_files)
         with self._books.locked():
             held, entries, counted = self._books.quotas.read(self._at)
+            if _beyond(held, size, max_bytes) or _beyond(entries, files, max_files):
+                return False
             self._books.quotas.write(self._at, max(held + size, 0), max(entries + files, 0), counted)
+            return True
 
 
 class Quota:
-    """The books of one tree: counted once, kept by the changes made through the server, recounted now and then."""
+    """The limits of one tree and its books: counted once, kept by the server's own changes, recounted now and then.
+
+    Args:
+        filesystem: the tree.
+        max_bytes: limit of bytes, 0 for none.
+        max_files: limit of entries, 0 for none.
+        ledger: the books of the tree, which quotas with other limits may share.
+    """
 
     def __init__(self, filesystem: Filesystem, max_bytes: int, max_files: int, ledger: Ledger | None = None) -> None:
         self._filesystem = filesystem
         self.max_bytes = max_bytes
         self.max_files = max_files
         self._ledger = ledger or Ledger()
+        self._counting: asyncio.Task[None] | None = None
 
     @property
     def bytes(self) -> int:
@@ -87,38 +104,46 @@ class Quota:
         """Entries in the tree."""
         return self._ledger.read()[1]
 
+    @property
+    def counted(self) -> float:
+        """When the tree was counted last: another value than before means that it was counted meanwhile."""
+        return self._ledger.read()[2]
+
     async def refresh(self) -> None:
-        """Count the tree if that has not been done lately."""
-        size, count, counted = self._ledger.read()
-        now = time.monotonic()
-        if now - counted < RECOUNT_AFTER:
+        """Count the tree if that has not been done lately. Nobody goes by books that were never filled."""
+        if time.monotonic() - self.counted < RECOUNT_AFTER:
             return
-        self._ledger.write(size, count, now)
-        total = files = 0
-        pending = [paths.ROOT]
-        while pending:
-            directory = pending.pop()
-            try:
-                entries = await self._filesystem.entries(directory)
-            except (FileNotFoundError, NotADirectoryError, PermissionError):
-                continue
-            for entry in entries:
-                files += 1
-                if entry.kind is FileKind.DIRECTORY:
-                    pending.append(paths.join(directory, entry.name))
-                elif entry.kind is FileKind.FILE:
-                    total += entry.size
-        self._ledger.write(total, files, now)
+        if self._counting is None:
+            self._counting = asyncio.ensure_future(self._count())
+        await asyncio.shield(self._counting)
+
+    async def _count(self) -> None:
+        try:
+            before = self.bytes, self.files
+            size, files = await self._filesystem.measure()
+            # What was added meanwhile may have been too late to be seen; what was removed has been seen or not.
+            size += max(self.bytes - before[0], 0)
+            files += max(self.files - before[1], 0)
+            self._ledger.write(size, files, time.monotonic())
+        finally:
+            self._counting = None
+
+    async def close(self) -> None:
+        """Stop counting."""
+        counting = self._counting
+        if counting is not None:
+            counting.cancel()
+            await asyncio.wait([counting])
 
     def room(self) -> int:
         """Bytes that may still be added; a large number if there is no limit."""
         return max(self.max_bytes - self.bytes, 0) if self.max_bytes else 1 << 62
 
-    def check(self, path: str) -> None:
-        """Raise EDQUOT unless one more file with at least one byte may be added."""
-        if self.room() <= 0 or (self.max_files and self.files >= self.max_files):
+    def take(self, size: int, files: int, path: str) -> None:
+        """Enter a change. EDQUOT, about *path*, where it is growth beyond a limit; nothing is entered then."""
+        if not self._ledger.add(size, files, self.max_bytes, self.max_files):
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), path)
 
     def add(self, size: int, files: int = 0) -> None:
-        """Enter a change; *size* and *files* may be negative."""
+        """Enter a change that has happened; *size* and *files* may be negative."""
         self._ledger.add(size, files)

@@ -17,7 +17,7 @@ from fastxfer.server.config import ServerConfig
 from fastxfer.server.filesystem import Filesystem
 from fastxfer.server.guard import Guard, LoginRefusedError, SharedGuard
 from fastxfer.server.hooks import Hooks, SessionInfo, TransferInfo
-from fastxfer.server.quota import Quota, SharedLedger
+from fastxfer.server.quota import Ledger, Quota, SharedLedger
 from fastxfer.server.transferlog import TransferLog
 from fastxfer.server.users import Authenticator, Credentials, User
 
@@ -58,7 +58,7 @@ class Service:
         self.guard = SharedGuard(config.limits, books) if books is not None else Guard(config.limits)
         self._ids = itertools.count(1)
         self._trees: weakref.WeakValueDictionary[tuple[int, str], Filesystem] = weakref.WeakValueDictionary()
-        self._quotas: dict[tuple[str, int, int], Quota] = {}
+        self._quotas: dict[tuple[str, str], _Books] = {}
         self._server_limits = (_rate_limits(config.rates.download), _rate_limits(config.rates.upload))
         self._user_limits: dict[tuple[str, int], RateLimit] = {}
         self._tell_renames = self.hooks.listens("on_rename")
@@ -128,13 +128,7 @@ class Service:
         """What *user*, who was judged already, can do."""
         config = self.config
         tree = self._tree(user, host)
-        quota = None
-        if user.quota_bytes or user.quota_files:
-            key = (user.name, user.quota_bytes, user.quota_files)
-            quota = self._quotas.get(key)
-            if quota is None:
-                ledger = SharedLedger(self._books.books, f"{user.name} {user.root}") if self._books else None
-                quota = self._quotas[key] = Quota(tree, user.quota_bytes, user.quota_files, ledger)
+        quota = self._quota(user, host, tree) if user.quota_bytes or user.quota_files else None
         rates = config.rates
         down, up = self._server_limits
         return Account(
@@ -188,14 +182,14 @@ class Service:
         for tree in list(self._trees.values()):
             if tree is not self.filesystem:
                 await tree.close()
+        for books in self._quotas.values():
+            await books.close()
         await self.filesystem.close()
         self._log.close()
 
     def _tree(self, user: User, host: str) -> Filesystem:
         base = user.filesystem or self.filesystem
-        top = paths.resolve(paths.ROOT, user.root)
-        if user.filesystem is None:
-            top = paths.rewrite(top, paths.resolve(paths.ROOT, self.config.hosts.get(host, paths.ROOT)))
+        top = self._top(user, host)
         if top == paths.ROOT:
             return base
         key = (id(base), top)
@@ -203,6 +197,26 @@ class Service:
         if tree is None:
             tree = self._trees[key] = base.subtree(top)
         return tree
+
+    def _top(self, user: User, host: str) -> str:
+        """The directory of its filesystem that *user* sees as the root."""
+        top = paths.resolve(paths.ROOT, user.root)
+        if user.filesystem is not None:
+            return top
+        return paths.rewrite(top, paths.resolve(paths.ROOT, self.config.hosts.get(host, paths.ROOT)))
+
+    def _quota(self, user: User, host: str, tree: Filesystem) -> Quota:
+        """The quota of *user* in *tree*. The books are the tree's: all users who see it as theirs share them."""
+        top = self._top(user, host)
+        owner = user.name if user.filesystem is not None else ""
+        base = user.filesystem or self.filesystem
+        books = self._quotas.get((owner, top))
+        if books is None or books.base is not base:
+            ledger = SharedLedger(self._books.books, f"{owner} {top}") if self._books else Ledger()
+            if books is not None:
+                ledger.write(0, 0, float("-inf"))
+            books = self._quotas[owner, top] = _Books(base, tree, ledger)
+        return books.quota(user.quota_bytes, user.quota_files)
 
     def _user_limit(self, name: str, direction: int, rate: int) -> Sequence[RateLimit]:
         if not rate:
@@ -213,6 +227,27 @@ class Service:
             (limit,) = _rate_limits(rate)
             self._user_limits[key] = limit
         return (limit,)
+
+
+class _Books:
+    """The books of one tree, and the quotas that go by them."""
+
+    def __init__(self, base: Filesystem, tree: Filesystem, ledger: Ledger) -> None:
+        self.base = base
+        self._tree = tree
+        self._ledger = ledger
+        self._quotas: dict[tuple[int, int], Quota] = {}
+
+    def quota(self, max_bytes: int, max_files: int) -> Quota:
+        """The quota with these limits."""
+        key = (max_bytes, max_files)
+        if key not in self._quotas:
+            self._quotas[key] = Quota(self._tree, max_bytes, max_files, self._ledger)
+        return self._quotas[key]
+
+    async def close(self) -> None:
+        for quota in self._quotas.values():
+            await quota.close()
 
 
 def _rate_limits(rate: int) -> Sequence[RateLimit]:

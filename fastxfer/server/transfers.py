@@ -10,8 +10,8 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastxfer.core.xfer import FRAMING_RAW, RateLimit, Transfer
 from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump
@@ -263,30 +263,46 @@ async def _receive_plain(session: Session, progress: Progress, sock: socket.sock
         limits=session.upload_limits,
     )
     progress.counter = transfer
-    account = session.account
-    if account.limited:
-        room = account.room() - writer.offset
-        await _carry_limited(session, transfer, room)
-        if transfer.received > room:
-            raise OSError(errno.EDQUOT, "The upload is larger than allowed")
+    carrying = session.runtime.runner.run(transfer)
+    if session.account.limited:
+        await _carry_limited(carrying, writer, transfer.cancel)
     else:
-        await session.runtime.runner.run(transfer)
+        await carrying
     if transfer.error:
         raise error_of(transfer)
 
 
-async def _carry_limited(session: Session, transfer: Transfer, room: int) -> None:
-    """Carry *transfer* to its end; it is cancelled soon after it has brought more than *room* bytes."""
-    carrying = asyncio.ensure_future(session.runtime.runner.run(transfer))
+async def _carry_limited(carrying: Coroutine[Any, Any, Any], writer: Writer, cancel: Callable[[], None]) -> None:
+    """Carry an upload into the descriptor of *writer* to its end; *cancel* it soon after it has become too large."""
+    task = asyncio.ensure_future(carrying)
+    refusal: OSError | None = None
     try:
-        while not (await asyncio.wait([carrying], timeout=WATCH_INTERVAL))[0]:
-            if transfer.received > room:
-                transfer.cancel()
+        while not (await asyncio.wait([task], timeout=WATCH_INTERVAL))[0]:
+            if refusal is None:
+                refusal = _refusal(writer)
+                if refusal is not None:
+                    cancel()
     except asyncio.CancelledError:
-        carrying.cancel()
-        await asyncio.wait([carrying])
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
         raise
-    carrying.result()
+    failure = task.exception()
+    refusal = refusal or _refusal(writer)
+    if refusal is not None:
+        raise refusal
+    if failure is not None:
+        raise failure
+
+
+def _refusal(writer: Writer) -> OSError | None:
+    """Why what *writer* has is too much."""
+    try:
+        writer.claim(os.fstat(writer.fileno()).st_size)
+    except OSError as error:
+        return error
+    return None
 
 
 async def _send_changed(session: Session, progress: Progress, sock: socket.socket, reader: Reader, offset: int) -> None:
@@ -322,16 +338,15 @@ async def _send_changed(session: Session, progress: Progress, sock: socket.socke
 async def _receive_changed(session: Session, progress: Progress, sock: socket.socket, writer: Writer) -> None:
     """Receive through TLS or a transformation, or into a file that has no descriptor."""
     transform = receiving_transform(session)
-    account = session.account
-    room = account.room() - writer.offset if account.limited else None
     if writer.fileno() >= 0:
+        largest = writer.largest()
         os.lseek(writer.fileno(), writer.offset, os.SEEK_SET)
         channel = session.runtime.data_channel(session)
         pump = ReceivePump(
             sock,
             channel,
             fd=writer.fileno(),
-            limit=room,
+            limit=None if largest is None else max(largest - writer.offset, 0),
             idle_timeout=session.config.timeouts.data_stall or None,
             timeout=session.config.timeouts.transfer or None,
             transform=transform,
@@ -339,21 +354,21 @@ async def _receive_changed(session: Session, progress: Progress, sock: socket.so
         )
         progress.counter = pump
         try:
-            await session.runtime.run_pump(session, pump, channel)
+            carrying = session.runtime.run_pump(session, pump, channel)
+            if session.account.limited:
+                await _carry_limited(carrying, writer, pump.cancel)
+            else:
+                await carrying
         except PumpLimitError as error:
             raise OSError(errno.EDQUOT, "The upload is larger than allowed") from error
         return
     stream = DataStream.of(session, sock)
     await session.runtime.data_handshake(session, stream)
-    written = 0
     while True:
         data = await stream.receive(CHUNK)
         moved = len(data)
         if transform is not None:
             data = transform.update(data) if data else transform.finish()
-        written += len(data)
-        if room is not None and written > room:
-            raise OSError(errno.EDQUOT, "The upload is larger than allowed")
         if data:
             await writer.write(data)
         if not moved:

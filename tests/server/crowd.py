@@ -102,7 +102,9 @@ class Actor:
             self._files[target] = self._files.pop(name)
 
     def _delete(self, name: str) -> None:
-        self._client.expect(250 if name in self._files else 550, f"DELE {name}")
+        # Without a file it is the rest of a broken upload that goes, which SIZE tells of.
+        there = name in self._files or self._client.say(f"SIZE {name}").code == 213
+        self._client.expect(250 if there else 550, f"DELE {name}")
         self._files.pop(name, None)
 
     def _list(self, name: str) -> None:

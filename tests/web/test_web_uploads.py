@@ -298,3 +298,21 @@ def test_requests_beyond_the_limit_are_told_to_come_back(tmp_path: Path) -> None
             plain.sendall(b"lo")
             assert plain.recv(12) == b"HTTP/1.1 201"
         assert site.get("/files/").status == 200
+
+
+def test_what_a_broken_upload_leaves_counts_until_it_is_deleted(tmp_path: Path) -> None:
+    users = [(User(name="q", quota_bytes=1000), "secret")]
+    with serve(tmp_path, users=users) as site:
+        quota = {"user": "q:secret"}
+        assert site.put("/files/a", bytes(600), {"Content-Range": "bytes 0-599/700"}, **quota).status == 202
+        assert site.put("/files/b", bytes(600), **quota).status == 507
+        assert site.put("/files/b", bytes(300), **quota).status == 201
+        assert site.put("/files/a", bytes(100), {"Content-Range": "bytes 600-699/700"}, **quota).status == 201
+        assert site.put("/files/c", bytes(1), **quota).status == 507
+        assert site.delete("/files/a", **quota).status == 200
+        assert site.put("/files/a", bytes(600), {"Content-Range": "bytes 0-599/701"}, **quota).status == 507
+        assert site.put("/files/a", bytes(500), {"Content-Range": "bytes 0-499/600"}, **quota).status == 202
+        assert site.put("/files/b", bytes(1000), **quota).status == 507
+        assert site.delete("/files/a", **quota).status == 200
+        assert site.delete("/files/a", **quota).status == 404
+        assert site.put("/files/b", bytes(1000), **quota).status == 200

@@ -124,7 +124,7 @@ async def allocate(session: Session, argument: str) -> bytes:
     if not (size.isascii() and size.isdigit() and len(size) < 20):
         return BAD_SYNTAX
     account = session.account
-    if int(size) > account.room():
+    if account.max_size and int(size) > account.max_size:
         return _ALLO_TOO_MUCH
     try:
         free = (await account.space(session.cwd)).free

@@ -23,7 +23,11 @@ async def delete(request: web.Request, visit: Visit, path: str) -> web.Response:
         verdict = check(request, Validators(await account.stat(path)))
         if verdict:
             raise ApiError(verdict, "The file has changed")
-    is_dir = await _is_directory(visit, path)
+    try:
+        is_dir = await _is_directory(visit, path)
+    except FileNotFoundError:
+        # An upload that broke off may have left something.
+        is_dir = False
     if not is_dir:
         await account.remove(path)
     elif visit.flag("recursive"):

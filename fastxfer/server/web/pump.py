@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,8 +91,6 @@ async def receive(
     writer: Writer,
     limits: Sequence[RateLimit],
     progress: Progress,
-    *,
-    room: int,
 ) -> None:
     """Write all that *source* gives. While one block is written the next is received.
 
@@ -101,7 +98,7 @@ async def receive(
 
     Raises:
         ApiError: 408 when nothing came for too long.
-        OSError: EFBIG when there is more than *room*, and what writing raises.
+        OSError: EFBIG or EDQUOT when more comes than *writer* may take, and what writing raises.
         ConnectionError: the client went away.
     """
     stall = shared.service.config.timeouts.data_stall or None
@@ -115,8 +112,7 @@ async def receive(
             if not chunk:
                 break
             progress.moved += len(chunk)
-            if progress.moved > room:
-                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            writer.claim(writer.offset + progress.moved)
             await blocks.add(chunk)
             await shared.paces.spend(limits, len(chunk))
     finally:

@@ -169,9 +169,7 @@ async def store(
     try:
         async with transfer(visit, Direction.UPLOAD, target.path, writer.offset) as progress:
             await accept_body(request)
-            room = _room(visit, target) - writer.offset
-            limits = visit.account.upload_limits
-            await pump.receive(visit.shared, source, writer, limits, progress, room=room)
+            await pump.receive(visit.shared, source, writer, visit.account.upload_limits, progress)
             if expected is not None and progress.moved != expected:
                 raise ApiError(400, "The body has not the length that was announced")
             ended = True
@@ -182,11 +180,6 @@ async def store(
     finally:
         if not ended:
             await writer.abort(keep=keep)
-
-
-def _room(visit: Visit, target: Target) -> int:
-    """Largest size that the file may have: one that is replaced gives its room back."""
-    return visit.account.room(0 if target.before is None else target.before.size)
 
 
 async def _commit(writer: Writer, target: Target, *, sync: bool) -> None:
@@ -208,8 +201,6 @@ async def _upload_piece(
         raise ApiError(409, "Bytes before this piece are missing", {OFFSET_HEADER: str(have)})
     if request.content_length is not None and request.content_length != span.length:
         raise ApiError(400, "Content-Length and Content-Range do not agree")
-    if total is not None and total > _room(visit, target):
-        raise OSError(errno.EFBIG, "")
     last = span.stop == total
     writer = await open_target(visit, target, offset=span.start, size=-1 if total is None else total)
     source = StreamSource(request)
