@@ -21,6 +21,7 @@ TRANSFER = [
     "transfer_send.c",
     "transfer_recv.c",
     "transfer_relay.c",
+    "transfer_piece.c",
     "ratelimit.c",
     "worker.c",
     "crc32.c",

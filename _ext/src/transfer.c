@@ -34,6 +34,8 @@ void fx_transfer_init(fx_transfer *t, int fd) {
     t->wait_fd = fd;
     t->deadline = FX_NEVER;
     t->left = -1;
+    t->mark = 1;
+    t->piece_until = FX_NEVER;
     t->relay_pipe[0] = t->relay_pipe[1] = -1;
     t->armed_fd = -1;
     t->due = FX_NEVER;
@@ -56,6 +58,7 @@ void fx_transfer_destroy(fx_transfer *t) {
 void fx_transfer_finish(fx_transfer *t, int error, enum fx_side side) {
     if (fx_transfer_done(t)) return;
     fx_refund(t, 0);
+    fx_piece_forget(t); /* the next reply on this connection may be ten bytes long */
     release(t);
     if (error && fx_transfer_cancelled(t)) { /* a socket that was shut down on that account fails in its own ways */
         error = ECANCELED;

@@ -95,6 +95,10 @@ struct fx_transfer {
     int64_t moved_at;
     bool file_begun;
     int64_t left; /* of the body; -1: until the peer closes */
+    int mark;     /* the socket's low-water mark, as set by fx_piece_await() */
+    int smaller_pieces;  /* how often a piece proved too large */
+    int64_t piece_from;  /* where in the body the piece that is waited for begins */
+    int64_t piece_until; /* when what has come of it is to be taken; FX_NEVER: it is not waited for */
     int broken;   /* the errno that a send met, kept while a reply is looked for */
     int head_size;
     uint8_t head[FX_HEADER_SIZE];
@@ -141,6 +145,11 @@ void fx_populate(void *memory, size_t size);
 
 /* When the transfer times out by deadline or idleness; FX_NEVER. */
 int64_t fx_transfer_due(const fx_transfer *t);
+
+/* Before a wait for the socket to become readable: lets it last until a piece of a long body is there, or until
+ * t->piece_until. What was asked of the socket is taken back when the transfer ends. */
+void fx_piece_await(fx_transfer *t);
+void fx_piece_forget(fx_transfer *t);
 
 /* Ends it with ECANCELED at its next step, and wakes its scheduler. */
 void fx_transfer_cancel(fx_transfer *t);

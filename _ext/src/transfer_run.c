@@ -44,7 +44,8 @@ int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin) {
     int64_t slice_end = FX_NEVER;
     for (;;) {
         int want = fx_transfer_step(t, w, BUDGET);
-        if (want == FX_WANT_READ && spin > 0 && spin_until_ready(t, w, spin)) want = t->want;
+        if (want == FX_WANT_READ) fx_piece_await(t);
+        if (want == FX_WANT_READ && t->mark == 1 && spin > 0 && spin_until_ready(t, w, spin)) want = t->want;
         if (want == FX_WANT_NOTHING || want == FX_WANT_MEMORY) return want;
         int64_t now = fx_now();
         if (slice_end == FX_NEVER) slice_end = now + SIGNAL_SLICE;
@@ -53,6 +54,7 @@ int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin) {
         int64_t until = fx_transfer_due(t);
         if (until > slice_end) until = slice_end;
         if (want == FX_WANT_TIME && t->wake_at < until) until = t->wake_at;
+        if (want == FX_WANT_READ && t->piece_until < until) until = t->piece_until;
         struct pollfd waited = {.fd = t->wait_fd, .events = 0};
         if (want & FX_WANT_READ) waited.events |= POLLIN;
         if (want & FX_WANT_WRITE) waited.events |= POLLOUT;
