@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastxfer.server.config import LimitsConfig
+from fastxfer.server.sharedbooks import ALL
 
 if TYPE_CHECKING:
     from fastxfer.server.sharedbooks import WorkerBooks
@@ -23,8 +24,8 @@ __all__ = ["Guard", "LoginRefusedError", "SharedGuard", "peer_key"]
 MAX_REMEMBERED = 16384
 """Addresses with failed logins that are remembered at the same time."""
 MAX_DOUBLINGS = 4
-ALL, ADDRESS, USER = "*", "@", "="
-"""What counts are kept of: the first is a key, the others begin keys."""
+ADDRESS, USER = "@", "="
+"""What keys of counts begin with, beside the key for all."""
 
 
 class LoginRefusedError(Exception):

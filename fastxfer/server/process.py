@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 
 from fastxfer.server.config import ListenerConfig, ServerConfig
+from fastxfer.server.handover import Boxes, Handover
 from fastxfer.server.server import FtpServer
 from fastxfer.server.sharedbooks import SharedBooks, WorkerBooks
 
@@ -137,12 +138,13 @@ def run_workers(
     """
     config = _with_common_secret(_with_fixed_ports(config))
     books = SharedBooks(config.workers)
+    boxes = Boxes(config.workers)
     children: dict[int, int] = {}
     stopping = False
 
     def worker_server(number: int) -> FtpServer:
         server = make(config)
-        server.share(WorkerBooks(books, number))
+        server.share(WorkerBooks(books, number), Handover(boxes, books, number))
         return server
 
     def start(number: int) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fastxfer.server.config import ListenerConfig, ServerConfig
 from fastxfer.server.control import Control
 from fastxfer.server.filesystem import Filesystem
+from fastxfer.server.handover import Arrival, Handover
 from fastxfer.server.hooks import Hooks
 from fastxfer.server.leftovers import sweep_regularly
 from fastxfer.server.localfs import LocalFilesystem
@@ -80,12 +81,14 @@ class FtpServer:
         self._stopped: asyncio.Event | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._books: WorkerBooks | None = None
+        self._handover: Handover | None = None
 
     # Life
 
-    def share(self, books: WorkerBooks) -> None:
-        """Keep limits, bans and quotas together with other workers; before :meth:`start`."""
+    def share(self, books: WorkerBooks, handover: Handover | None = None) -> None:
+        """Keep limits, bans and quotas together with other workers, and share connections; before :meth:`start`."""
         self._books = books
+        self._handover = handover
 
     async def start(self) -> None:
         """Open the ports and serve. RuntimeError when started already."""
@@ -98,11 +101,13 @@ class FtpServer:
         self._service, self._runtime = service, runtime
         self._stopped = asyncio.Event()
         try:
-            for listener in config.effective_listeners():
-                await self._listen(listener)
+            for number, listener in enumerate(config.effective_listeners()):
+                await self._listen(listener, number)
         except BaseException:
             await self.stop()
             raise
+        if self._handover is not None:
+            self._handover.open(self._adopt)
         if config.uploads.partial_age > 0:
             self._sweeping = asyncio.create_task(sweep_regularly(service.filesystem, config.uploads.partial_age))
         for host, port in self.addresses:
@@ -132,18 +137,29 @@ class FtpServer:
             web.host if web.host is not None else asked.host or None, wanted, reuse_port=self.config.workers > 1
         )
 
-    async def _listen(self, listener: ListenerConfig) -> None:
+    async def _listen(self, listener: ListenerConfig, number: int) -> None:
         loop = asyncio.get_running_loop()
         runtime = self.runtime
+        handover = self._handover
 
-        def connected() -> Control:
-            return Control(runtime, listener, loop)
+        def connected() -> asyncio.Protocol:
+            control = Control(runtime, listener, loop)
+            return control if handover is None else Arrival(control, handover, number)
 
         for sock in await _bind(listener, self.config):
             self._servers.append(await loop.create_server(connected, sock=sock, backlog=self.config.backlog))
 
+    def _adopt(self, connection: socket.socket, number: int) -> None:
+        """Take over a connection that came to the listener *number* of another worker."""
+        runtime = self.runtime
+        loop = asyncio.get_running_loop()
+        control = Control(runtime, self.config.effective_listeners()[number], loop)
+        runtime.spawn(_accepted(loop, control, connection))
+
     async def stop(self) -> None:
         """Close the ports, let transfers end within ``timeouts.shutdown``, give everything back. Idempotent."""
+        if self._handover is not None:
+            self._handover.close()
         for server in self._servers:
             server.close()
         sweeping, self._sweeping = self._sweeping, None
@@ -271,6 +287,14 @@ class FtpServer:
         if self._users:
             return Chain([UserTable(self._users), *configured])
         return configured[0] if len(configured) == 1 else Chain(configured)
+
+
+async def _accepted(loop: asyncio.AbstractEventLoop, control: Control, connection: socket.socket) -> None:
+    try:
+        await loop.connect_accepted_socket(lambda: control, connection)
+    except OSError as error:
+        logger.info("a connection was lost on its way between workers: %s", error)
+        connection.close()
 
 
 async def _bind(listener: ListenerConfig, config: ServerConfig) -> list[socket.socket]:

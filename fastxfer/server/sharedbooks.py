@@ -27,6 +27,8 @@ SESSION_BUCKETS = 4096
 FAILURE_BUCKETS = 2048
 """With eight ways as many as the books of one process remember."""
 QUOTA_BUCKETS = 1024
+ALL = "*"
+"""What sessions of all kinds are counted under."""
 
 
 class _Table:
@@ -104,8 +106,12 @@ class SessionTable(_Table):
 
     def total(self, key: str) -> int:
         """Of all workers together."""
+        return sum(self.by_worker(key))
+
+    def by_worker(self, key: str) -> tuple[int, ...]:
+        """Of each worker."""
         at = self.find(key)
-        return sum(self._record.unpack_from(self._memory, at)) if at >= 0 else 0
+        return self._record.unpack_from(self._memory, at) if at >= 0 else (0,) * self._cells
 
     def strike_out(self, worker: int) -> None:
         """Forget all that *worker* has counted."""
@@ -165,6 +171,8 @@ class SharedBooks:
         quotas = struct.Struct("qqd")
         slots = ((sessions, SESSION_BUCKETS), (failures, FAILURE_BUCKETS), (quotas, QUOTA_BUCKETS))
         size = sum((KEY + record.size) * WAYS * buckets for record, buckets in slots)
+        self._expected = size, struct.Struct(f"{workers}i")
+        size += self._expected[1].size
         with tempfile.TemporaryFile() as file:
             self._lock = os.dup(file.fileno())
         # Pages that are never touched take no memory.
@@ -186,6 +194,20 @@ class SharedBooks:
         """*worker* has died: its sessions are gone."""
         with self.locked():
             self.sessions.strike_out(worker)
+
+    def loads(self) -> list[int]:
+        """Of each worker, how many sessions it has or can expect. No lock is taken: it may be a moment old."""
+        start, record = self._expected
+        expected = record.unpack_from(self.memory, start)
+        return [have + max(come, 0) for have, come in zip(self.sessions.by_worker(ALL), expected, strict=True)]
+
+    def expect(self, worker: int, change: int) -> None:
+        """So many more connections are on their way to *worker*."""
+        start, record = self._expected
+        with self.locked():
+            counts = list(record.unpack_from(self.memory, start))
+            counts[worker] = max(counts[worker] + change, 0)
+            record.pack_into(self.memory, start, *counts)
 
     def close(self) -> None:
         """Give back memory and lock."""

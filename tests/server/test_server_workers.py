@@ -195,6 +195,35 @@ def test_being_told_to_stop_while_a_worker_is_forked_leaves_none_behind(root: Pa
 
 
 @needs_proc
+def test_sessions_are_spread_evenly(root: Path, tmp_path: Path) -> None:
+    with workers(root, tmp_path) as (parent, address), contextlib.ExitStack() as stack:
+        # Both must be there, or one serves whoever comes before the other does.
+        wait_for(lambda: len(listening(address[1])) == 2)
+        for _ in range(10):
+            stack.enter_context(Dialogue(address)).login()
+        wait_for(lambda: sorted(connections(child, address[1]) for child in children(parent)) == [5, 5])
+
+
+def sockets(state: str, port: int) -> set[str]:
+    """Links of /proc/PID/fd that are sockets of this *state* at the local *port*."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows if row[3] == state and int(row[1].rpartition(":")[2], 16) == port}
+
+
+def listening(port: int) -> set[str]:
+    return sockets("0A", port)
+
+
+def connections(process: int, port: int) -> int:
+    """How many established connections to *port* the process has open."""
+    links = set()
+    for path in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            links.add(os.readlink(path))
+    return len(links & sockets("01", port))
+
+
+@needs_proc
 def test_a_ban_holds_at_every_worker(root: Path, tmp_path: Path) -> None:
     flags = ("--limits-ban-after", "3", "--limits-login-delay", "0", "--limits-login-attempts", "1")
     with workers(root, tmp_path, *flags) as (_, address):

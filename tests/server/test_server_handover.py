@@ -1,0 +1,172 @@
+"""Workers share connections: whoever has more sessions than another passes a new one on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fastxfer.server import FtpServer, LimitsConfig, TimeoutsConfig, TlsConfig, User
+from fastxfer.server.handover import Boxes, Handover
+from fastxfer.server.sharedbooks import ALL, SharedBooks, WorkerBooks
+from tests.server.conftest import Tls
+from tests.server.dialogue import PASSWORD, USER, Dialogue, Running, wait_for
+
+WORKERS = 2
+
+
+@pytest.fixture
+def shared() -> Iterator[tuple[SharedBooks, Boxes]]:
+    books, boxes = SharedBooks(WORKERS), Boxes(WORKERS)
+    yield books, boxes
+    boxes.close()
+    books.close()
+
+
+@pytest.fixture
+def workers(root: Path, shared: tuple[SharedBooks, Boxes]) -> Iterator[Callable[..., list[Running]]]:
+    """Servers that stand for workers, each with a loop of its own; they have ports of their own too."""
+    books, boxes = shared
+    with contextlib.ExitStack() as stack:
+
+        def start(**settings: object) -> list[Running]:
+            def make(number: int) -> FtpServer:
+                users = [(User(name=USER), PASSWORD)]
+                timeouts = TimeoutsConfig(shutdown=1.0)
+                server = FtpServer(root, port=0, users=users, timeouts=timeouts, **settings)  # type: ignore[arg-type]
+                server.share(WorkerBooks(books, number), Handover(boxes, books, number))
+                return server
+
+            servers = [Running(lambda number=number: make(number)) for number in range(WORKERS)]  # type: ignore[misc]
+            for server in servers:
+                stack.callback(server.stop)
+            return servers
+
+        yield start
+
+
+def sessions(servers: list[Running]) -> list[int]:
+    return [server.server.sessions for server in servers]
+
+
+def test_sessions_that_all_come_to_one_worker_end_up_evenly_spread(
+    workers: Callable[..., list[Running]], descriptors: Callable[[], int]
+) -> None:
+    servers = workers()
+    left = []
+    for _ in range(2):
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(Dialogue(servers[0].address)).login() for _ in range(8)]
+            wait_for(lambda: sessions(servers) == [4, 4])
+            for number, client in enumerate(clients):
+                assert client.put(f"STOR file{number}", b"x" * number).code == 226
+                assert client.fetch(f"RETR file{number}") == b"x" * number
+        wait_for(lambda: sessions(servers) == [0, 0])
+        # Nothing of a connection is held by the worker that passed it on. The first round starts the engines.
+        wait_for(lambda: not left or descriptors() <= left[0])
+        left.append(descriptors())
+
+
+def test_a_worker_keeps_what_comes_to_it_while_the_others_have_as_many(workers: Callable[..., list[Running]]) -> None:
+    servers = workers()
+    with Dialogue(servers[0].address), Dialogue(servers[1].address), Dialogue(servers[1].address):
+        wait_for(lambda: sessions(servers) == [1, 2])
+        with Dialogue(servers[0].address):
+            wait_for(lambda: sessions(servers) == [2, 2])
+
+
+def test_bytes_that_the_client_sends_at_once_are_not_lost_on_the_way(workers: Callable[..., list[Running]]) -> None:
+    servers = workers(proxy_protocol=True)
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            client = stack.enter_context(Dialogue(servers[0].address, greet=False))
+            client.sock.sendall(b"PROXY TCP4 192.0.2.7 127.0.0.1 40000 21\r\nNOOP\r\nUSER alice\r\n")
+            assert [client.read().code for _ in range(3)] == [220, 200, 331]
+        wait_for(lambda: sessions(servers) == [4, 4])
+
+
+def test_implicit_tls_begins_at_the_worker_that_keeps_the_connection(
+    workers: Callable[..., list[Running]], tls: Tls
+) -> None:
+    servers = workers(implicit_tls=True, tls=TlsConfig(cert=tls.cert))
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            client = stack.enter_context(Dialogue(servers[0].address, greet=False))
+            client.sock = tls.context().wrap_socket(client.sock, server_hostname="localhost")
+            assert client.read().code == 220
+            client.login()
+        wait_for(lambda: sessions(servers) == [2, 2])
+
+
+def test_limits_hold_for_connections_that_were_passed_on(workers: Callable[..., list[Running]]) -> None:
+    servers = workers(limits=LimitsConfig(sessions=3))
+    with contextlib.ExitStack() as stack:
+        codes = []
+        for _ in range(5):
+            welcome = stack.enter_context(Dialogue(servers[0].address)).welcome
+            assert welcome is not None
+            codes.append(welcome.code)
+        assert codes == [220] * 3 + [421] * 2
+
+
+def test_what_waits_for_a_worker_that_died_is_taken_by_the_one_that_replaces_it(
+    shared: tuple[SharedBooks, Boxes],
+) -> None:
+    books, boxes = shared
+    near, far = socket.socketpair()
+
+    async def play() -> socket.socket:
+        sender = Handover(boxes, books, 0)
+        sender.open(lambda connection, listener: connection.close())
+        books.sessions.add(ALL, 0, 0)
+        assert sender.pass_on(far.fileno(), 7)
+        assert books.loads() == [1, 1]
+        far.close()
+        books.strike_out(1)
+        taken: asyncio.Future[tuple[socket.socket, int]] = asyncio.get_running_loop().create_future()
+        replacement = Handover(boxes, books, 1)
+        replacement.open(lambda connection, listener: taken.set_result((connection, listener)))
+        connection, listener = await asyncio.wait_for(taken, 20)
+        assert listener == 7
+        assert books.loads() == [1, 0]
+        replacement.close()
+        sender.close()
+        return connection
+
+    with near, asyncio.run(play()) as connection:
+        connection.setblocking(True)
+        connection.sendall(b"still there")
+        assert near.recv(100) == b"still there"
+        assert not os.get_inheritable(connection.fileno())
+
+
+def test_a_worker_whose_box_is_full_gets_no_more(shared: tuple[SharedBooks, Boxes]) -> None:
+    books, boxes = shared
+    near, far = socket.socketpair()
+
+    async def play() -> int:
+        sender = Handover(boxes, books, 0)
+        sender.open(lambda connection, listener: connection.close())
+        books.sessions.add(ALL, 0, 0)
+        passed = 0
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            # More sessions here than could ever be passed on.
+            at = books.sessions.claim(ALL)
+            books.memory[at : at + 4] = (1_000_000).to_bytes(4, "little")
+            if not sender.pass_on(far.fileno(), 0):
+                break
+            passed += 1
+        sender.close()
+        return passed
+
+    with near, far:
+        passed = asyncio.run(play())
+    assert passed > 0
+    assert books.loads() == [1_000_000, passed]
