@@ -50,7 +50,7 @@ def sweep(top: int, age: float, stopped: Callable[[], bool] = lambda: False) -> 
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(f"{path}/{entry.name}")
                     elif PARTIAL.fullmatch(entry.name) and _remove(directory, entry.name, latest):
-                        logger.info("unfinished upload removed: %s/%s", path, entry.name)
+                        logger.info("unfinished upload removed: %r", f"{path}/{entry.name}")
                         removed += 1
         finally:
             os.close(directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ from fastxfer.server.hooks import Direction, TransferInfo
 __all__ = ["TransferLog", "json_line", "xferlog_line"]
 
 logger = logging.getLogger("fastxfer.server")
+
+_SEPARATORS = re.compile("[\x7f-\x9f\u2028\u2029]")
+"""What JSON allows in a text and some readers take for the end of a line."""
 
 
 class TransferLog:
@@ -110,4 +114,8 @@ def json_line(transfer: TransferInfo, now: float) -> str:
         "error": transfer.error,
         "tls": transfer.encrypted,
     }
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    return _SEPARATORS.sub(_escaped, json.dumps(record, ensure_ascii=False)) + "\n"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

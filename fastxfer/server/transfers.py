@@ -171,7 +171,7 @@ async def _begin(session: Session, progress: Progress) -> None:
         try:
             await service.hooks.on_transfer_start(_info(session, progress, ok=False))
         except PermissionError as error:
-            logger.info("transfer of %s refused by a hook: %s", progress.path, error)
+            logger.info("transfer of %r refused by a hook: %s", progress.path, error)
             raise
         except Exception:
             logger.exception("on_transfer_start failed")
@@ -225,7 +225,7 @@ def failed(session: Session, progress: Progress, error: BaseException) -> bytes:
         return error.reply
     if not isinstance(error, OSError):
         raise error
-    logger.info("transfer of %s with %s failed: %s", progress.path, session.address, error)
+    logger.info("transfer of %r with %s failed: %s", progress.path, session.address, error)
     # The errno of an SSLError is OpenSSL's, not the system's.
     if error.errno is None or isinstance(error, (_DataError, ConnectionError, TimeoutError, ssl.SSLError)):
         if error.errno == errno.ETIMEDOUT:

@@ -76,7 +76,7 @@ def parse_users(text: str, source: str = "users file") -> dict[str, UserEntry]:
         ValueError: a line is wrong; the message tells *source* and line number.
     """
     found: dict[str, UserEntry] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_lines(text), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
@@ -87,6 +87,11 @@ def parse_users(text: str, source: str = "users file") -> dict[str, UserEntry]:
             raise ValueError(f"{source}, line {number}: {error}") from None
         found[entry.user.name] = entry
     return found
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of *text*. Unlike ``str.splitlines``, what may stand in a path does not end one."""
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
 
 
 def _parse_line(line: str) -> UserEntry:
@@ -154,9 +159,11 @@ def change_entry(path: str | os.PathLike[str], name: str, new_hash: str | None, 
     if not name or any(ch in name for ch in ":#\r\n") or name != name.strip():
         raise ValueError(f"not a possible user name: {name!r}")
     target = Path(path)
-    lines = target.read_text(encoding="utf-8").splitlines() if target.exists() else []
+    lines = _lines(target.read_text(encoding="utf-8")) if target.exists() else []
     parse_users("\n".join(lines), str(target))
     words = list(options)
+    if any(ch in word for word in words for ch in "\r\n"):
+        raise ValueError("an option cannot hold the end of a line")
     kept = []
     found = False
     for line in lines:

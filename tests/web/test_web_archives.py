@@ -140,3 +140,13 @@ def test_files_over_four_gibibytes_are_packed_with_zip64(site: Site) -> None:
     while site.service.guard.connections and time.monotonic() < deadline:
         time.sleep(0.01)
     assert site.service.guard.connections == 0
+
+
+def test_the_list_of_what_was_left_out_has_a_line_for_each_name(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed" / "a\nb\u2028c").touch()
+    users = [(User(name="q", permissions=Permissions("all", {"/closed": "list"})), "secret")]
+    with serve(tmp_path, users=users) as site:
+        packed = site.get("/files/?archive=zip", user="q:secret")
+    with zipfile.ZipFile(io.BytesIO(packed.body)) as archive:
+        assert len(archive.read("NOT-INCLUDED.txt").decode().splitlines()) == 2

@@ -76,7 +76,8 @@ async def _status_of(session: Session, argument: str) -> bytes:
     pieces = await Listing(session, "list").of_argument(name, ListOptions(itself=options.itself))
     lines: list[str] = []
     async for piece in stepwise(pieces):
-        lines.extend(piece.decode("utf-8", "surrogateescape").splitlines())
+        # Not splitlines: a name may hold what Unicode, but not FTP, takes for the end of a line.
+        lines.extend(piece.decode("utf-8", "surrogateescape").removesuffix("\r\n").split("\r\n"))
         if len(lines) > _MAX_LINES:
             del lines[_MAX_LINES:]
             break

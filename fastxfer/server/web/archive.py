@@ -201,7 +201,7 @@ async def send_archive(
                 if not await _pack(visit, response, packer, entry, progress):
                     left_out.append(entry.name)
             if left_out:
-                await _pack_text(response, packer, "\n".join(["Could not be read:", *map(_printable, left_out), ""]))
+                await _pack_text(response, packer, "\n".join(["Could not be read:", *map(_one_line, left_out), ""]))
             await response.write_eof(packer.finish())
         except BaseException:
             packer.abandon()
@@ -264,6 +264,11 @@ async def _pack_text(response: web.StreamResponse, packer: Packer, text: str) ->
     data = text.encode()
     info = FileInfo(LEFT_OUT, FileKind.FILE, len(data), time.time())
     await response.write(packer.begin(LEFT_OUT, info) + packer.content(data) + packer.end())
+
+
+def _one_line(name: str) -> str:
+    """*name* without what could begin another line."""
+    return "".join(char if char.isprintable() else "?" for char in _printable(name))
 
 
 def _printable(name: str) -> str:

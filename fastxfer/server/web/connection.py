@@ -138,7 +138,7 @@ class Connection(web.RequestHandler):
         if status >= 500:
             logger.error("request from %s failed", self.session.address, exc_info=exc)
         else:
-            logger.debug("bad request from %s: %s", self.session.address, message)
+            logger.debug("bad request from %s: %r", self.session.address, message)
         response = problem(status, _TEXTS.get(status, "The server failed"))
         secure(response.headers, status)
         response.force_close()
