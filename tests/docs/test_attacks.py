@@ -17,5 +17,6 @@ def test_the_tests_that_are_named_exist() -> None:
     }
     lines = [LINE.fullmatch(line) for line in (ROOT / "docs" / "attacks.md").read_text().splitlines()]
     found = {int(line[1]): re.findall(r"test_\w+", line[2]) for line in lines if line is not None}
-    assert sorted(found) == list(range(1, 49))
+    assert len(found) >= 50
+    assert sorted(found) == list(range(1, len(found) + 1))
     assert [(number, name) for number, names in found.items() for name in names if name not in defined] == []
