@@ -59,7 +59,9 @@ def _report(error: BaseException, code: ExitCode, *, as_json: bool) -> None:
         document = {"error": describe(error), "type": type(error).__name__, "exit_code": int(code)}
         click.echo(json.dumps(document, ensure_ascii=False), err=True)
     else:
-        click.echo(f"fastxfer: {describe(error)}", err=True)
+        from fastxfer.cli._output import complain
+
+        complain(describe(error))
 
 
 def _silence_stdout() -> None:

@@ -20,7 +20,7 @@ from rich.progress import (
     Progress as RichProgress,
 )
 
-from fastxfer.cli._output import Output
+from fastxfer.cli._output import Output, harmless
 from fastxfer.net.progress import Progress
 
 
@@ -53,7 +53,7 @@ class TransferDisplay:
         """A progress to give to a transfer, and what to call when it has ended."""
         if not self._live:
             return None, lambda: None
-        task = self._rich.add_task(description, total=total)
+        task = self._rich.add_task(harmless(description), total=total)
 
         def show(progress: Progress) -> None:
             self._rich.update(task, completed=progress.transferred, total=progress.total or total)

@@ -16,8 +16,19 @@ from rich.console import Console
 
 PIPED_WIDTH = 200
 """Columns of tables that no terminal's width limits."""
+_STEERING = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+"""What moves a terminal's cursor, ends a line, or turns the direction of writing: escaped."""
+_STEERING_TEXT = {code: text for code, text in _STEERING.items() if code not in (9, 10)}
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def harmless(text: str) -> str:
+    """A name from elsewhere as it may be shown on a terminal, on one line."""
+    return text.translate(_STEERING)
 
 
 class Output:
@@ -40,7 +51,15 @@ class Output:
         if self.as_json:
             self.json_line(document)
         elif text is not None:
-            click.echo(text) if isinstance(text, str) else self.console.print(text)
+            self.text(text) if isinstance(text, str) else self.console.print(text)
+
+    def name(self, name: str) -> str:
+        """A name of a file as it is shown: to a program as it is, to a person without what would steer the terminal."""
+        return harmless(name) if self.console.is_terminal else name
+
+    def text(self, text: str) -> None:
+        """Write lines to standard output; what would steer a terminal is escaped on one."""
+        click.echo(text.translate(_STEERING_TEXT) if self.console.is_terminal else text)
 
     def json_line(self, document: Any) -> None:
         """Write one JSON document as one line."""
@@ -54,7 +73,12 @@ class Output:
 
     def warn(self, message: str) -> None:
         """Tell the user of something that did not stop the command."""
-        click.echo(f"fastxfer: {message}", err=True)
+        complain(message)
+
+
+def complain(message: str) -> None:
+    """Tell of an error on standard error; what a server has said in it cannot steer a terminal."""
+    click.echo(f"fastxfer: {message.translate(_STEERING_TEXT)}", err=True)
 
 
 def output_option(function: Function) -> Function:

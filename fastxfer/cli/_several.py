@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
+
+import click
 
 from fastxfer.cli._errors import describe, exit_code
 from fastxfer.cli._exit_codes import ExitCode
@@ -75,6 +78,13 @@ class Several:
             message = describe(error)
             self.output.warn(message if name in message else f"{name}: {message}")
         return code
+
+
+def check_names(items: Sequence[Item], name: Callable[[Item], str]) -> None:
+    """UsageError where two of the files would get the same name, and one replace the other."""
+    for found, count in Counter(map(name, items)).items():
+        if count > 1:
+            raise click.UsageError(f"{count} of the files would be saved as {found!r}")
 
 
 class Stopwatch:

@@ -67,6 +67,8 @@ def put(
             document = {"file_id": result.value, "path": path, "skipped": result.skipped}
             if result.ok:
                 lines.write((json.dumps(document) if output.as_json else f"{result.value}\t{escape(path)}") + "\n")
+                # At once: whatever ends this process, no file ID of a stored file is lost with it.
+                lines.flush()
             return {"path": path}
 
         return run(
@@ -212,7 +214,8 @@ def _entry(text: str) -> tuple[str, str]:
         file_id, _, escaped = text.partition("\t")
         path = unescape(escaped)
     path = path or file_id.rpartition("/")[2]
-    if os.path.isabs(path) or ".." in path.replace("\\", "/").split("/") or "\0" in path:
+    parts = path.replace("\\", "/").split("/")
+    if os.path.isabs(path) or os.path.splitdrive(path)[0] or ".." in parts or "\0" in path:
         raise ValueError(f"the path {path!r} leads out of the directory")
     return file_id, path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ from fastxfer.cli._output import Output, output_option
 from fastxfer.cli._parameters import SIZE
 from fastxfer.cli._several import Several
 from fastxfer.cli.fdfs.connection import client_options
-from fastxfer.cli.fdfs.transfer import jobs_option, local_size
+from fastxfer.cli.fdfs.transfer import jobs_option, kept_on_disk, local_size
 from fastxfer.fdfs import Client
 
 
@@ -45,15 +46,11 @@ def delete(file_ids: tuple[str, ...], missing_ok: bool, jobs: int, client: Clien
 @output_option
 def append(file_id: str, file: str, client: Client, output: Output) -> None:
     """Add the bytes of FILE (- is standard input) at the end of an appender file."""
-    if file == "-":
-        data = sys.stdin.buffer.read()
-        client.append_buffer(file_id, data)
-        added = len(data)
-    else:
-        added = local_size(file)
+    with kept_on_disk(sys.stdin.buffer) if file == "-" else contextlib.nullcontext(file) as path:
+        added = local_size(path)
         with TransferDisplay(output) as display:
             progress, ended = display.follow(file, added)
-            client.append_file(file_id, file, progress=progress)
+            client.append_file(file_id, path, progress=progress)
             ended()
     output.result({"file_id": file_id, "added": added})
 
@@ -66,15 +63,11 @@ def append(file_id: str, file: str, client: Client, output: Output) -> None:
 @output_option
 def modify(file_id: str, offset: int, file: str, client: Client, output: Output) -> None:
     """Write the bytes of FILE (- is standard input) over those of an appender file from OFFSET on."""
-    if file == "-":
-        data = sys.stdin.buffer.read()
-        client.modify_buffer(file_id, offset, data)
-        written = len(data)
-    else:
-        written = local_size(file)
+    with kept_on_disk(sys.stdin.buffer) if file == "-" else contextlib.nullcontext(file) as path:
+        written = local_size(path)
         with TransferDisplay(output) as display:
             progress, ended = display.follow(file, written)
-            client.modify_file(file_id, offset, file, progress=progress)
+            client.modify_file(file_id, offset, path, progress=progress)
             ended()
     output.result({"file_id": file_id, "offset": offset, "written": written})
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -14,7 +18,7 @@ from fastxfer.cli._errors import CommandFailed
 from fastxfer.cli._exit_codes import ExitCode
 from fastxfer.cli._output import Output, output_option
 from fastxfer.cli._parameters import PAIR, SIZE
-from fastxfer.cli._several import Several, Stopwatch
+from fastxfer.cli._several import Several, Stopwatch, check_names
 from fastxfer.cli.fdfs.connection import client_options
 from fastxfer.fdfs import Client
 
@@ -68,9 +72,10 @@ def upload(
                 if path == "-":
                     stream = sys.stdin.buffer
                     if master is not None:
-                        file_id = client.upload_slave_buffer(
-                            master, prefix or "", stream.read(), extension or "", pairs, **control
-                        )
+                        with kept_on_disk(stream) as copy:
+                            file_id = client.upload_slave_file(
+                                master, prefix or "", copy, pairs, file_ext_name=extension or "", **control
+                            )
                     else:
                         file_id = client.upload_stream(
                             stream, extension or "", pairs, appender=appender, **target, **control
@@ -88,6 +93,18 @@ def upload(
             return document, file_id if len(files) == 1 else f"{file_id}\t{path}"
 
         return several.run(files, one)
+
+
+@contextlib.contextmanager
+def kept_on_disk(stream: BinaryIO) -> Iterator[str]:
+    """The path of a temporary file with all that *stream* has, for operations that must know how much it is."""
+    fd, path = tempfile.mkstemp(prefix="fastxfer-")
+    try:
+        with os.fdopen(fd, "wb") as file:
+            shutil.copyfileobj(stream, file, 1 << 20)
+        yield path
+    finally:
+        os.unlink(path)
 
 
 def local_size(path: str) -> int:
@@ -130,6 +147,8 @@ def download(
         raise click.UsageError("--output-file is for a single file; use --directory")
     if output_file == "-" and output.as_json:
         raise click.UsageError("standard output is either for the file or for --json")
+    if output_file is None:
+        check_names(file_ids, lambda file_id: file_id.rpartition("/")[2])
     several = Several(output, jobs)
     with TransferDisplay(output) as display:
 

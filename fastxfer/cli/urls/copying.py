@@ -14,7 +14,7 @@ from fastxfer.cli._display import TransferDisplay
 from fastxfer.cli._errors import CommandFailed
 from fastxfer.cli._exit_codes import ExitCode
 from fastxfer.cli._output import Output, output_option
-from fastxfer.cli._several import Several, Stopwatch
+from fastxfer.cli._several import Several, Stopwatch, check_names
 from fastxfer.cli.urls.location import Location, local_path, parse_location
 from fastxfer.cli.urls.opening import MOST_SEGMENTS, Places, place_options
 from fastxfer.cli.urls.place import Moving, has_magic
@@ -78,6 +78,8 @@ def get(
             sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return ExitCode.OK
+    if output_file is None:
+        check_names(locations, _name)
     several = Several(output, places.options.jobs)
     if recursive:
         if no_clobber:
@@ -187,6 +189,8 @@ def put(
         moved = place.write(sys.stdin.buffer, where.path)
         output.result({"source": "-", "path": moved.path, "size": moved.size}, moved.path)
         return ExitCode.OK
+    if into_directory and where.scheme != "fdfs":
+        check_names(sources, lambda text: local_path(parse_location(text)).name)
     several = Several(output, places.options.jobs)
     with TransferDisplay(output) as display:
 

@@ -74,6 +74,7 @@ class FdfsPlace:
         """Go on with a part left by an earlier attempt; the whole is verified by the CRC-32 in the file ID."""
         part = target.with_name(target.name + PART_SUFFIX)
         size = self._client.get_file_info(path, 1).file_size
+        part.parent.mkdir(parents=True, exist_ok=True)
         have = part.stat().st_size if part.exists() else 0
         with open(part, "r+b" if 0 < have <= size else "wb") as file:
             file.seek(0, os.SEEK_END)

@@ -68,11 +68,11 @@ def show(output: Output, entries: list[Listed], *, long: bool) -> None:
         for entry in entries:
             size = "" if entry.size is None else str(entry.size)
             link = f" -> {entry.extra['target']}" if entry.extra and "target" in entry.extra else ""
-            table.add_row(mode_text(entry), size, time_text(entry.modified), escape(entry.name + link))
+            table.add_row(mode_text(entry), size, time_text(entry.modified), escape(output.name(entry.name + link)))
         output.console.print(table)
     else:
         for entry in entries:
-            click.echo(entry.name + ("/" if entry.kind == "dir" else ""))
+            output.text(output.name(entry.name) + ("/" if entry.kind == "dir" else ""))
 
 
 @click.command("tree", epilog=EPILOG)
@@ -84,7 +84,7 @@ def tree(url: str, depth: int | None, places: Places, output: Output) -> None:
     """Show a directory and all that is in it. With --json one document a line, directories before what is in them."""
     location = parse_location(url)
     place = places.at(location)
-    root = Tree(escape(location.text))
+    root = Tree(escape(output.name(location.text)))
     totals = {"dir": 0, "file": 0, "bytes": 0}
 
     def add(branch: Tree, path: str, shown: str, level: int) -> None:
@@ -94,7 +94,7 @@ def tree(url: str, depth: int | None, places: Places, output: Output) -> None:
                 output.json_line({**entry.document(), "path": name})
             totals["dir" if entry.is_directory else "file"] += 1
             totals["bytes"] += entry.size or 0 if entry.kind == "file" else 0
-            label = escape(entry.name)
+            label = escape(output.name(entry.name))
             if entry.kind == "file" and entry.size is not None:
                 label += f"  [dim]{size_text(entry.size)}[/]"
             below = branch.add(f"[bold]{label}[/]" if entry.is_directory else label)

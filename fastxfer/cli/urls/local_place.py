@@ -8,12 +8,12 @@ import glob
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from fastxfer.cli.urls.place import Listed, Moved, Moving
+from fastxfer.fdfs.local_file import ArrivingFile
 
 CHUNK = 1 << 20
 
@@ -42,9 +42,12 @@ class LocalPlace:
                 yield data
 
     def write(self, stream: BinaryIO, path: str) -> Moved:
-        with replacing(path) as (file, _):
-            shutil.copyfileobj(stream, file, CHUNK)
-            size = file.tell()
+        size = 0
+        with ArrivingFile(path) as file:
+            while data := stream.read(CHUNK):
+                write_all(file.fd, data)
+                size += len(data)
+            file.keep()
         return Moved(path, size)
 
     def download(self, path: str, target: Path, how: Moving) -> Moved:
@@ -87,43 +90,30 @@ def listed(path: str, name: str) -> Listed:
     return Listed(name, kind, info.st_size, info.st_mtime, stat.S_IMODE(info.st_mode), extra)
 
 
-@contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[tuple[BinaryIO, str]]:
-    """A file written beside *path*, which takes its name when all went well."""
-    folder = os.path.dirname(os.path.abspath(path))
-    fd, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            yield file, temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+def write_all(fd: int, data: bytes) -> None:
+    """Write *data* to a descriptor, in as many pieces as it takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def copy_file(source: Path, target: Path, how: Moving) -> Moved:
     """Copy one file; it appears under its name when it is whole."""
-    if how.make_directories:
-        target.parent.mkdir(parents=True, exist_ok=True)
     if not how.overwrite and target.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     if target.exists() and source.samefile(target):
         raise shutil.SameFileError(f"{source} and {target} are the same file")
-    with open(source, "rb") as reading, replacing(target) as (writing, temporary):
+    with open(source, "rb") as reading, ArrivingFile(target) as arriving:
         size = 0
         while data := reading.read(CHUNK):
-            writing.write(data)
+            write_all(arriving.fd, data)
             size += len(data)
             if how.progress is not None:
                 how.progress.advance(len(data))
             if how.cancel is not None and how.cancel.cancelled:
                 raise InterruptedError(errno.EINTR, "cancelled", str(target))
-        writing.flush()
+        arriving.keep()
         if how.preserve:
             info = os.fstat(reading.fileno())
-            os.utime(temporary, ns=(info.st_atime_ns, info.st_mtime_ns))
+            os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
     return Moved(str(target), size)

@@ -51,11 +51,24 @@ def sync_local(
     preserve_time: bool = True,
     keep_going: bool = True,
 ) -> TreeReport:
-    """Make the directory *target* like *source*. Links are left alone unless they are followed."""
+    """Make the directory *target* like *source*. Links are left alone unless they are followed.
+
+    After a failure nothing is deleted: what could not be seen in *source* may be there.
+
+    Raises:
+        ValueError: one of the directories lies in the other.
+    """
+    _check_apart(source, target)
     wanted = Filter(include, exclude)
     tally = Tally(on_item, dry_run=dry_run)
+
+    def unreadable(error: OSError) -> None:
+        tally.add(Item("list", os.fspath(error.filename), target, ok=False, is_directory=True, error=error))
+        if not keep_going:
+            raise error
+
     how = Moving(preserve=preserve_time, make_directories=True)
-    for relative, is_directory in walk(source, wanted, follow_links=follow_links):
+    for relative, is_directory in walk(source, wanted, unreadable, follow_links=follow_links):
         old, new = os.path.join(source, relative), os.path.join(target, relative)
         try:
             if is_directory:
@@ -72,13 +85,16 @@ def sync_local(
             tally.add(Item("copy", old, new, ok=False, error=error))
             if not keep_going:
                 raise
-    if delete:
+    if delete and not tally.report.failed:
         _delete_extra(source, target, wanted, tally, dry_run=dry_run)
     return tally.report
 
 
 def _delete_extra(source: str, target: str, wanted: Filter, tally: Tally, *, dry_run: bool) -> None:
-    for relative, is_directory in list(walk(target, wanted, follow_links=False, files_first=True)):
+    def unreadable(error: OSError) -> None:
+        tally.add(Item("list", source, os.fspath(error.filename), ok=False, is_directory=True, error=error))
+
+    for relative, is_directory in list(walk(target, wanted, unreadable, follow_links=False, files_first=True)):
         old, new = os.path.join(source, relative), os.path.join(target, relative)
         if os.path.lexists(old) or not os.path.lexists(new):
             continue
@@ -105,11 +121,15 @@ def verify_local(
         _compare(source, target, checksum, tally)
         return tally.report
     wanted = Filter(include, exclude)
-    for relative, is_directory in walk(source, wanted, follow_links=True):
+
+    def unreadable(error: OSError) -> None:
+        tally.add(Item("list", os.fspath(error.filename), target, ok=False, is_directory=True, error=error))
+
+    for relative, is_directory in walk(source, wanted, unreadable, follow_links=True):
         old, new = os.path.join(source, relative), os.path.join(target, relative)
         if not is_directory or not os.path.isdir(new):
             _compare(old, new, checksum, tally)
-    for relative, is_directory in walk(target, wanted, follow_links=True):
+    for relative, is_directory in walk(target, wanted, unreadable, follow_links=True):
         old, new = os.path.join(source, relative), os.path.join(target, relative)
         if not os.path.lexists(old):
             tally.add(Item("extra", old, new, ok=False, is_directory=is_directory, reason="only there"))
@@ -129,7 +149,7 @@ def _compare(old: str, new: str, checksum: bool, tally: Tally) -> None:
 
 def needed(source: str, target: str, compare: str) -> bool:
     """Whether a file is to be copied, by the name of the comparison."""
-    if not os.path.lexists(target) or compare == "always":
+    if not os.path.exists(target) or compare == "always":
         return True
     old, new = os.stat(source), os.stat(target)
     other_size = old.st_size != new.st_size
@@ -144,17 +164,22 @@ def needed(source: str, target: str, compare: str) -> bool:
     return rules[compare]()
 
 
-def walk(root: str, wanted: Filter, *, follow_links: bool, files_first: bool = False) -> Iterator[tuple[str, bool]]:
-    """Relative paths of what is meant below *root*, and whether it is a directory. OSError where *root* is none."""
+def walk(
+    root: str, wanted: Filter, unreadable: Callable[[OSError], None], *, follow_links: bool, files_first: bool = False
+) -> Iterator[tuple[str, bool]]:
+    """Relative paths of what is meant below *root*, and whether it is a directory. OSError where *root* is none.
+
+    A directory below it that cannot be read is told to *unreadable*. Links to directories they lie in lead nowhere.
+    """
     os.scandir(root).close()
-    for folder, folders, names in os.walk(root, followlinks=follow_links):
+    for folder, folders, names in os.walk(root, onerror=unreadable, followlinks=follow_links):
         below = os.path.relpath(folder, root)
         prefix = "" if below == "." else below + os.sep
         folders[:] = sorted(
             name
             for name in folders
             if wanted.takes(_slashes(prefix + name), is_directory=True)
-            and (follow_links or not os.path.islink(os.path.join(folder, name)))
+            and (not os.path.islink(path := os.path.join(folder, name)) or (follow_links and not _is_in(folder, path)))
         )
         entries = [(prefix + name, True) for name in folders]
         files = [
@@ -164,6 +189,17 @@ def walk(root: str, wanted: Filter, *, follow_links: bool, files_first: bool = F
             and (follow_links or not os.path.islink(os.path.join(folder, name)))
         ]
         yield from files + entries if files_first else entries + files
+
+
+def _is_in(path: str, folder: str) -> bool:
+    """Whether *path* is *folder* or below it, wherever links lead."""
+    inner, outer = os.path.realpath(path), os.path.realpath(folder)
+    return inner == outer or inner.startswith(os.path.join(outer, ""))
+
+
+def _check_apart(source: str, target: str) -> None:
+    if _is_in(target, source) or _is_in(source, target):
+        raise ValueError(f"{source} and {target}: one of the directories lies in the other")
 
 
 def _slashes(path: str) -> str:

@@ -106,7 +106,7 @@ def show_item(output: Output, item: Item, *, verbose: bool) -> None:
         why = describe(item.error) if item.error is not None else item.reason or item.action
         output.warn(f"{item.remote or item.local}: {why}")
     elif verbose and item.action not in ("skip", "match"):
-        click.echo(f"{item.action}\t{item.remote or item.local}")
+        output.text(f"{item.action}\t{output.name(item.remote or item.local)}")
 
 
 def item_document(item: Item) -> dict[str, Any]:
