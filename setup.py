@@ -15,7 +15,8 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-PLATFORMS = {"xfer": os.name == "posix", "engine": sys.platform == "linux", "ftpexchange": sys.platform == "linux"}
+LINUX = sys.platform == "linux"
+PLATFORMS = {"xfer": os.name == "posix", "engine": LINUX, "ftpexchange": LINUX, "ftpserve": LINUX}
 TRANSFER = [
     "transfer.c",
     "transfer_send.c",
@@ -32,6 +33,7 @@ SOURCES = {
     "buffers": [],
     "ftpwire": ["listing.c", "directory.c"],
     "ftpexchange": ["ftpexchange.c"],
+    "ftpserve": [],
     "xfer": [*TRANSFER, "transfer_run.c"],
     "engine": [*TRANSFER, "engine.c", "engine_thread.c", "timers.c"],
 }

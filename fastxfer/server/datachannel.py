@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _socket
 import asyncio
-import contextlib
 import errno
 import logging
 import os
@@ -12,6 +11,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, cast
 
+from fastxfer.core.ftpserve import accept, turn_away
 from fastxfer.server import replies
 from fastxfer.server.replies import ReplyError
 from fastxfer.server.sockets import set_congestion, wait_readable, wait_writable
@@ -42,7 +42,6 @@ SOCK_NONBLOCK = getattr(_socket, "SOCK_NONBLOCK", 0)
 LISTENER_TYPE = _socket.SOCK_STREAM | SOCK_NONBLOCK
 _new_socket = cast("type[socket.socket]", _socket.socket)
 """The class in C under :class:`socket.socket`: it does all that is needed here and is much quicker to make."""
-_GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM})
 
 
 class DataChannel:
@@ -74,7 +73,7 @@ class DataChannel:
         if self._kept_since and self._listener is not None:
             self._session.runtime.kept_ports.discard(self)
             self._kept_since = 0.0
-            if self._uses < KEPT_USES and _send_away(self._listener):
+            if self._uses < KEPT_USES and turn_away(self._listener.fileno(), 4 * BACKLOG):
                 self._uses += 1
                 return self._port
         self.close()
@@ -122,20 +121,28 @@ class DataChannel:
 
     def take_now(self) -> socket.socket | None:
         """The connection, if the client has made it already; :meth:`keep` or :meth:`close` must follow."""
+        fd = self.take_descriptor()
+        return self.wrap(fd) if fd >= 0 else None
+
+    def wrap(self, descriptor: int) -> socket.socket:
+        """The socket of a *descriptor* that :meth:`take_descriptor` has given."""
+        sock = _new_socket(self._family, _socket.SOCK_STREAM, 0, descriptor)
+        sock.setblocking(False)
+        return sock
+
+    def take_descriptor(self) -> int:
+        """As :meth:`take_now`, but the bare descriptor, which is the caller's; -1 if there is none."""
         listener = self._listener
         if listener is None:
-            return None
-        while True:
-            found = _next(listener)
-            if found is None:
-                return None
+            return -1
+        session = self._session
+        while found := accept(listener.fileno()):
             fd, address = found
-            sock = _new_socket(self._family, _socket.SOCK_STREAM, 0, fd)
-            if self._welcome(address):
-                sock.setblocking(False)
-                return sock
-            logger.warning("data connection of %s: stranger %s turned away", self._session.address, address)
-            sock.close()
+            if address == session.address or self._welcome(address):
+                return fd
+            logger.warning("data connection of %s: stranger %s turned away", session.address, address)
+            os.close(fd)
+        return -1
 
     def _welcome(self, peer: str) -> bool:
         session = self._session
@@ -222,31 +229,6 @@ class DataChannel:
         sock, self._socket = self._socket, None
         if sock is not None:
             sock.close()
-
-
-def _next(listener: socket.socket) -> tuple[int, str] | None:
-    """The next connection that waits at *listener* and the address it comes from; None if there is none."""
-    while True:
-        try:
-            fd, peer = listener._accept()  # type: ignore[attr-defined]
-        except OSError as error:
-            if error.errno == errno.EAGAIN:
-                return None
-            if error.errno in _GONE:
-                continue
-            raise
-        return fd, peer[0]
-
-
-def _send_away(listener: socket.socket) -> bool:
-    """Close every connection that waits at *listener*; False where that has no end or the socket fails."""
-    with contextlib.suppress(OSError):
-        for _ in range(4 * BACKLOG):
-            found = _next(listener)
-            if found is None:
-                return True
-            os.close(found[0])
-    return False
 
 
 async def _within(awaitable, seconds: float) -> socket.socket:  # type: ignore[no-untyped-def]

@@ -30,7 +30,6 @@ __all__ = [
     "copy_bytes",
     "info_of",
     "lock_file",
-    "open_partial",
     "partial_name",
     "prepare_partial",
     "remove_partial",
@@ -44,6 +43,8 @@ COPY_CHUNK = 8 << 20
 SMALL_COPY = 1 << 20
 """Copies up to this size are made on the event loop, larger ones in a thread."""
 MAX_NAME = 255
+PARTIAL_ROOM = MAX_NAME - 16 - len(HIDDEN_SUFFIX) - 2
+"""Bytes of a name that are repeated in that of its unfinished upload, beside a tag of 16 digits and two dots."""
 
 
 _KINDS = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIRECTORY, stat.S_IFLNK: FileKind.LINK}
@@ -99,30 +100,11 @@ def lock_file(fd: int, path: str) -> None:
 def partial_name(name: str, uploader: str) -> str:
     """Name of the unfinished upload of *uploader* to *name*: hidden, the same each time, short enough."""
     encoded = os.fsencode(name)
-    key = uploader.encode("utf-8", "surrogateescape") + b"\0" + encoded
+    key = b"%b\0%b" % (uploader.encode("utf-8", "surrogateescape"), encoded)
     tag = blake2b(key, digest_size=8).hexdigest()
-    room = MAX_NAME - len(tag) - len(HIDDEN_SUFFIX) - 2
-    return f".{os.fsdecode(encoded[:room])}.{tag}{HIDDEN_SUFFIX}"
-
-
-def open_partial(partial: str, directory: int, mode: int, path: str) -> tuple[int, os.stat_result]:
-    """Open and lock the unfinished upload; one that is given its final name meanwhile is not taken for it."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    while True:
-        fd = os.open(partial, flags, mode, dir_fd=directory)
-        try:
-            lock_file(fd, path)
-            status = os.fstat(fd)
-            require_regular(status, path)
-            current = os.stat(partial, dir_fd=directory, follow_symlinks=False)
-            if current.st_ino == status.st_ino and current.st_dev == status.st_dev:
-                return fd, status
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
+    if len(encoded) > PARTIAL_ROOM:
+        name = os.fsdecode(encoded[:PARTIAL_ROOM])
+    return f".{name}.{tag}{HIDDEN_SUFFIX}"
 
 
 def remove_partial(partial: str, directory: int, latest: float = float("inf")) -> int:
@@ -149,13 +131,12 @@ def remove_partial(partial: str, directory: int, latest: float = float("inf")) -
 
 
 async def prepare_partial(
-    fd: int, status: os.stat_result, existing: os.stat_result | None, directory: int, name: str, offset: int
+    fd: int, kept: int, existing: os.stat_result | None, directory: int, name: str, offset: int
 ) -> int:
-    """Bring the unfinished upload *fd* to the state from which it goes on; where its next byte goes.
+    """Bring the unfinished upload *fd* of *kept* bytes to the state from which it goes on; where its next byte goes.
 
     *offset* counts bytes of the *existing* file if there is one, else of the unfinished upload; -1 is its end.
     """
-    kept = status.st_size
     if existing is None:
         where = kept if offset < 0 else offset
         if where > kept:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from fastxfer.core.ftpserve import entry_mode, open_partial
 from fastxfer.server import paths
 from fastxfer.server.beneath import O_PATH, open_beneath
 from fastxfer.server.filesystem import FileInfo, Filesystem, Reader, Space, Writer
@@ -24,7 +25,6 @@ from fastxfer.server.localfiles import (
     copy_bytes,
     info_of,
     lock_file,
-    open_partial,
     partial_name,
     prepare_partial,
     remove_partial,
@@ -221,20 +221,17 @@ class LocalFilesystem(Filesystem):
         directory, name, ours = self._locate(path)
         try:
             mode = 0o666 & ~self._umask
-            try:
-                existing = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
-            except FileNotFoundError:
-                existing = 0
+            existing = entry_mode(directory, name)
             if existing:
                 if not (replace and stat.S_ISREG(existing)):
                     return None
                 mode = existing & 0o777
             partial = partial_name(name, uploader)
-            fd, status = open_partial(partial, directory, mode, path)
+            fd, kept, permissions = open_partial(directory, partial, mode)
             try:
-                if status.st_size:
+                if kept:
                     os.ftruncate(fd, 0)
-                if existing and mode != stat.S_IMODE(status.st_mode):
+                if existing and mode != permissions:
                     os.fchmod(fd, mode)
             except BaseException:
                 unlink_quietly(partial, directory)
@@ -266,13 +263,11 @@ class LocalFilesystem(Filesystem):
                 if append:
                     return self._append_to(directory, name, path)
             partial = partial_name(name, uploader)
-            fd, status = open_partial(partial, directory, 0o666 & ~self._umask, path)
+            fd, kept, permissions = open_partial(directory, partial, 0o666 & ~self._umask)
             try:
                 base = None if unfinished else existing
-                where = await prepare_partial(fd, status, base, directory, name, -1 if append else offset)
-                if existing is not None and (mode := stat.S_IMODE(existing.st_mode) & 0o777) != stat.S_IMODE(
-                    status.st_mode
-                ):
+                where = await prepare_partial(fd, kept, base, directory, name, -1 if append else offset)
+                if existing is not None and (mode := stat.S_IMODE(existing.st_mode) & 0o777) != permissions:
                     os.fchmod(fd, mode)
             except BaseException:
                 if os.fstat(fd).st_size == 0:

@@ -59,17 +59,17 @@ def send_quickly(session: Session, path: str, offset: int) -> bytes | Coroutine[
     if data is None or session.download_limits or not HAS_SENDFILE or not _simple(session):
         return None
     fd, status = session.account.open_file(path)
-    sock: socket.socket | None = None
+    connection = -1
     try:
         count = status.st_size - offset
         if not 0 <= count <= SMALL:
             return None
-        sock = data.take_now()
-        if sock is None:
+        connection = data.take_descriptor()
+        if connection < 0:
             return None
         progress = Progress(Direction.DOWNLOAD, path, offset, False)
         try:
-            progress.moved = os.sendfile(sock.fileno(), fd, offset, count) if count else 0
+            progress.moved = os.sendfile(connection, fd, offset, count) if count else 0
             ending = replies.TRANSFER_COMPLETE
         except BlockingIOError:
             progress.moved = 0
@@ -78,17 +78,19 @@ def send_quickly(session: Session, path: str, offset: int) -> bytes | Coroutine[
             ending = failed(session, progress, error if of_file else ConnectionError(error.errno, error.strerror))
         if progress.moved < count and not progress.error:
             reader, fd = LocalReader(fd, status, path), -1
-            held, sock = sock, None
-            return _send_rest(session, path, reader, offset, held, progress.moved)
-        sock.close()
+            sock, connection = data.wrap(connection), -1
+            return _send_rest(session, path, reader, offset, sock, progress.moved)
+        # However that ends, the descriptor is gone.
+        given_back, connection = connection, -1
+        os.close(given_back)
         (data.close if progress.error else data.keep)()
         record(session, progress)
         return b"150 Opening the data connection (%d bytes).\r\n%b" % (count, ending)
     finally:
         if fd >= 0:
             os.close(fd)
-        if sock is not None:
-            sock.close()
+        if connection >= 0:
+            os.close(connection)
 
 
 async def _send_rest(
@@ -116,25 +118,25 @@ def receive_quickly(session: Session, path: str) -> bool | Coroutine[Any, Any, N
     writer = session.account.open_upload(path)
     if writer is None:
         return False
-    sock = data.take_now()
-    if sock is None:
+    connection = data.take_descriptor()
+    if connection < 0:
         return receive_file(session, path, writer, False, replies.OPENING)
-    _Upload(session, path, sock, writer).begin()
+    _Upload(session, path, connection, writer).begin()
     return True
 
 
 class _Upload:
     """An upload under way; it takes the place of a task as what the control connection is busy with."""
 
-    __slots__ = ("_progress", "_session", "_sock", "_transfer", "_writer")
+    __slots__ = ("_connection", "_progress", "_session", "_transfer", "_writer")
 
-    def __init__(self, session: Session, path: str, sock: socket.socket, writer: AtomicWriter) -> None:
+    def __init__(self, session: Session, path: str, connection: int, writer: AtomicWriter) -> None:
         self._session = session
-        self._sock = sock
+        self._connection = connection
         self._writer = writer
         timeouts = session.config.timeouts
         self._transfer = Transfer(
-            sock.fileno(),
+            connection,
             framing=FRAMING_RAW,
             recv_fd=writer.fileno(),
             recv_offset=0,
@@ -149,7 +151,13 @@ class _Upload:
         session.progress = self._progress
         session.runtime.count_active(1)
         session.control.write(replies.OPENING)
-        if session.runtime.runner.begin(self._transfer, self._ended):
+        try:
+            ended = session.runtime.runner.begin(self._transfer, self._ended)
+        except BaseException:
+            self._writer.abort_now()
+            os.close(self._connection)
+            raise
+        if ended:
             self._finish()
         else:
             session.control.hold(self)
@@ -186,7 +194,7 @@ class _Upload:
         finally:
             # The client has its answer already, and goes on while we tidy up.
             tidy()
-            self._sock.close()
+            os.close(self._connection)
             session.progress = None
             session.runtime.count_active(-1)
             record(session, progress)
