@@ -67,12 +67,30 @@ def count_system_calls(report: Path, few: int, many: int, run: Callable[[int, Pa
     return per_operation(counts[0], counts[1], many - few)
 
 
-def count_instructions(name: str, few: int, many: int) -> float:
+def read_instructions(report: Path) -> dict[str, int]:
+    """Instructions of a run, from callgrind's output: all, and those of our own modules without what they call."""
+    paths: dict[str, str] = {}
+    counted = {"all": 0, "own": 0}
+    here = ""
+    of_a_call = False
+    for line in report.read_text().splitlines():
+        if found := re.fullmatch(r"c?ob=(\(\d+\))(?: (.+))?", line):
+            paths.setdefault(found[1], found[2] or "")
+            here = here if line.startswith("c") else paths[found[1]]
+        elif line.startswith("calls="):
+            of_a_call = True
+        elif re.match(r"[-+*\d]", line):
+            cost = 0 if of_a_call else int(line.split()[1])
+            of_a_call = False
+            counted["all"] += cost
+            counted["own"] += cost if "/fastxfer/_ext/" in here else 0
+    return counted
+
+
+def count_instructions(report: Path, name: str, few: int, many: int) -> dict[str, float]:
     """Instructions of one operation under callgrind."""
     totals = []
     for amount in (few, many):
-        command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *workload(name, amount)]
-        found = re.search(r"Collected : (\d+)", run_quietly(command))
-        assert found
-        totals.append(int(found[1]))
-    return (totals[1] - totals[0]) / (many - few)
+        run_quietly(["valgrind", "--tool=callgrind", f"--callgrind-out-file={report}", *workload(name, amount)])
+        totals.append(read_instructions(report))
+    return {part: (totals[1][part] - totals[0][part]) / (many - few) for part in totals[0]}

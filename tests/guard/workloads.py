@@ -72,6 +72,14 @@ def pack_upload(count: int) -> None:
         upload_request(11, 0, 4096, "bin")
 
 
+def pack_download(count: int) -> None:
+    """The head of a download request."""
+    from fastxfer.core.wire import download_request
+
+    for _ in range(count):
+        download_request(FILE_ID, 0, 0)
+
+
 def file_id_parts(count: int) -> None:
     """A file ID taken apart."""
     from fastxfer.core.wire import decode_file_id
@@ -88,6 +96,7 @@ WORKLOADS: dict[str, Callable[..., None]] = {
     "ftp_serve": ftp_serve,
     "crc32": crc32,
     "pack_upload": pack_upload,
+    "pack_download": pack_download,
     "decode_file_id": file_id_parts,
 }
 
