@@ -14,6 +14,28 @@ from typing import Any
 import pytest
 
 PEER = Path(__file__).with_name("peer.py")
+BESIDE = pytest.StashKey[dict[str, Any]]()
+
+
+@pytest.fixture
+def beside(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Where loops that ran beside bare ones leave their figures, to be printed in the end."""
+    return request.config.stash.setdefault(BESIDE, {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = config.stash.get(BESIDE, {})
+    if not found:
+        return
+    terminalreporter.section("medians of ours and of the bare loop, which took turns; ratio of each pair")
+    head = ("ours MB/s", "bare MB/s", "ratio", "ours CPU s/GB", "bare CPU s/GB", "ratio")
+    terminalreporter.write_line(" " * 26 + "".join(f"{title:>15}" for title in head))
+    for loop, figures in found.items():
+        rate, spent = figures["MB/s"], figures["CPU s/GB"]
+        terminalreporter.write_line(
+            f"{loop:26}{rate['ours']:15.0f}{rate['bare']:15.0f}{figures['rate to rate']:15.3f}"
+            f"{spent['ours']:15.3f}{spent['bare']:15.3f}{figures['CPU to CPU']:15.3f}"
+        )
 
 
 @pytest.fixture(scope="module")
