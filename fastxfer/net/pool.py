@@ -156,12 +156,13 @@ class PoolBook(Generic[C]):
                 raise PoolClosed
             places = self._places.get(address)
             if places is None:
-                places = self._places[address] = _Places()
+                # In one step: a signal handler may have come here in the meantime.
+                places = self._places.setdefault(address, _Places())
             if now >= self._next_reap:
                 self._reap(now)
             if fresh:
-                places.found_dead += len(places.idle)
-                self._close_all(places.idle)
+                closed = self._close_all(places.idle)
+                places.found_dead += closed
             while places.idle:
                 connection = places.idle.pop()
                 if now - connection.idle_since < (_SURELY_ALIVE if certain else _TRUSTED_IDLE) or connection.alive():
@@ -264,7 +265,7 @@ class PoolBook(Generic[C]):
         """Close idle connections, refuse who waits; busy ones are closed as they are given back. Idempotent."""
         with self._lock:
             self.closed = True
-            for places in self._places.values():
+            for places in self._all_places():
                 self._close_all(places.idle)
                 while places.waiting:
                     places.waiting.popleft().settle(None, refused=True)
@@ -284,21 +285,28 @@ class PoolBook(Generic[C]):
                     reaped=places.reaped,
                     timeouts=places.timeouts,
                 )
-                for address, places in self._places.items()
+                for address, places in list(self._places.items())
             }
 
     def _reap(self, now: float) -> None:
         self._next_reap = now + min(_REAP_INTERVAL, self.idle_timeout)
-        for places in self._places.values():
+        for places in self._all_places():
             # Oldest first: places are taken from the other end.
             while places.idle and now - places.idle[0].idle_since >= self.idle_timeout:
                 places.idle.popleft().close()
                 places.reaped += 1
 
+    def _all_places(self) -> list[_Places[C]]:
+        # A copy: a signal handler may add a server while connections are being closed.
+        return list(self._places.values())
+
     @staticmethod
-    def _close_all(idle: deque[C]) -> None:
+    def _close_all(idle: deque[C]) -> int:
+        count = 0
         while idle:
             idle.pop().close()
+            count += 1
+        return count
 
     def _after_fork(self) -> None:
         # The parent goes on using these sockets: the child only closes its own descriptors.

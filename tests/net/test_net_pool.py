@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import pytest
 
+import fastxfer.net.pool as pool_module
 from fastxfer.net.address import Address
 from fastxfer.net.async_pool import AsyncPool
 from fastxfer.net.connection import Connection, SocketOptions
@@ -182,6 +185,70 @@ def test_a_pool_may_be_used_and_closed_by_a_handler_in_the_middle_of_its_own_use
     assert link.closed
     with pytest.raises(PoolClosed):
         take(book, HERE)
+
+
+class Interruption:
+    """Does something, once, before the given line that runs in the pool's own code; ``sys.settrace`` takes it."""
+
+    def __init__(self, line: int, handler: Callable[[], None]) -> None:
+        self.left = line
+        self.handler = handler
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> Interruption | None:
+        if frame.f_code.co_filename != pool_module.__file__:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                self.handler()
+        return self
+
+
+def test_a_handler_may_use_the_pool_before_any_line_of_it() -> None:
+    """Nothing is lost, counted wrongly or given out twice, wherever a signal handler comes in."""
+
+    def use(book: PoolBook[Link]) -> None:
+        one, two = take(book, HERE), take(book, HERE)
+        book.give(one)
+        book.give(two)
+        three = take(book, HERE)
+        one.idle_since, one.living = -1000.0, False
+        four = take(book, HERE, certain=True)
+        assert four is not three
+        book.drop(HERE, four)
+        book.give(three)
+        three.idle_since = -1000.0
+        book.reap()
+        book.give(book.pick(HERE) or take(book, HERE, fresh=True))
+        book.stats()
+
+    line = 0
+    came = True
+    while came:
+        line += 1
+        book: PoolBook[Link] = PoolBook(5, 60)
+        came = False
+
+        def handle(book: PoolBook[Link] = book) -> None:
+            nonlocal came
+            came = True
+            for address in (HERE, THERE):
+                book.give(book.pick(address) or take(book, address))
+            book.stats()
+
+        before = sys.gettrace()
+        sys.settrace(Interruption(line, handle))
+        try:
+            use(book)
+        finally:
+            sys.settrace(before)
+        idle = [id(link) for places in book._places.values() for link in places.idle]
+        assert len(idle) == len(set(idle)), line
+        assert book.busy == 0, line
+        for address, stats in book.stats().items():
+            gone = stats.dropped + stats.found_dead + stats.reaped
+            assert (stats.busy, stats.idle) == (0, stats.opened - gone), (line, address, stats)
+    assert line > 100
 
 
 def test_a_pool_without_room_is_refused() -> None:
