@@ -381,13 +381,17 @@ def test_a_journal_remembers_what_was_finished(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j", "up")
     journal.note("a", 1, 2.5)
     journal.note("b\udce9", 1, None)
-    assert Journal(tmp_path / "j", "up").finished("a", 1, 2.5), "for another process, too"
+    other = Journal(tmp_path / "j", "up")
+    assert other.finished("a", 1, 2.5), "for another process, too"
+    other.close(remove=False)
     journal.close(remove=False)
     journal = Journal(tmp_path / "j", "up")
     assert journal.finished("a", 1, 2.5)
     assert journal.finished("b\udce9", 1, None)
     assert not journal.finished("a", 2, 2.5)
-    assert not Journal(tmp_path / "j", "down").finished("a", 1, 2.5)
+    other = Journal(tmp_path / "j", "down")
+    assert not other.finished("a", 1, 2.5)
+    other.close(remove=False)
     journal.close(remove=True)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "not a journal").write_text("text " * 100)
