@@ -330,10 +330,17 @@ class DataPort:
         kind = ConnectionLostError if lost else ConnectionFailedError
         return kind(f"no data connection: {error}", server=self._session.server, command=shown(line))
 
-    async def finish(self, data: DataConnection, *, bytes_done: int = 0, path: str = "") -> Reply:
+    async def finish(self, data: DataConnection, *, bytes_done: int = 0, path: str = "", short: bool = False) -> Reply:
         """The transfer has moved its bytes: close the connection and fetch the server's verdict.
 
-        Raises ReplyError where that is negative.
+        Args:
+            data: the connection.
+            bytes_done: for the error.
+            path: for the error.
+            short: bytes are missing, so the verdict is not worth a long wait. Pure-FTPd never gives any when its
+                connection broke.
+
+        Raises ReplyError where the verdict is negative.
         """
         session = self._session
         data.close()
@@ -341,7 +348,7 @@ class DataPort:
             reply = data.final
             while reply is None:
                 # A second 1xx is a server's progress message.
-                reply = await session.reply(data.line)
+                reply = await session.reply(data.line, seconds=_GRACE if short else None)
                 if data.noops and reply.code in _NOOP_REPLIES:
                     # A server that reads commands during a transfer.
                     data.noops -= 1

@@ -312,7 +312,13 @@ class DownloadOperations(Verification, ClientBase):
         except BaseException:
             link.port.abandon(data)
             raise
-        await link.port.finish(data, bytes_done=fetch.position, path=fetch.path)
+        short = fetch.size is not None and fetch.position < fetch.size
+        try:
+            await link.port.finish(data, bytes_done=fetch.position, path=fetch.path, short=short)
+        except TimedOutError as error:
+            if not short:
+                raise
+            raise _truncated(fetch, "and no word more") from error
         self._check_size(fetch)
 
     def _small(self, fetch: _Fetch) -> bool:
@@ -372,11 +378,7 @@ class DownloadOperations(Verification, ClientBase):
         if fetch.size is None:
             return
         if fetch.position < fetch.size:
-            raise TruncatedError(
-                f"the server sent {fetch.position} of {fetch.size} bytes and called it complete",
-                path=fetch.path,
-                bytes_done=fetch.position,
-            )
+            raise _truncated(fetch, "and called it complete")
         if fetch.position > max(fetch.size, fetch.offset):
             if not fetch.sized:
                 raise TruncatedError(
@@ -427,6 +429,12 @@ class DownloadOperations(Verification, ClientBase):
             await link.port.break_off(data)
         else:
             await link.port.finish(data, path=remote)
+
+
+def _truncated(fetch: _Fetch, then: str) -> TruncatedError:
+    return TruncatedError(
+        f"the server sent {fetch.position} of {fetch.size} bytes {then}", path=fetch.path, bytes_done=fetch.position
+    )
 
 
 def _sink_for(target: Any) -> Sink:

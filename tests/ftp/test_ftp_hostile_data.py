@@ -303,6 +303,32 @@ def test_a_download_cut_ten_times_ends_whole(tmp_path: Path, kind: str) -> None:
     assert contents(tmp_path) == ["a"]
 
 
+def test_a_download_that_ends_early_and_without_a_verdict_is_soon_gone_on_with(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 1000
+
+    def retr(control: Control, argument: str) -> None:
+        start, control.restart = control.restart, 0
+        if server.count("RETR") > 1:
+            control.send_file(content[start:])
+            return
+        control.reply("150 opening")
+        data = control.data()
+        data.sendall(content[:100_000])
+        end_data(data)
+        # As Pure-FTPd does when its data connection broke.
+        control.reply("150 0.1 seconds (measured here)")
+
+    async def body(client: AsyncClient) -> None:
+        # The reply itself would be waited for much longer.
+        await asyncio.wait_for(client.download("a", tmp_path / "a"), 60)
+
+    with scripted_server() as server:
+        server.files["/a"] = content
+        server.handlers["RETR"] = retr
+        run(server, body, timeout=3600.0)
+    assert (tmp_path / "a").read_bytes() == content
+
+
 @pytest.mark.parametrize("kind", ["reset both", "end data"])
 @pytest.mark.parametrize("restart", [True, False], ids=["REST", "APPE"])
 def test_an_upload_cut_ten_times_ends_whole(tmp_path: Path, restart: bool, kind: str) -> None:
