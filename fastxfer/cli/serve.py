@@ -81,7 +81,15 @@ def _run(config: ServerConfig) -> None:
 
     listeners = inherited_listeners()
     if listeners:
-        config = dataclasses.replace(config, listeners=listeners)
+        config = dataclasses.replace(
+            config,
+            listeners=tuple(
+                dataclasses.replace(
+                    listener, proxy_protocol=config.proxy_protocol, trusted_proxies=config.trusted_proxies
+                )
+                for listener in listeners
+            ),
+        )
 
     def make(settings: ServerConfig) -> FtpServer:
         return FtpServer(config=settings)

@@ -26,6 +26,10 @@ __all__ = [
 ]
 
 
+LOOPBACK = ("127.0.0.0/8", "::1")
+"""The machine itself."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ListenerConfig:
     """One address that FTP is spoken on."""
@@ -40,6 +44,8 @@ class ListenerConfig:
     """Overrides ``tls.require_control`` here."""
     proxy_protocol: bool = False
     """Every connection begins with a PROXY protocol header (version 1 or 2) of a load balancer."""
+    trusted_proxies: tuple[str, ...] = LOOPBACK
+    """Addresses or networks of the load balancers whose PROXY header is believed; others are turned away."""
     fd: int = -1
     """Listening socket that was inherited, instead of host and port."""
 
@@ -237,8 +243,12 @@ class ServerConfig:
     port: int = 2121
     implicit_tls: bool = False
     proxy_protocol: bool = False
+    """Every connection begins with a PROXY protocol header of a load balancer; see ``trusted_proxies``."""
+    trusted_proxies: tuple[str, ...] = LOOPBACK
+    """Addresses or networks of the load balancers whose PROXY header is believed; others are turned away."""
     listeners: tuple[ListenerConfig, ...] = ()
-    """More listeners; if given, ``host``, ``port``, ``implicit_tls`` and ``proxy_protocol`` are not used."""
+    """More listeners; if given, ``host``, ``port``, ``implicit_tls``, ``proxy_protocol`` and ``trusted_proxies`` are
+    not used."""
     backlog: int = 1024
     banner: str = "fastxfer FTP server ready"
     """Text of the 220 reply; may have several lines."""
@@ -277,7 +287,11 @@ class ServerConfig:
         """The listeners given, or the one that ``host`` and ``port`` describe."""
         return self.listeners or (
             ListenerConfig(
-                host=self.host, port=self.port, implicit_tls=self.implicit_tls, proxy_protocol=self.proxy_protocol
+                host=self.host,
+                port=self.port,
+                implicit_tls=self.implicit_tls,
+                proxy_protocol=self.proxy_protocol,
+                trusted_proxies=self.trusted_proxies,
             ),
         )
 

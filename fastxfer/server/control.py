@@ -144,7 +144,12 @@ class Control(asyncio.Protocol):
         self._runtime.controls.add(self)
         peer = transport.get_extra_info("peername") or ("", 0)
         if self._listener.proxy_protocol:
-            self._proxy = ProxyHeader()
+            if peer[0] in self._runtime.trusted_proxies(self._listener):
+                self._proxy = ProxyHeader()
+                return
+            logger.warning("connection from %s refused: it is no load balancer of ours", peer[0])
+            self._runtime.count_refused()
+            self._abort()
             return
         self._open(peer[0], peer[1])
 

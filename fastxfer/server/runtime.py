@@ -17,6 +17,7 @@ from fastxfer.server import replies
 from fastxfer.server.config import ListenerConfig
 from fastxfer.server.datachannel import DataChannel
 from fastxfer.server.heap import Rush, give_memory_back
+from fastxfer.server.networks import Networks
 from fastxfer.server.replies import ReplyError, reply
 from fastxfer.server.service import Service
 from fastxfer.server.session import Session
@@ -60,6 +61,7 @@ class Runtime:
         self._rush = Rush()
         self._deserted: asyncio.Event | None = None
         self._spawned: set[asyncio.Future[Any]] = set()
+        self._proxies: dict[tuple[str, ...], Networks] = {}
         self.kept_ports: set[DataChannel] = set()
         """Those whose port waits for the next PASV or EPSV of its session."""
         timeouts = service.config.timeouts
@@ -259,6 +261,14 @@ class Runtime:
         pump.handshake()
         self._check_resumed(session, channel)
         pump.run()
+
+    def trusted_proxies(self, listener: ListenerConfig) -> Networks:
+        """The load balancers that tell at *listener* who the client is."""
+        key = tuple(listener.trusted_proxies)
+        found = self._proxies.get(key)
+        if found is None:
+            found = self._proxies[key] = Networks(key)
+        return found
 
     # TLS
 

@@ -141,6 +141,8 @@ class FtpServer:
         loop = asyncio.get_running_loop()
         runtime = self.runtime
         handover = self._handover
+        # What cannot be understood is to be told now, not to the first client.
+        runtime.trusted_proxies(listener)
 
         def connected() -> asyncio.Protocol:
             control = Control(runtime, listener, loop)

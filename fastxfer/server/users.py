@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from fastxfer.server.filesystem import Filesystem
+from fastxfer.server.networks import Networks
 from fastxfer.server.permissions import Permissions
 
 __all__ = ["Anonymous", "Authenticator", "Chain", "Credentials", "User", "UserTable"]
@@ -53,14 +53,7 @@ class User:
 
     def may_come_from(self, address: str) -> bool:
         """Whether *address* lies in one of the user's networks."""
-        if not self.networks:
-            return True
-        try:
-            peer = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        peer = getattr(peer, "ipv4_mapped", None) or peer
-        return any(peer in ipaddress.ip_network(network, strict=False) for network in self.networks)
+        return not self.networks or address in Networks(self.networks)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from fastxfer.server import LimitsConfig, LogConfig, ServerConfig, TimeoutsConfig, User
+from fastxfer.server.networks import Networks
 from fastxfer.server.proxyheader import ProxyHeader
 from fastxfer.server.settings import build, load_toml, settings_of
 from tests.server.conftest import Tls
@@ -89,6 +90,31 @@ def test_behind_a_balancer_the_client_is_who_the_balancer_says(serve: Callable[.
     with Dialogue(server.address, greet=False) as client:
         client.send(b"USER alice\r\n")
         assert client.closed()
+
+
+def test_only_a_trusted_balancer_says_who_the_client_is(serve: Callable[..., Running]) -> None:
+    server = serve(proxy_protocol=True, trusted_proxies=("127.0.0.2", "2001:db8::/32"))
+    header = b"PROXY TCP4 192.0.2.7 203.0.113.1 5555 21\r\n"
+    with Dialogue(server.address, greet=False) as stranger:
+        stranger.send(header)
+        assert stranger.closed()
+    with Dialogue(server.address, greet=False, source="127.0.0.2") as balancer:
+        balancer.send(header)
+        assert balancer.read().code == 220
+
+
+def test_by_itself_a_server_believes_no_balancer_but_one_on_its_own_machine() -> None:
+    for listener in ServerConfig(proxy_protocol=True).effective_listeners():
+        trusted = Networks(listener.trusted_proxies)
+        assert "127.0.0.1" in trusted
+        assert "::1" in trusted
+        assert "192.0.2.1" not in trusted
+        assert "not an address" not in trusted
+
+
+def test_a_balancer_that_is_no_address_is_refused_at_the_start(serve: Callable[..., Running]) -> None:
+    with pytest.raises(ValueError, match="nonsense"):
+        serve(proxy_protocol=True, trusted_proxies=("nonsense",))
 
 
 # Logs and metrics

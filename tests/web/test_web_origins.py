@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fastxfer.server import LimitsConfig, ServerConfig, WebConfig
-from tests.web.site import Site, form, serve
+from tests.web.site import Site, basic, form, serve
 
 ELSEWHERE = "https://elsewhere.example"
 FRIEND = "https://friend.example"
@@ -142,6 +142,46 @@ def test_behind_a_trusted_proxy_the_client_is_banned_and_not_the_proxy(tmp_path:
         assert site.get("/files/", {"X-Forwarded-For": "203.0.113.8"}).status == 200
         own = {**FORWARDED, "X-Forwarded-For": "203.0.113.8", "Origin": "https://files.example"}
         assert site.put("/files/a", b"a", own).status == 201
+
+
+@pytest.mark.parametrize(
+    ("sent", "address"),
+    [
+        (["203.0.113.9:4711"], "203.0.113.9"),
+        (["[2001:DB8::9]"], "2001:db8::9"),
+        (["[2001:db8::9]:4711"], "2001:db8::9"),
+        (["2001:db8::9"], "2001:db8::9"),
+        (["::ffff:203.0.113.9"], "203.0.113.9"),
+        (["198.51.100.1", "203.0.113.9"], "203.0.113.9"),
+        (["203.0.113.9, 127.0.0.2"], "203.0.113.9"),
+        (["203.0.113.9", "127.0.0.2, "], "203.0.113.9"),
+        (["203.0.113.9, unknown"], "127.0.0.1"),
+        (["203.0.113.9, 1.2.3"], "127.0.0.1"),
+        (["203.0.113.9, 127.0.0.3, x y z"], "127.0.0.1"),
+        (["203.0.113.9, unknown, 127.0.0.3"], "127.0.0.3"),
+        (["[203.0.113.9"], "127.0.0.1"),
+        (["203.0.113.9:http"], "127.0.0.1"),
+        (["fe80::1%eth0"], "127.0.0.1"),
+        ([""], "127.0.0.1"),
+    ],
+)
+def test_the_client_is_who_the_last_proxy_saw(tmp_path: Path, sent: list[str], address: str) -> None:
+    lines = "".join(f"X-Forwarded-For: {line}\r\n" for line in sent)
+    with serve(tmp_path, config=quick("127.0.0.0/8")) as site:
+        assert b" 401 " in ask(site, f"Authorization: {basic('alice:wrong')}\r\n{lines}")
+        assert site.service.guard.banned(address)
+        assert not site.service.guard.banned("198.51.100.1")
+
+
+def test_of_several_lines_the_nearest_proxy_wrote_the_last(tmp_path: Path) -> None:
+    with serve(tmp_path, config=quick("127.0.0.0/8")) as site:
+        assert b'"secure": false' in ask(site, "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n", "/")
+
+
+def ask(site: Site, lines: str, target: str = "/files/") -> bytes:
+    """A GET with the header *lines*."""
+    head = f"GET {target} HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nConnection: close\r\n"
+    return site.raw(f"{head}{lines}\r\n".encode("ascii"))
 
 
 def test_a_network_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiohttp import web
+
+from fastxfer.server.networks import Networks, parse_address
 
 __all__ = ["Peer", "Proxies"]
 
@@ -51,18 +52,11 @@ class Proxies:
     """
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
-        self._networks = tuple(ipaddress.ip_network(network, strict=False) for network in networks)
+        self._networks = Networks(networks)
 
     def trusts(self, address: str) -> bool:
         """Whether *address* is that of a trusted proxy."""
-        if not self._networks:
-            return False
-        try:
-            peer = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        peer = getattr(peer, "ipv4_mapped", None) or peer
-        return any(peer in network for network in self._networks)
+        return address in self._networks
 
     def peer(self, request: web.Request) -> Peer:
         """The client of *request*."""
@@ -73,16 +67,46 @@ class Proxies:
         host = request.headers.get("Host", "")
         if self.trusts(address):
             # Each proxy appends whom it saw: the last that is no proxy of ours is the client.
-            for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-                if hop.strip():
-                    address, port = hop.strip().strip("[]"), 0
-                    if not self.trusts(address):
-                        break
-            tls = _nearest(request.headers.get("X-Forwarded-Proto", "https" if tls else "http")).lower() == "https"
-            host = _nearest(request.headers.get("X-Forwarded-Host", host))
+            for hop in reversed(_entries(request, "X-Forwarded-For")):
+                try:
+                    address, port = _address(hop)
+                except ValueError:
+                    # A proxy that does not know, or does not tell: it stands for whoever is behind it.
+                    break
+                if not self.trusts(address):
+                    break
+            tls = _nearest(request, "X-Forwarded-Proto", "https" if tls else "http").lower() == "https"
+            host = _nearest(request, "X-Forwarded-Host", host)
         return Peer(address, port, tls, host.strip().lower())
 
 
-def _nearest(header: str) -> str:
+def _entries(request: web.Request, name: str) -> list[str]:
+    """The entries of a header that each proxy adds to: some lengthen the line they find, some write another one."""
+    entries = [entry.strip() for line in request.headers.getall(name, ()) for entry in line.split(",")]
+    return [entry for entry in entries if entry]
+
+
+def _nearest(request: web.Request, name: str, default: str) -> str:
     """What the proxy nearest to us says: each adds its own at the end."""
-    return header.rpartition(",")[2].strip()
+    entries = _entries(request, name)
+    return entries[-1] if entries else default
+
+
+def _address(entry: str) -> tuple[str, int]:
+    """``192.0.2.1``, ``192.0.2.1:4711``, ``2001:db8::1``, ``[2001:db8::1]`` or ``[2001:db8::1]:4711``.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if entry.startswith("["):
+        address, bracket, port = entry[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            raise ValueError(f"not an address: {entry!r}")
+        port = port[1:]
+    elif entry.count(":") == 1:
+        address, _, port = entry.partition(":")
+    else:
+        address, port = entry, ""
+    if "%" in address or not (port or "0").isascii() or not (port or "0").isdigit() or len(port) > 5:
+        raise ValueError(f"not an address: {entry!r}")
+    return parse_address(address), int(port or 0)

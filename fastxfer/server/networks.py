@@ -1,0 +1,45 @@
+"""Sets of addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+__all__ = ["Networks", "parse_address"]
+
+
+def parse_address(text: str) -> str:
+    """The address in *text*, in its own form: an IPv4 address that is written as IPv6 (RFC 4291, 2.5.5.2) as IPv4.
+
+    Raises:
+        ValueError: *text* is no address.
+    """
+    address, percent, zone = text.partition("%")
+    parsed = ipaddress.ip_address(address)
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed) + percent + zone
+
+
+class Networks:
+    """Addresses and networks (``192.0.2.1``, ``10.0.0.0/8``, ``2001:db8::/32``).
+
+    Raises:
+        ValueError: one of *networks* cannot be understood; the message tells which.
+    """
+
+    __slots__ = ("_networks",)
+
+    def __init__(self, networks: Iterable[str] = ()) -> None:
+        self._networks = tuple(ipaddress.ip_network(network, strict=False) for network in networks)
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def __contains__(self, address: str) -> bool:
+        """Whether *address* lies in one of them; what is no address does not."""
+        if not self._networks:
+            return False
+        try:
+            peer = ipaddress.ip_address(parse_address(address).partition("%")[0])
+        except ValueError:
+            return False
+        return any(peer in network for network in self._networks)
