@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from fastxfer.server.config import ListenerConfig, ServerConfig
 from fastxfer.server.handover import Boxes, Handover
+from fastxfer.server.heap import use_one_arena
 from fastxfer.server.server import FtpServer
 from fastxfer.server.sharedbooks import SharedBooks, WorkerBooks
 
@@ -99,6 +100,7 @@ def run(make: Callable[[], FtpServer], ready: Callable[[FtpServer], None] | None
         make: makes the server.
         ready: called once it serves.
     """
+    use_one_arena()
     try:
         import uvloop
     except ImportError:
