@@ -73,6 +73,15 @@ class _Files:
         """Whether *op* needs an untimed upload first."""
         return not op.startswith("upload") and not self.stored
 
+    @property
+    def first(self) -> str:
+        """The operation that stores files for the others."""
+        return "upload_file" if self.path and not self.data else "upload"
+
+    def left(self) -> list[str]:
+        """What is still stored, to be deleted whatever happened."""
+        return [file_id for file_id in self.ids if file_id]
+
     def target(self, index: int) -> str:
         return str(Path(self.work.folder) / f"received-{index % max(1, self.work.concurrency)}")
 
@@ -87,6 +96,10 @@ def run_sync(work: Work, store: SyncStore, meter: Meter) -> None:
     def upload_file(index: int, _: str) -> None:
         files.ids[index] = store.upload_file(files.path)
 
+    def delete(index: int, file_id: str) -> None:
+        store.delete(file_id)
+        files.ids[index] = ""
+
     def download(_: int, file_id: str) -> None:
         if len(store.download(file_id)) != work.size:
             raise ValueError("short download")
@@ -97,24 +110,24 @@ def run_sync(work: Work, store: SyncStore, meter: Meter) -> None:
         "download": download,
         "download_file": lambda index, file_id: store.download_file(file_id, files.target(index)),
         "info": lambda _, file_id: store.info(file_id),
-        "delete": lambda _, file_id: store.delete(file_id),
+        "delete": delete,
     }
     untimed = Recorder()
-    for op in work.ops:
-        if files.prepare(op):
-            first = "upload_file" if files.path and not files.data else "upload"
-            in_threads(files.ids, work.concurrency, untimed, 0, actions[first])
-            files.stored = True
-        if op in getattr(store, "unsupported", ()):
-            meter.report(not_offered(op, work))
-            continue
-        with meter.operation(op, work) as recorder:
-            in_threads(files.ids, work.concurrency, recorder, moved(op, work), actions[op])
-        if not recorder.done:
-            raise RuntimeError(f"every {op} failed: {recorder.error}")
-        files.stored = op != "delete" and (files.stored or op.startswith("upload"))
-    if files.stored:
-        in_threads([name for name in files.ids if name], work.concurrency, untimed, 0, actions["delete"])
+    try:
+        for op in work.ops:
+            if files.prepare(op):
+                in_threads(files.ids, work.concurrency, untimed, 0, actions[files.first])
+                files.stored = True
+            if op in getattr(store, "unsupported", ()):
+                meter.report(not_offered(op, work))
+                continue
+            with meter.operation(op, work) as recorder:
+                in_threads(files.ids, work.concurrency, recorder, moved(op, work), actions[op])
+            if not recorder.done:
+                raise RuntimeError(f"every {op} failed: {recorder.error}")
+            files.stored = op != "delete" and (files.stored or op.startswith("upload"))
+    finally:
+        in_threads(files.left(), work.concurrency, untimed, 0, lambda _, file_id: store.delete(file_id))
 
 
 async def run_async(work: Work, store: AsyncStore, meter: Meter) -> None:
@@ -127,6 +140,10 @@ async def run_async(work: Work, store: AsyncStore, meter: Meter) -> None:
     async def upload_file(index: int, _: str) -> None:
         files.ids[index] = await store.upload_file(files.path)
 
+    async def delete(index: int, file_id: str) -> None:
+        await store.delete(file_id)
+        files.ids[index] = ""
+
     async def download(_: int, file_id: str) -> None:
         if len(await store.download(file_id)) != work.size:
             raise ValueError("short download")
@@ -137,24 +154,24 @@ async def run_async(work: Work, store: AsyncStore, meter: Meter) -> None:
         "download": download,
         "download_file": lambda index, file_id: store.download_file(file_id, files.target(index)),
         "info": lambda _, file_id: store.info(file_id),
-        "delete": lambda _, file_id: store.delete(file_id),
+        "delete": delete,
     }
     untimed = Recorder()
-    for op in work.ops:
-        if files.prepare(op):
-            first = "upload_file" if files.path and not files.data else "upload"
-            await in_tasks(files.ids, work.concurrency, untimed, 0, actions[first])
-            files.stored = True
-        if op in getattr(store, "unsupported", ()):
-            meter.report(not_offered(op, work))
-            continue
-        with meter.operation(op, work) as recorder:
-            await in_tasks(files.ids, work.concurrency, recorder, moved(op, work), actions[op])
-        if not recorder.done:
-            raise RuntimeError(f"every {op} failed: {recorder.error}")
-        files.stored = op != "delete" and (files.stored or op.startswith("upload"))
-    if files.stored:
-        await in_tasks([name for name in files.ids if name], work.concurrency, untimed, 0, actions["delete"])
+    try:
+        for op in work.ops:
+            if files.prepare(op):
+                await in_tasks(files.ids, work.concurrency, untimed, 0, actions[files.first])
+                files.stored = True
+            if op in getattr(store, "unsupported", ()):
+                meter.report(not_offered(op, work))
+                continue
+            with meter.operation(op, work) as recorder:
+                await in_tasks(files.ids, work.concurrency, recorder, moved(op, work), actions[op])
+            if not recorder.done:
+                raise RuntimeError(f"every {op} failed: {recorder.error}")
+            files.stored = op != "delete" and (files.stored or op.startswith("upload"))
+    finally:
+        await in_tasks(files.left(), work.concurrency, untimed, 0, lambda _, file_id: store.delete(file_id))
 
 
 def not_offered(op: str, work: Work) -> Measurement:

@@ -17,7 +17,10 @@ Item = TypeVar("Item")
 def in_threads(
     items: Sequence[Item], concurrency: int, recorder: Recorder, size: int, operation: Callable[[int, Item], object]
 ) -> None:
-    """Call ``operation(index, item)`` for every item from *concurrency* threads (one: the calling thread)."""
+    """Call ``operation(index, item)`` for every item from *concurrency* threads (one: the calling thread).
+
+    Where this is interrupted, what is under way is waited for and nothing more is begun.
+    """
     counter = itertools.count()
     total = len(items)
     lock = threading.Lock()
@@ -41,10 +44,17 @@ def in_threads(
         worker()
         return
     threads = [threading.Thread(target=worker) for _ in range(concurrency)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        total = 0
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        raise
 
 
 async def in_tasks(

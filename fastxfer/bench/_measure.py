@@ -100,7 +100,6 @@ class Meter:
 
     def __init__(self, report: Callable[[Measurement], None], begin: Callable[[str], None] | None = None) -> None:
         self.report = report
-        self.report = report
         self._begin = begin
 
     @contextmanager

@@ -13,6 +13,7 @@ from fastxfer.bench._fdfs import fdfs_async, fdfs_sync, source_file
 from fastxfer.bench._ftp import file_names, ftp_async, ftp_config, ftp_sync, ftp_url, source_folder, target_folder
 from fastxfer.bench._measure import Meter
 from fastxfer.bench._work import Work
+from fastxfer.net.address import parse_address
 
 DEFAULT_PORTS = {"fdfs": 22122, "ftp": 21, "ftpes": 21, "ftps": 990}
 
@@ -38,10 +39,8 @@ class Target:
         self.scheme = scheme
         self.directory = ""
         if scheme == "fdfs":
-            trackers = [
-                part if ":" in part else f"{part}:{DEFAULT_PORTS['fdfs']}" for part in rest.strip("/").split(",")
-            ]
-            self.server: dict[str, Any] = {"tracker": ",".join(trackers)}
+            trackers = [parse_address(part, DEFAULT_PORTS["fdfs"]) for part in rest.strip("/").split(",")]
+            self.server: dict[str, Any] = {"tracker": ",".join(map(str, trackers))}
             self.operations: tuple[str, ...] = ("upload", "download", "info", "delete")
         else:
             self.server, self.directory = _ftp_server(url, ca_file, user, password)

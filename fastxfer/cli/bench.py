@@ -66,7 +66,10 @@ def bench(
                 for name in clients:
                     work = Work(target.operations, size, count, concurrency, folder=folder)
                     found: list[Measurement] = []
-                    target.run(work, name, Meter(found.append))
+                    try:
+                        target.run(work, name, Meter(found.append))
+                    except RuntimeError as error:
+                        raise CommandFailed(str(error)) from error
                     rows += [(name, one) for one in found]
     if output.as_json:
         for name, one in rows:

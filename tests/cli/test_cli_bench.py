@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from fastxfer.bench import Target
+from fastxfer.bench import Recorder, Target
+from fastxfer.bench._loops import in_threads
 from fastxfer.cli._app import run
-from fastxfer.fdfs.node import Node
+from fastxfer.fdfs.node import Fault, Node
 from tests.support.ftp_servers import run_pyftpdlib
+
+DOWNLOAD = 14
 
 
 def test_it_measures_every_operation_of_a_fastdfs_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,6 +32,40 @@ def test_it_measures_every_operation_of_a_fastdfs_cluster(tmp_path: Path, capsys
     assert all(row["operations"] == 5 and not row["failed"] and row["seconds"] > 0 for row in rows)
     assert rows[0]["bytes"] == 5 * 1024
     assert left == []
+
+
+@pytest.mark.parametrize("client", ["sync", "asyncio"])
+def test_what_fails_leaves_nothing_on_the_cluster(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], client: str
+) -> None:
+    with Node(tmp_path) as node:
+        node.inject(Fault(command=DOWNLOAD, status=5, times=None))
+        url = f"fdfs://{node.tracker_addrs[0]}"
+        assert run(["bench", url, "--size", "1k", "--count", "5", "--concurrency", "2", "--client", client]) == 1
+        assert "every download failed" in capsys.readouterr().err
+        left = list(tmp_path.rglob("*.bin"))
+    assert left == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals reach no thread here")
+def test_an_interrupt_ends_it_when_what_is_under_way_is_done() -> None:
+    begun: list[int] = []
+    threads = threading.active_count()
+
+    def operation(index: int, item: int) -> None:
+        begun.append(index)
+        if index == 10:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(range(100_000), 4, Recorder(), 0, operation)
+    assert len(begun) < 100_000
+    assert threading.active_count() == threads
+
+
+def test_trackers_with_ipv6_addresses_get_the_port_too() -> None:
+    assert Target("fdfs://[::1],host,127.0.0.1:9/").server["tracker"] == "[::1]:22122,host:22122,127.0.0.1:9"
 
 
 def test_it_measures_an_ftp_server(
