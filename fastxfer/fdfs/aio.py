@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fastxfer.fdfs.async_batch_methods import AsyncBatchMethods
 from fastxfer.fdfs.async_driver import AsyncDriver
@@ -153,7 +153,14 @@ class AsyncClient(Operations, AsyncBatchMethods, ClusterMethods):
     ) -> None:
         await self.aclose()
 
-    async def _run(self, plan: Plan[T], control: Control | None = None) -> T:
+    def _run(self, plan: Plan[T], control: Control | None = None) -> Coroutine[Any, Any, T]:
+        driver = self._driver
+        if driver is not None and driver.is_running_here() and not self.closed:
+            return driver.run(plan, control)
+        return self._run_first(plan, control)
+
+    async def _run_first(self, plan: Plan[T], control: Control | None) -> T:
+        """Where there is no driver yet, or it is not for the caller: that is found out when it is awaited."""
         driver = self._driver
         if driver is None or self.closed:
             if self.closed:
@@ -166,6 +173,8 @@ class AsyncClient(Operations, AsyncBatchMethods, ClusterMethods):
         return await driver.run(plan, control)
 
     def _control(self, options: TransferOptions) -> Control | None:
+        if not options:
+            return None
         callback = options.get("progress")
         if callback is None or isinstance(callback, Progress):
             return control_of(**options)

@@ -19,6 +19,7 @@ from fastxfer.fdfs.outcome import (
     keep_after_call,
     keep_after_move,
     meaning,
+    meaningless,
     move_error,
     pipeline_error,
     start,
@@ -63,6 +64,8 @@ class AsyncDriver:
         self.pool = AsyncPool(
             config.max_conns, config.idle_timeout, config.connect_timeout, config.pool_timeout, settings.options
         )
+        self._pick = self.pool.book.pick
+        self._give = self.pool.book.give
         self._runner = TransferRunner(threads=config.engine_threads)
         # Not the loop's own threads: those are the application's, and as many as it has processors.
         self._disk = ThreadPoolExecutor(_DISK_THREADS, "fastxfer-disk")
@@ -147,19 +150,29 @@ class AsyncDriver:
 
     async def _call(self, step: PlainCall | Call) -> tuple[int, Any]:
         address, command, limit, certain, fresh = step
-        connection = await self._take(address, fresh, certain)
+        connection = None if fresh else self._pick(address, certain)
+        if connection is None:
+            connection = await self._take(address, fresh, certain)
+        request = command.request
         try:
-            transfer = begin_call(command.request, limit, connection.fd, self._timeout)
-            await self._carry(transfer)
+            transfer = begin_call(request, limit, connection.fd, self._timeout)
+            if self._runner.closed:
+                raise ClientClosedError
+            await self._runner.run(transfer)
             if transfer.error:
-                raise call_error(transfer.error, address, command.request, connection.used)
+                raise call_error(transfer.error, address, request, connection.used)
             status = transfer.status
-            value = meaning(command, transfer.body, address) if status == 0 else None
+            value = None
+            if status == 0:
+                try:
+                    value = command.decode(transfer.body)
+                except ValueError as reason:
+                    raise meaningless(command, address, reason) from None
         except BaseException:
             self.pool.drop(connection)
             raise
-        if not transfer.early and keep_after_call(status, command.request):
-            self.pool.give(connection)
+        if not transfer.early and (status == 0 or keep_after_call(status, request)):
+            self._give(connection)
         else:
             self.pool.drop(connection)
         return status, value

@@ -149,7 +149,7 @@ class Client(Operations, BatchMethods, ClusterMethods):
         return self._driver.run(plan, control)
 
     def _control(self, options: TransferOptions) -> Control | None:
-        return control_of(**options)
+        return control_of(**options) if options else None
 
     def _check_open(self) -> None:
         if self.closed:

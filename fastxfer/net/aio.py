@@ -46,6 +46,9 @@ class TransferRunner:
         threads: how many native threads drive big transfers, 1 to 8.
         small_files: read and write files up to 64 KiB in the loop's thread (on systems that can tell, reads only what
             the page cache has). False leaves every file to the threads.
+
+    Attributes:
+        closed: it carries no more transfers.
     """
 
     def __init__(self, *, threads: int = 2, small_files: bool = True) -> None:
@@ -57,7 +60,7 @@ class TransferRunner:
         self._light: Engine | None = None
         self._heavy: Engine | None = None
         self._waiting: dict[Transfer, asyncio.Future[None] | _Call] = {}
-        self._closed = False
+        self.closed = False
         self._at_once = 0
 
     async def __aenter__(self) -> TransferRunner:
@@ -73,10 +76,6 @@ class TransferRunner:
         """Transfers that are being carried."""
         return len(self._waiting)
 
-    @property
-    def closed(self) -> bool:
-        return self._closed
-
     async def run(self, transfer: Transfer) -> None:
         """Carry *transfer* to its end; then look at its ``error``.
 
@@ -85,7 +84,7 @@ class TransferRunner:
 
         Raises RuntimeError where the runner is closed or the transfer is already being carried.
         """
-        if self._closed:
+        if self.closed:
             raise RuntimeError("the runner is closed")
         big = (transfer._uses_file and not self._small_files) or transfer._start()
         if transfer.done:
@@ -109,7 +108,7 @@ class TransferRunner:
 
         It may be cancelled (:meth:`Transfer.cancel`), which ends it soon. RuntimeError as for :meth:`run`.
         """
-        if self._closed:
+        if self.closed:
             raise RuntimeError("the runner is closed")
         big = (transfer._uses_file and not self._small_files) or transfer._start()
         if transfer.done:
@@ -129,7 +128,7 @@ class TransferRunner:
 
     async def aclose(self) -> None:
         """Cancel what is under way, wait for it, and stop the threads. Idempotent."""
-        self._closed = True
+        self.closed = True
         for transfer in self._waiting:
             transfer.cancel()
         try:
@@ -144,7 +143,7 @@ class TransferRunner:
 
     def close(self) -> None:
         """Stop at once: transfers under way end with ECANCELED, and those who await them are told. Idempotent."""
-        self._closed = True
+        self.closed = True
         for engine in (self._light, self._heavy):
             if engine is not None:
                 self._loop.remove_reader(engine.fileno())
