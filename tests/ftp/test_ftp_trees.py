@@ -325,6 +325,22 @@ def test_local_links_are_left_out_unless_followed(tmp_path: Path) -> None:
         run_scripted(server, body)
 
 
+def test_links_into_the_directory_they_lie_in_are_not_followed_round_and_round(tmp_path: Path) -> None:
+    tree = tmp_path / "t"
+    plant(tree, {"file": b"1", "sub/inner": b"2"})
+    os.symlink(tree, tree / "self")
+    os.symlink("..", tree / "sub" / "up")
+    os.symlink(tree / "sub", tree / "beside")
+    with scripted_server() as server:
+
+        async def body(client: AsyncClient) -> None:
+            report = await client.sync(tree, "/t", follow_links=True)
+            assert report.ok
+            assert set(server.files) == {"/t/file", "/t/sub/inner", "/t/beside/inner"}
+
+        run_scripted(server, body)
+
+
 def test_arguments_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     with scripted_server() as server:
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from fastxfer.cli.urls.local_place import copy_file
 from fastxfer.cli.urls.place import Moving
 from fastxfer.ftp import Filter, Item, TreeReport
+from fastxfer.ftp.tree.local_side import lies_in
 
 OnItem = Callable[[Item], object]
 TOLERANCE = 2.0
@@ -179,7 +180,7 @@ def walk(
             name
             for name in folders
             if wanted.takes(_slashes(prefix + name), is_directory=True)
-            and (not os.path.islink(path := os.path.join(folder, name)) or (follow_links and not _is_in(folder, path)))
+            and (not os.path.islink(path := os.path.join(folder, name)) or (follow_links and not lies_in(folder, path)))
         )
         entries = [(prefix + name, True) for name in folders]
         files = [
@@ -191,14 +192,8 @@ def walk(
         yield from files + entries if files_first else entries + files
 
 
-def _is_in(path: str, folder: str) -> bool:
-    """Whether *path* is *folder* or below it, wherever links lead."""
-    inner, outer = os.path.realpath(path), os.path.realpath(folder)
-    return inner == outer or inner.startswith(os.path.join(outer, ""))
-
-
 def _check_apart(source: str, target: str) -> None:
-    if _is_in(target, source) or _is_in(source, target):
+    if lies_in(target, source) or lies_in(source, target):
         raise ValueError(f"{source} and {target}: one of the directories lies in the other")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fastxfer.ftp.endpoints import local_error
 from fastxfer.ftp.errors import UnsafeNameError
 
-__all__ = ["LocalEntry", "child_path", "remove_local", "scan"]
+__all__ = ["LocalEntry", "child_path", "lies_in", "remove_local", "scan"]
 
 _WINDOWS = os.name == "nt"
 _RESERVED = frozenset(
@@ -29,7 +29,10 @@ class LocalEntry:
 
 
 def scan(directory: str, follow_links: bool) -> dict[str, LocalEntry]:
-    """The entries of a local directory by name. Raises LocalFileError."""
+    """The entries of a local directory by name. Raises LocalFileError.
+
+    A link to a directory that holds *directory* stays a link: following it would never end.
+    """
     found = {}
     try:
         with os.scandir(directory) as entries:
@@ -43,10 +46,18 @@ def scan(directory: str, follow_links: bool) -> dict[str, LocalEntry]:
                     # Gone meanwhile, or a link to nowhere.
                     continue
                 kind = "dir" if stat.S_ISDIR(info.st_mode) else "file" if stat.S_ISREG(info.st_mode) else "other"
+                if kind == "dir" and entry.is_symlink() and lies_in(directory, entry.path):
+                    kind = "link"
                 found[entry.name] = LocalEntry(entry.name, kind, info.st_size, info.st_mtime)
     except OSError as error:
         raise local_error(error, "cannot list the local directory") from error
     return found
+
+
+def lies_in(path: str, directory: str) -> bool:
+    """Whether *path* is *directory* or below it, wherever links lead."""
+    inner, outer = os.path.realpath(path), os.path.realpath(directory)
+    return inner == outer or inner.startswith(os.path.join(outer, ""))
 
 
 def child_path(directory: str, name: str) -> str:
