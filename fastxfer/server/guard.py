@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -69,6 +70,8 @@ class Guard:
         self._clock = clock
         self._counts: dict[str, int] = {}
         self._records: OrderedDict[str, _Record] = OrderedDict()
+        self._judges = 1
+        """Processes that judge logins."""
 
     @property
     def connections(self) -> int:
@@ -109,6 +112,16 @@ class Guard:
         """Whether *address* may not even try."""
         record = self._look_up(address)
         return record is not None and record.banned_until > self._clock()
+
+    def guesses_left(self, address: str) -> int:
+        """How many logins from *address*, which is not banned, may be judged at once without passing a ban."""
+        limits = self._limits
+        if not limits.ban_after:
+            return sys.maxsize
+        record = self._look_up(address)
+        if record is None or self._clock() - record.last > limits.ban_time:
+            return max(limits.ban_after // self._judges, 1)
+        return max((limits.ban_after - record.failures) // self._judges, 1)
 
     def failed(self, address: str) -> float:
         """Note a failed login; the seconds to wait before the peer is told."""
@@ -175,6 +188,7 @@ class SharedGuard(Guard):
         super().__init__(limits)
         self._books = books.books
         self._worker = books.number
+        self._judges = books.books.workers
 
     @property
     def connections(self) -> int:

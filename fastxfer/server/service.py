@@ -19,6 +19,7 @@ from fastxfer.server.guard import Guard, LoginRefusedError, SharedGuard
 from fastxfer.server.hooks import Hooks, SessionInfo, TransferInfo
 from fastxfer.server.quota import Ledger, Quota, SharedLedger
 from fastxfer.server.transferlog import TransferLog
+from fastxfer.server.turns import Turns
 from fastxfer.server.users import Authenticator, Credentials, User
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Service:
         self.hooks = hooks or Hooks()
         self._books = books
         self.guard = SharedGuard(config.limits, books) if books is not None else Guard(config.limits)
+        self._turns = Turns(self.guard)
         self._ids = itertools.count(1)
         self._trees: weakref.WeakValueDictionary[tuple[int, str], Filesystem] = weakref.WeakValueDictionary()
         self._quotas: dict[tuple[str, str], _Books] = {}
@@ -91,13 +93,14 @@ class Service:
             LoginRefusedError: refused.
         """
         guard = self.guard
-        if guard.banned(credentials.address):
-            raise LoginRefusedError("banned")
-        user = await self.authenticator.authenticate(credentials)
+        delay = 0.0
+        async with self._turns.turn(credentials.address):
+            user = await self.authenticator.authenticate(credentials)
+            if user is None or not user.enabled:
+                delay = guard.failed(credentials.address)
         if user is None or not user.enabled:
             logger.info("login of %r from %s failed", credentials.name, credentials.address)
             self._count_login(credentials, "failed")
-            delay = guard.failed(credentials.address)
             await self.call("on_login_failed", session, session, credentials.name)
             await asyncio.sleep(delay)
             raise LoginRefusedError("credentials")

@@ -165,6 +165,7 @@ class SharedBooks:
     """
 
     def __init__(self, workers: int) -> None:
+        self.workers = workers
         self.secret = secrets.token_bytes(KEY)
         sessions = struct.Struct(f"{workers}I")
         failures = struct.Struct("Qdd")
