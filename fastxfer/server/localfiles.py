@@ -14,6 +14,7 @@ from typing import Any
 
 from fastxfer.server import paths
 from fastxfer.server.filesystem import FileInfo, FileKind, Filesystem, Reader, Writer
+from fastxfer.server.newnames import rename_new
 
 try:
     import fcntl
@@ -191,14 +192,19 @@ async def run_where_quick(size: int, function: Callable[..., None], *args: Any) 
     """Call *function* here when it is quick and in a thread when it is not."""
     if size <= SMALL_COPY:
         function(*args)
-        return
+    else:
+        await run_in_thread(function, *args)
+
+
+async def run_in_thread(function: Callable[..., None], *args: Any) -> None:
+    """Call *function* in a thread. When this is cancelled, the thread is still waited for: it uses descriptors."""
     task = asyncio.get_running_loop().run_in_executor(None, function, *args)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        # The thread still uses the descriptors.
-        with contextlib.suppress(Exception):
-            await task
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
         raise
 
 
@@ -254,14 +260,16 @@ class PlainWriter(Writer):
     async def commit(self, *, sync: bool = False) -> None:
         try:
             if sync:
-                await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._fd)
+                await run_in_thread(os.fsync, self._fd)
         finally:
             self._close()
 
     async def abort(self, *, keep: bool = True) -> None:
-        if not keep:
-            os.ftruncate(self._fd, self.offset)
-        self._close()
+        try:
+            if not keep and self._fd >= 0:
+                os.ftruncate(self._fd, self.offset)
+        finally:
+            self._close()
 
     def _close(self) -> None:
         if self._fd >= 0:
@@ -309,45 +317,50 @@ class AtomicWriter(PlainWriter):
         if not sync:
             self.commit_now()
             return
+        directory = os.dup(self._directory)
         try:
-            await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._fd)
-            self._name_it()
-            await asyncio.get_running_loop().run_in_executor(None, os.fsync, self._directory)
-        except BaseException:
-            if not self._keep:
-                unlink_quietly(self._partial, self._directory)
-            raise
+            try:
+                await run_in_thread(os.fsync, self._fd)
+            except BaseException:
+                self._give_up()
+                raise
+            self.commit_now()
+            await run_in_thread(os.fsync, directory)
         finally:
-            self._close()
+            os.close(directory)
 
     def commit_now(self) -> None:
         """As :meth:`commit` without *sync*."""
         try:
             self._name_it()
         except BaseException:
-            if not self._keep:
-                unlink_quietly(self._partial, self._directory)
+            self._give_up()
             raise
-        finally:
-            self._close()
+        self._close()
 
     def _name_it(self) -> None:
-        if self.counted and self._replace:
+        if not self._replace:
+            rename_new(self._partial, self._name, self._directory, self._directory)
+            return
+        if self.counted:
             with contextlib.suppress(FileNotFoundError):
                 status = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
                 self.replaced = status.st_size if stat.S_ISREG(status.st_mode) else 0
-        if self._replace:
-            os.rename(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-        else:
-            # link() fails where the name was taken meanwhile; rename() would replace it.
-            os.link(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        os.rename(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+
+    def _give_up(self) -> None:
+        """Close what cannot have its name; it can be resumed where that is wanted."""
+        if not self._keep:
             unlink_quietly(self._partial, self._directory)
+        self._close()
 
     async def abort(self, *, keep: bool = True) -> None:
         self.abort_now(keep=keep)
 
     def abort_now(self, *, keep: bool = True) -> None:
-        """As :meth:`abort`."""
+        """As :meth:`abort`; nothing more after a commit that has failed."""
+        if self._fd < 0:
+            return
         try:
             if not (keep and self._keep) or os.fstat(self._fd).st_size == 0:
                 unlink_quietly(self._partial, self._directory)

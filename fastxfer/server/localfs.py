@@ -32,6 +32,7 @@ from fastxfer.server.localfiles import (
     run_where_quick,
     unlink_quietly,
 )
+from fastxfer.server.newnames import rename_new
 
 __all__ = ["LocalFilesystem"]
 
@@ -163,6 +164,11 @@ class LocalFilesystem(Filesystem):
                         target = os.readlink(name, dir_fd=fd) if stat.S_ISLNK(status.st_mode) else ""
                     except FileNotFoundError:
                         continue
+                    except OSError as error:
+                        # It was a link when it was looked at, and something else a moment later.
+                        if error.errno != errno.EINVAL:
+                            raise
+                        continue
                     result.append(info_of(name, status, target))
             return result
         finally:
@@ -262,6 +268,8 @@ class LocalFilesystem(Filesystem):
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
                 if append:
                     return self._append_to(directory, name, path)
+            # What is appended to nothing does not take the place of what comes meanwhile.
+            replace = replace and not append
             partial = partial_name(name, uploader)
             fd, kept, permissions = open_partial(directory, partial, 0o666 & ~self._umask)
             try:
@@ -380,14 +388,11 @@ class LocalFilesystem(Filesystem):
 
     async def rename(self, source: str, target: str, *, replace: bool = True) -> None:
         with self._parent(source) as (source_fd, source_name), self._parent(target) as (target_fd, target_name):
-            if not replace or stat.S_ISDIR(os.stat(source_name, dir_fd=source_fd, follow_symlinks=False).st_mode):
-                try:
-                    os.stat(target_name, dir_fd=target_fd, follow_symlinks=False)
-                except FileNotFoundError:
-                    pass
-                else:
-                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-            os.rename(source_name, target_name, src_dir_fd=source_fd, dst_dir_fd=target_fd)
+            is_directory = stat.S_ISDIR(os.stat(source_name, dir_fd=source_fd, follow_symlinks=False).st_mode)
+            if replace and not is_directory:
+                os.rename(source_name, target_name, src_dir_fd=source_fd, dst_dir_fd=target_fd)
+            else:
+                rename_new(source_name, target_name, source_fd, target_fd)
 
     async def change_mode(self, path: str, mode: int) -> None:
         with self._changeable(path) as handle:

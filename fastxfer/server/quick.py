@@ -156,6 +156,8 @@ class _Upload:
         except BaseException:
             self._writer.abort_now()
             os.close(self._connection)
+            session.progress = None
+            session.runtime.count_active(-1)
             raise
         if ended:
             self._finish()
