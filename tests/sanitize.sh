@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the native core with sanitizers in a copy of the tree and runs the tests there.
 #
-#   tests/sanitize.sh [pytest arguments; default: tests]
+#   tests/sanitize.sh [pytest arguments; default: all tests but those that measure]
 #
 # SANITIZER is "address" (the default: AddressSanitizer and UBSan) or "thread" (ThreadSanitizer). PYTHON names the
 # interpreter (default: python on PATH), which has the test dependencies and Cython installed.
@@ -20,7 +20,9 @@ export PYTHONMALLOC=malloc PYTHONPATH="$copy" FASTXFER_REQUIRE_NATIVE=1
 case ${SANITIZER:-address} in
 address)
     build=1
-    command=(env LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
+    # It looks for crypt() when it starts, and calls what it found then when Python's crypt module is imported.
+    crypt=$("$python" -c 'import ctypes.util; print(ctypes.util.find_library("crypt") or "")')
+    command=(env LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so) $crypt"
         ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:log_path=$copy/report"
         UBSAN_OPTIONS="print_stacktrace=1:log_path=$copy/report")
     ;;
@@ -37,8 +39,9 @@ thread)
 esac
 PYTHONMALLOC='' FASTXFER_SANITIZE=$build "$python" setup.py -q build_ext --inplace
 
+[ $# -gt 0 ] || set -- tests --ignore=tests/benchmarks --ignore=tests/guard -n "${JOBS:-2}" --dist worksteal
 status=0
-"${command[@]}" "$python" -m pytest -q -p no:cacheprovider "${@:-tests}" || status=$?
+"${command[@]}" "$python" -m pytest -q -p no:cacheprovider --timeout 600 -o faulthandler_timeout=590 "$@" || status=$?
 if grep -qsE "ERROR: |runtime error: |WARNING: ThreadSanitizer" "$copy"/report*; then
     cat "$copy"/report*
     exit 1
