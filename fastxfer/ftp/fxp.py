@@ -51,7 +51,7 @@ class FXPOperations(FileOperations):
 
         With TLS one of the servers must be able to shake hands as a client (SSCN, as ProFTPD has, or CPSV). Raises
         UnsupportedError where neither is, or where only one of the two encrypts its data connections, and FTPError for
-        whatever else goes wrong; the half file is removed.
+        whatever else goes wrong, and went wrong as often as ``retry`` allows; the half file is removed.
         """
         old, new = self._path(source), other._path(target)
         if other is self:
@@ -65,9 +65,7 @@ class FXPOperations(FileOperations):
         try:
             size = await self.size(old) if verify else None
             begun = True
-            await self._between(old, other, written, seconds)
-            if size is not None and (there := await other.size(written)) != size:
-                raise ProtocolError(f"{there} bytes arrived of {size}", path=new)
+            await self._between_patiently(old, other, written, seconds, size)
             if written != new:
                 await other.rename(written, new)
         except FTPError:
@@ -76,6 +74,24 @@ class FXPOperations(FileOperations):
             raise
         self._transfers += 1
         return size or 0
+
+    async def _between_patiently(
+        self, old: str, other: FileOperations, written: str, seconds: float | None, size: int | None
+    ) -> None:
+        """As :meth:`_between`, again after failures that may pass: servers break off on each other, too."""
+        failures = 0
+        end = self._deadline()
+        while True:
+            try:
+                await self._between(old, other, written, seconds)
+                if size is not None and (there := await other.size(written)) != size:
+                    raise ProtocolError(f"{there} bytes arrived of {size}", path=written)
+            except FTPError as error:
+                failures += 1
+                if not self._passing(error) or not await self._pause(error, failures, end):
+                    raise
+            else:
+                return
 
     async def _between(self, old: str, other: FileOperations, written: str, seconds: float | None) -> None:
         here = await _versatile(self)

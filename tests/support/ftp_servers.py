@@ -138,6 +138,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_port_for_active_mode() -> int:
+    """As :func:`free_port`; the port before it, which is that of active data connections (RFC 959, section 5.2), too."""
+    while True:
+        port = free_port()
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port - 1)):
+            return port
+
+
 def find_program(name: str) -> str:
     """The path of a server program; skips the test where it is not installed."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
@@ -178,7 +186,7 @@ def run_proftpd(
 ) -> Iterator[FTPPeer]:
     """ProFTPD with a virtual user, and *more* directives. Demands TLS session reuse, as is its default."""
     program = find_program("proftpd")
-    port = free_port()
+    port = free_port_for_active_mode()
     with tempfile.TemporaryDirectory(prefix="proftpd") as text:
         place = Path(text)
         # ProFTPD lets nobody in as root.
