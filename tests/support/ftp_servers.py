@@ -139,7 +139,7 @@ def free_port() -> int:
 
 
 def free_port_for_active_mode() -> int:
-    """As :func:`free_port`; the port before it, which is that of active data connections (RFC 959, section 5.2), too."""
+    """As :func:`free_port`; free is the port before it, too, that of active data connections (RFC 959, section 5.2)."""
     while True:
         port = free_port()
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port - 1)):
