@@ -84,6 +84,7 @@ class Control(asyncio.Protocol):
     """One control connection, from its first byte to its last."""
 
     __slots__ = (
+        "_abort_asked",
         "_blocked",
         "_channel",
         "_closing",
@@ -124,6 +125,7 @@ class Control(asyncio.Protocol):
         self._proxy: ProxyHeader | None = None
         self._task: Running | None = None
         self._verb = ""
+        self._abort_asked = False
         self._blocked = False
         self._paused = False
         self._closing = False
@@ -346,10 +348,14 @@ class Control(asyncio.Protocol):
         queue = self._queue
         if queue is None:
             queue = self._queue = deque()
-        transferring = self._task is not None and self.session is not None and self.session.progress is not None
+        busy = self._task is not None
+        transferring = busy and self.session is not None and self.session.progress is not None
         for entry in commands:
-            if transferring and entry[0] == "ABOR":
-                self._runtime.abort(cast(Session, self.session))
+            if busy and entry[0] == "ABOR":
+                if transferring:
+                    self._runtime.abort(cast(Session, self.session))
+                else:
+                    self._abort_asked = True
                 queue.append(entry)
             elif transferring and entry[0] == "STAT" and not entry[1] and not queue:
                 self._dispatch_now(entry)
@@ -478,6 +484,11 @@ class Control(asyncio.Protocol):
             self._task = task
             task.add_done_callback(self._completed)
 
+    def abort_asked(self) -> bool:
+        """Whether ABOR came before the transfer that begins now had begun. Told once."""
+        asked, self._abort_asked = self._abort_asked, False
+        return asked
+
     def hold(self, running: Running) -> None:
         """The command is being carried out by *running*; :meth:`release` follows."""
         self._task = running
@@ -490,6 +501,7 @@ class Control(asyncio.Protocol):
 
     def _completed(self, task: asyncio.Task[bytes | None]) -> None:
         self._task = None
+        self._abort_asked = False
         session = self.session
         self._conclude(task)
         if session is not None and session.rest and not (self._verb in COMMANDS and COMMANDS[self._verb].keeps):

@@ -295,13 +295,16 @@ def _without(pieces: Iterator[bytes], ending: bytes) -> Iterator[bytes]:
 async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes] | Iterator[bytes]) -> None:
     """Send *pieces* over the data connection, with all replies."""
     progress = Progress(Direction.DOWNLOAD, path, 0, session.private)
-    session.progress = progress
+    session.runtime.begins(session, progress)
     opening = replies.OPENING
     data = session.runtime.data(session)
     write = session.control.write
     sock = None
     tidy = data.close
     try:
+        if progress.aborted:
+            # Nothing below may have to wait.
+            await asyncio.sleep(0)
         sock = data.take_now()
         if sock is None:
             write(opening)

@@ -17,7 +17,7 @@ from fastxfer.server import replies
 from fastxfer.server.config import ListenerConfig
 from fastxfer.server.datachannel import DataChannel
 from fastxfer.server.heap import Rush, give_memory_back
-from fastxfer.server.networks import Networks
+from fastxfer.server.networks import Networks, parse_address
 from fastxfer.server.replies import ReplyError, reply
 from fastxfer.server.service import Service
 from fastxfer.server.session import Session
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fastxfer.server.certificates import Certificates
     from fastxfer.server.control import Control
     from fastxfer.server.datastream import DataStream
+    from fastxfer.server.transfers import Progress
 
 __all__ = ["Runtime"]
 
@@ -61,6 +62,13 @@ class Runtime:
         self._rush = Rush()
         self._deserted: asyncio.Event | None = None
         self._spawned: set[asyncio.Future[Any]] = set()
+        passive = service.config.passive
+        self._told_addresses = [
+            (Networks((network,)), parse_address(told)) for network, told in passive.address_by_network.items()
+        ]
+        if passive.address:
+            # What clients could not connect to is to be told now.
+            parse_address(passive.address)
         self._proxies: dict[tuple[str, ...], Networks] = {}
         self.kept_ports: set[DataChannel] = set()
         """Those whose port waits for the next PASV or EPSV of its session."""
@@ -199,14 +207,11 @@ class Runtime:
 
     def masquerade(self, session: Session) -> str | None:
         """The address that PASV tells *session*, with commas; None where there is no IPv4 address to tell."""
-        passive = self.service.config.passive
-        address = passive.address or session.told_address
-        if passive.address_by_network:
-            client = ipaddress.ip_address(session.address.partition("%")[0])
-            for network, told in passive.address_by_network.items():
-                if client in ipaddress.ip_network(network, strict=False):
-                    address = told
-                    break
+        address = self.service.config.passive.address or session.told_address
+        for networks, told in self._told_addresses:
+            if session.address in networks:
+                address = told
+                break
         return None if ":" in address else address.replace(".", ",")
 
     def may_connect(self, session: Session, host: str, port: int) -> bool:
@@ -219,6 +224,12 @@ class Runtime:
         except ValueError:
             return False
         return (getattr(wanted, "ipv4_mapped", None) or wanted) == client
+
+    def begins(self, session: Session, progress: Progress) -> None:
+        """A transfer of *session* is under way from now on, if it was not aborted before."""
+        session.progress = progress
+        if session.control.abort_asked():
+            self.abort(session)
 
     def abort(self, session: Session) -> None:
         """End the transfer of *session*; its command then replies 426, and ABOR 226 (RFC 959 section 4.1.3)."""

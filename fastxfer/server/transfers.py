@@ -175,7 +175,7 @@ async def _begin(session: Session, progress: Progress) -> None:
             raise
         except Exception:
             logger.exception("on_transfer_start failed")
-    session.progress = progress
+    session.runtime.begins(session, progress)
     session.runtime.count_active(1)
 
 

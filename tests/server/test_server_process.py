@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from fastxfer.server import LimitsConfig, LogConfig, ServerConfig, TimeoutsConfig, User
+from fastxfer.server import LimitsConfig, LogConfig, PassiveConfig, ServerConfig, TimeoutsConfig, User
 from fastxfer.server.networks import Networks
 from fastxfer.server.proxyheader import ProxyHeader
 from fastxfer.server.settings import build, load_toml, settings_of
@@ -115,6 +115,16 @@ def test_by_itself_a_server_believes_no_balancer_but_one_on_its_own_machine() ->
 def test_a_balancer_that_is_no_address_is_refused_at_the_start(serve: Callable[..., Running]) -> None:
     with pytest.raises(ValueError, match="nonsense"):
         serve(proxy_protocol=True, trusted_proxies=("nonsense",))
+
+
+@pytest.mark.parametrize(
+    "passive", [PassiveConfig(address="nonsense"), PassiveConfig(address_by_network={"nonsense": "192.0.2.1"})]
+)
+def test_addresses_that_are_none_are_refused_at_the_start(
+    serve: Callable[..., Running], passive: PassiveConfig
+) -> None:
+    with pytest.raises(ValueError, match="nonsense"):
+        serve(passive=passive)
 
 
 # Logs and metrics

@@ -292,6 +292,10 @@ def test_ccc_goes_back_to_plain_where_it_is_allowed(serve: Callable[..., Running
         client.sock = client.sock.unwrap()
         client.expect(257, "PWD")
         client.expect(533, "CCC")
+        client.expect(220, "REIN")
+        client.expect(550, "USER alice")
+        client.starttls(context, protect=False).login()
+        client.expect(200, "CCC")
     server = serve(tls=TlsConfig(cert=tls.cert))
     with Dialogue(server.address) as client:
         client.starttls(context).login()

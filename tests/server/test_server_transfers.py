@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -10,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from fastxfer.server import (
     Direction,
     Hooks,
     LimitsConfig,
+    LocalFilesystem,
     RatesConfig,
     TimeoutsConfig,
     TransferInfo,
@@ -415,6 +418,35 @@ def test_an_upload_may_not_be_larger_than_allowed(serve: Callable[..., Running],
                 pass
         assert client.read().code == 552
     assert os.listdir(root) == ["fits"]
+
+
+@pytest.mark.parametrize("command", ["STOR file", "RETR big", "LIST"])
+def test_abor_that_comes_while_a_transfer_is_prepared_ends_it(
+    client: Dialogue, root: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (root / "big").open("wb") as file:
+        file.truncate(1 << 30)
+    original = LocalFilesystem.stat, LocalFilesystem.open_read, LocalFilesystem.open_write
+
+    def slowly(method: Callable[..., Any]) -> Callable[..., Any]:
+        async def slow(*arguments: Any, **options: Any) -> Any:
+            await asyncio.sleep(0.1)
+            return await method(*arguments, **options)
+
+        return slow
+
+    monkeypatch.setattr(LocalFilesystem, "stat", slowly(original[0]))
+    monkeypatch.setattr(LocalFilesystem, "open_read", slowly(original[1]))
+    monkeypatch.setattr(LocalFilesystem, "open_write", slowly(original[2]))
+    monkeypatch.setattr(LocalFilesystem, "open_upload", lambda *_, **__: None)
+    with client.data():
+        client.send(command.encode() + b"\r\nABOR\r\n")
+        codes = [client.read().code]
+        while codes[-1] != 226:
+            codes.append(client.read().code)
+    assert codes == [150, 426, 226]
+    client.expect(200, "NOOP")
+    client.expect(225, "ABOR")
 
 
 def test_a_quota_holds_over_files(serve: Callable[..., Running], root: Path) -> None:

@@ -44,7 +44,7 @@ _MAX_NAME = 256
 @command("USER", "RFC 959 section 4.1.1", syntax="name", login=False)
 def user(session: Session, argument: str) -> bytes | Awaitable[bytes | None]:
     """Name the user. A new login takes the old one's place only when it succeeds in full; until then nobody is in."""
-    if not session.tls and not session.ccc and session.runtime.tls_required(session.listener):
+    if not session.tls and session.runtime.tls_required(session.listener):
         return CONTROL_MUST_BE_PRIVATE
     if len(argument) > _MAX_NAME:
         return BAD_SYNTAX
@@ -69,7 +69,7 @@ def _credentials(session: Session, password: str) -> Credentials:
         name=session.name,
         password=password,
         address=session.address,
-        tls=session.tls or session.ccc,
+        tls=session.tls,
         certificate=session.control.peer_certificate(),
         host=session.host,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from fastxfer.server.commands.table import command
 from fastxfer.server.replies import BAD_SYNTAX, NO_SUCH_PARAMETER, OK, reply
@@ -20,6 +21,7 @@ _UNKNOWN_FAMILY = reply(522, "Network protocol not supported, use (1,2)")
 _IPV4_ONLY = reply(425, "PASV is for IPv4, use EPSV.")
 _TYPE_ASCII = reply(200, "Type set to A.")
 _TYPE_IMAGE = reply(200, "Type set to I.")
+_DIGITS = re.compile("[0-9]{1,5}", re.ASCII).fullmatch
 _NO_PORT = reply(425, "No passive port is free.")
 
 
@@ -62,7 +64,7 @@ def port(session: Session, argument: str) -> bytes:
     if session.epsv_only:
         return _EPSV_ONLY
     fields = argument.split(",")
-    if len(fields) != 6 or not all(field.isascii() and field.isdigit() and int(field) < 256 for field in fields):
+    if len(fields) != 6 or not all(_DIGITS(field) and int(field) < 256 for field in fields):
         return BAD_SYNTAX
     host = ".".join(str(int(field)) for field in fields[:4])
     return _connect_to(session, host, int(fields[4]) * 256 + int(fields[5]))
@@ -74,7 +76,7 @@ def eprt(session: Session, argument: str) -> bytes:
     if session.epsv_only:
         return _EPSV_ONLY
     fields = argument.split(argument[0])
-    if len(fields) != 5 or fields[0] or fields[4] or not fields[3].isascii() or not fields[3].isdigit():
+    if len(fields) != 5 or fields[0] or fields[4] or not _DIGITS(fields[3]):
         return BAD_SYNTAX
     if fields[1] not in ("1", "2"):
         return _UNKNOWN_FAMILY
