@@ -3,51 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from fastxfer.server import FileInfo, FileKind, Hooks, LocalFilesystem, ServerConfig, SessionInfo, TimeoutsConfig
+from fastxfer.server import Hooks, ServerConfig, SessionInfo, TimeoutsConfig
 from fastxfer.server.web.entrance import Guest
-from tests.web.site import WAIT, Site, basic, serve
-
-LOGIN = f"Authorization: {basic('alice:wonderland')}\r\n".encode()
-
-
-class Crowded(LocalFilesystem):
-    """So many entries that no socket takes the listing at once."""
-
-    async def entries(self, path: str) -> Sequence[FileInfo]:
-        return [FileInfo(f"{number:0200}", FileKind.FILE) for number in range(40_000)]
-
-
-@contextlib.contextmanager
-def reader(site: Site, request: bytes) -> Iterator[socket.socket]:
-    """A client that reads the first line of its answer and no more."""
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(WAIT)
-        client.connect(("127.0.0.1", site.port))
-        client.sendall(request + b" HTTP/1.1\r\nHost: x\r\n" + LOGIN + b"\r\n")
-        assert client.recv(12) == b"HTTP/1.1 200"
-        yield client
-
-
-def until_counted(site: Site, count: int) -> None:
-    deadline = time.monotonic() + WAIT
-    while site.service.guard.connections != count:
-        assert time.monotonic() < deadline, f"{site.service.guard.connections} connections instead of {count}"
-        time.sleep(0.01)
-
-
-def ended(sock: socket.socket) -> bool:
-    """Whether the server closes the connection; what it says before is thrown away."""
-    with contextlib.suppress(ConnectionResetError):
-        while sock.recv(65536):
-            pass
-    return True
+from tests.web.reading import Crowded, ended, reader, until_counted
+from tests.web.site import WAIT, serve
 
 
 def test_a_reader_of_a_listing_that_stops_is_given_up(

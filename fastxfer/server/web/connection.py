@@ -33,6 +33,7 @@ class Connection(web.RequestHandler):
         service: whose hooks hear of the connection.
         entrance: where connections are counted.
         first_request_timeout: seconds until the first request must be there.
+        guest: the connection where it was counted already, by what lies below it.
         options: for :class:`aiohttp.web.RequestHandler`.
     """
 
@@ -58,14 +59,20 @@ class Connection(web.RequestHandler):
     """Called when the connection is lost, before aiohttp forgets what has come of the body."""
 
     def __init__(
-        self, manager: web.Server, service: Service, entrance: Entrance, first_request_timeout: float, **options: Any
+        self,
+        manager: web.Server,
+        service: Service,
+        entrance: Entrance,
+        first_request_timeout: float,
+        guest: Guest | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(manager, **options)
         self._service = service
         self._entrance = entrance
         self._first_request_timeout = first_request_timeout
         self._first: asyncio.TimerHandle | None = None
-        self._guest: Guest | None = None
+        self._guest = guest
         self._greeted = False
         self.session = SessionInfo(id=0, protocol="http", address="")
         self.caller = None
@@ -79,7 +86,8 @@ class Connection(web.RequestHandler):
         address, port = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else ("", 0)
         tls = transport.get_extra_info("sslcontext") is not None
         self.session = SessionInfo(id=self._service.next_id(), protocol="http", address=address, port=port, tls=tls)
-        self._guest = self._entrance.admit(cast(asyncio.Transport, transport))
+        if self._guest is None:
+            self._guest = self._entrance.admit(cast(asyncio.Transport, transport))
         if self._guest is None:
             self.force_close()
             return

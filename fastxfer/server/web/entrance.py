@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
+
+from fastxfer.net.tls_transport import TLSServerProtocol
 
 if TYPE_CHECKING:
     from fastxfer.server.guard import Guard
     from fastxfer.server.web.peer import Proxies
 
-__all__ = ["Entrance", "Guest"]
+__all__ = ["Entrance", "Guest", "SecureEntrance"]
 
 logger = logging.getLogger("fastxfer.server.web")
 
@@ -117,3 +120,40 @@ class Entrance:
                 logger.info("%s takes nothing of its answer: connection broken off", guest.address)
                 guest.transport.abort()
         self._sweeper = self._loop.call_later(self._interval, self._sweep)
+
+
+class SecureEntrance(TLSServerProtocol):
+    """Counts a connection before its handshake.
+
+    Args:
+        entrance: where it is counted.
+        context: what HTTPS is spoken with.
+        factory: makes the protocol of HTTP for a connection that was counted.
+        handshake_seconds: how long the handshake may take.
+    """
+
+    def __init__(
+        self,
+        entrance: Entrance,
+        context: ssl.SSLContext,
+        factory: Callable[[Guest], asyncio.Protocol],
+        handshake_seconds: float,
+    ) -> None:
+        super().__init__(context, self._make, handshake_seconds)
+        self._entrance = entrance
+        self._make_inner = factory
+        self._guest: Guest | None = None
+
+    def _make(self) -> asyncio.Protocol:
+        return self._make_inner(cast(Guest, self._guest))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._guest = self._entrance.admit(cast(asyncio.Transport, transport))
+        if self._guest is None:
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._guest is not None:
+            self._entrance.leave(self._guest)

@@ -15,7 +15,7 @@ from aiohttp import web
 from fastxfer.server.web.app import make_app
 from fastxfer.server.web.connection import Connection
 from fastxfer.server.web.context import RequestListener, Shared
-from fastxfer.server.web.entrance import Entrance
+from fastxfer.server.web.entrance import Entrance, Guest, SecureEntrance
 from fastxfer.server.web.logins import Logins
 from fastxfer.server.web.peer import Proxies
 
@@ -28,6 +28,7 @@ __all__ = ["WebInterface"]
 logger = logging.getLogger("fastxfer.server.web")
 
 FIRST_REQUEST_SECONDS = 30.0
+HANDSHAKE_SECONDS = 30.0
 KEEP_ALIVE_SECONDS = 75.0
 READ_BUFFER = 256 * 1024
 LINGER_SECONDS = 2.0
@@ -127,14 +128,13 @@ class WebInterface:
             self._service.guard, self._proxies, self._service.config.timeouts.data_stall
         )
 
-        def connection() -> Connection:
-            if self._on_connection is not None:
-                self._on_connection()
+        def connection(guest: Guest | None = None) -> Connection:
             return Connection(
                 manager,
                 self._service,
                 entrance,
                 FIRST_REQUEST_SECONDS,
+                guest,
                 loop=loop,
                 access_log=None,
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
@@ -144,17 +144,21 @@ class WebInterface:
                 logger=logger,
             )
 
+        def accepted() -> asyncio.Protocol:
+            if self._on_connection is not None:
+                self._on_connection()
+            if self._tls is None:
+                return connection()
+            return SecureEntrance(entrance, self._tls, connection, HANDSHAKE_SECONDS)
+
         try:
             if sock is not None:
-                self._server = await loop.create_server(
-                    connection, sock=sock, ssl=self._tls, backlog=self._service.config.backlog
-                )
+                self._server = await loop.create_server(accepted, sock=sock, backlog=self._service.config.backlog)
             else:
                 self._server = await loop.create_server(
-                    connection,
+                    accepted,
                     host or None,
                     port,
-                    ssl=self._tls,
                     backlog=self._service.config.backlog,
                     reuse_port=reuse_port or None,
                 )
