@@ -87,12 +87,6 @@ def test_an_upload_that_breaks_off_leaves_the_old_file_and_can_be_resumed(site: 
     assert os.listdir(site.root) == ["a"]
 
 
-def test_an_upload_of_which_all_has_come_is_stored_though_nobody_waits_for_the_answer(site: Site) -> None:
-    start_upload(site, "/files/a", len(CONTENT), CONTENT).close()
-    until(lambda: os.listdir(site.root) == ["a"])
-    assert (site.root / "a").read_bytes() == CONTENT
-
-
 def test_all_that_came_before_a_connection_was_lost_is_kept(
     tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
@@ -103,6 +97,20 @@ def test_all_that_came_before_a_connection_was_lost_is_kept(
             until(lambda: len(os.listdir(tmp_path)) == 1)
         until(lambda: not (site.service.guard.connections or site.interface.active))
         assert site.get("/files/a?upload=true").json["offset"] == 600_000
+
+
+def test_an_upload_that_breaks_off_behind_its_last_byte_is_finished_by_sending_that_again(tmp_path: Path) -> None:
+    users = [(User(name="alice", upload_rate=300_000), "wonderland")]
+    with serve(tmp_path, users=users) as site:
+        start_upload(site, "/files/a", 600_000, CONTENT[:600_000]).close()
+        until(lambda: len(os.listdir(tmp_path)) == 1)
+        until(lambda: not (site.service.guard.connections or site.interface.active))
+        # Whoever breaks off may not want the file any more.
+        assert visible(tmp_path) == []
+        assert site.get("/files/a?upload=true").json["offset"] == 600_000
+        last = site.put("/files/a", CONTENT[599_999:600_000], {"Content-Range": "bytes 599999-599999/600000"})
+        assert (last.status, last.json["size"]) == (201, 600_000)
+        assert (tmp_path / "a").read_bytes() == CONTENT[:600_000]
 
 
 def test_what_came_is_thrown_away_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -37,7 +37,6 @@ class StreamSource:
     def __init__(self, request: web.Request) -> None:
         self._stream: StreamReader = request.content
         self._rest: bytes | None = None
-        self._whole = False
         connection_of(request).rescue = self._rescue
 
     async def next_chunk(self) -> bytes:
@@ -51,7 +50,7 @@ class StreamSource:
                 if self._rest is None:
                     raise
         rest, self._rest = self._rest, b""
-        if not rest and not self._whole:
+        if not rest:
             raise ConnectionResetError("the client went away")
         return rest
 
@@ -65,7 +64,6 @@ class StreamSource:
             while piece := self._stream.read_nowait():
                 pieces.append(piece)
         self._rest = b"".join(pieces)
-        self._whole = self._stream.is_eof()
 
 
 class Target:

@@ -202,7 +202,8 @@ function cancel(item) {
 async function again(item) {
   item.state = 'waiting';
   const kept = item.loaded ? await received(item.target).catch(() => 0) : 0;
-  item.from = kept < item.file.size ? kept : 0;
+  // Where all of it has come the last byte is sent again; what is longer was another file.
+  item.from = kept > item.file.size ? 0 : Math.min(kept, Math.max(item.file.size - 1, 0));
   item.loaded = item.from;
   draw(item);
   next();
