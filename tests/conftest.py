@@ -1,0 +1,9 @@
+"""What holds for the tests of all areas."""
+
+from __future__ import annotations
+
+import hypothesis
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("untimed", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
