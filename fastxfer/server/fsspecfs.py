@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from fastxfer.server import paths
 from fastxfer.server.filesystem import FileInfo, FileKind, Filesystem, Reader, Space, Writer
+from fastxfer.server.outlast import outlast
 
 __all__ = ["FsspecFilesystem"]
 
@@ -63,14 +64,8 @@ class FsspecFilesystem(Filesystem):
         work = asyncio.get_running_loop().run_in_executor(
             self._threads, lambda: _translated(function, *arguments, **options)
         )
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            # What the thread is about cannot be stopped, but must not be overtaken either.
-            await asyncio.wait([work])
-            if not work.cancelled():
-                work.exception()
-            raise
+        # What the thread is about cannot be stopped, but must not be overtaken either.
+        return await outlast(work)
 
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
         return _info(paths.basename(path), await self.call(self._fs.info, self._real(path)))

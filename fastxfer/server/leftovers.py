@@ -7,19 +7,17 @@ import contextlib
 import logging
 import os
 import random
-import re
 import time
 from collections.abc import Callable
 
 from fastxfer.server.beneath import open_beneath
 from fastxfer.server.filesystem import Filesystem
-from fastxfer.server.localfiles import HIDDEN_SUFFIX, remove_partial
+from fastxfer.server.localfiles import PARTIAL, remove_partial
 
 __all__ = ["sweep", "sweep_regularly"]
 
 logger = logging.getLogger("fastxfer.server")
 
-PARTIAL = re.compile(rf"\..*\.[0-9a-f]{{16}}{re.escape(HIDDEN_SUFFIX)}", re.DOTALL)
 SWEEPS_PER_AGE = 8
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 3600.0

@@ -7,14 +7,16 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import stat
+import threading
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any
 
 from fastxfer.server import paths
 from fastxfer.server.filesystem import FileInfo, FileKind, Filesystem, Reader, Writer
 from fastxfer.server.newnames import rename_new
+from fastxfer.server.outlast import outlast
 
 try:
     import fcntl
@@ -25,21 +27,23 @@ except ImportError as error:  # pragma: no cover
 
 __all__ = [
     "HIDDEN_SUFFIX",
+    "PARTIAL",
     "AtomicWriter",
     "LocalReader",
     "PlainWriter",
-    "copy_bytes",
+    "copy_where_quick",
     "info_of",
     "lock_file",
     "partial_name",
     "prepare_partial",
     "remove_partial",
     "require_regular",
-    "run_where_quick",
     "unlink_quietly",
 ]
 
 HIDDEN_SUFFIX = ".fxpart"
+PARTIAL = re.compile(rf"\..*\.[0-9a-f]{{16}}{re.escape(HIDDEN_SUFFIX)}", re.DOTALL)
+"""Names of unfinished uploads; others that end so are somebody's files, hidden too."""
 COPY_CHUNK = 8 << 20
 SMALL_COPY = 1 << 20
 """Copies up to this size are made on the event loop, larger ones in a thread."""
@@ -163,15 +167,18 @@ async def copy_head(directory: int, name: str, target: int, size: int) -> None:
     """Make the first *size* bytes of the file *name* the content of *target*."""
     source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
-        await run_where_quick(size, copy_bytes, source, target, size)
+        await copy_where_quick(source, target, size)
     finally:
         os.close(source)
 
 
-def copy_bytes(source: int, target: int, size: int) -> None:
+def copy_bytes(source: int, target: int, size: int, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Copy the first *size* bytes of *source* to *target*; ECANCELED once *stopped* says so."""
     position = 0
     in_kernel = hasattr(os, "copy_file_range")
     while position < size:
+        if stopped():
+            raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
         count = min(size - position, COPY_CHUNK)
         if in_kernel:
             try:
@@ -188,24 +195,19 @@ def copy_bytes(source: int, target: int, size: int) -> None:
         position += moved
 
 
-async def run_where_quick(size: int, function: Callable[..., None], *args: Any) -> None:
-    """Call *function* here when it is quick and in a thread when it is not."""
+async def copy_where_quick(source: int, target: int, size: int) -> None:
+    """As :func:`copy_bytes`: here when it is quick, else in a thread, which ends soon after a cancellation."""
     if size <= SMALL_COPY:
-        function(*args)
-    else:
-        await run_in_thread(function, *args)
+        copy_bytes(source, target, size)
+        return
+    stopped = threading.Event()
+    work = asyncio.get_running_loop().run_in_executor(None, copy_bytes, source, target, size, stopped.is_set)
+    await outlast(work, stopped.set)
 
 
-async def run_in_thread(function: Callable[..., None], *args: Any) -> None:
-    """Call *function* in a thread. When this is cancelled, the thread is still waited for: it uses descriptors."""
-    task = asyncio.get_running_loop().run_in_executor(None, function, *args)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()
-        raise
+async def sync_to_disk(fd: int) -> None:
+    """Wait until what was written to *fd* is on the disk."""
+    await outlast(asyncio.get_running_loop().run_in_executor(None, os.fsync, fd))
 
 
 class LocalReader(Reader):
@@ -260,7 +262,7 @@ class PlainWriter(Writer):
     async def commit(self, *, sync: bool = False) -> None:
         try:
             if sync:
-                await run_in_thread(os.fsync, self._fd)
+                await sync_to_disk(self._fd)
         finally:
             self._close()
 
@@ -320,12 +322,12 @@ class AtomicWriter(PlainWriter):
         directory = os.dup(self._directory)
         try:
             try:
-                await run_in_thread(os.fsync, self._fd)
+                await sync_to_disk(self._fd)
             except BaseException:
                 self._give_up()
                 raise
             self.commit_now()
-            await run_in_thread(os.fsync, directory)
+            await sync_to_disk(directory)
         finally:
             os.close(directory)
 

@@ -19,20 +19,21 @@ from fastxfer.server.holdings import measure
 from fastxfer.server.leftovers import sweep
 from fastxfer.server.localfiles import (
     HIDDEN_SUFFIX,
+    PARTIAL,
     AtomicWriter,
     LocalReader,
     PlainWriter,
-    copy_bytes,
+    copy_where_quick,
     info_of,
     lock_file,
     partial_name,
     prepare_partial,
     remove_partial,
     require_regular,
-    run_where_quick,
     unlink_quietly,
 )
 from fastxfer.server.newnames import rename_new
+from fastxfer.server.outlast import outlast
 
 __all__ = ["LocalFilesystem"]
 
@@ -273,10 +274,11 @@ class LocalFilesystem(Filesystem):
             partial = partial_name(name, uploader)
             fd, kept, permissions = open_partial(directory, partial, 0o666 & ~self._umask)
             try:
-                base = None if unfinished else existing
-                where = await prepare_partial(fd, kept, base, directory, name, -1 if append else offset)
+                # Before the bytes: whoever may not read the file must not read what is to take its place either.
                 if existing is not None and (mode := stat.S_IMODE(existing.st_mode) & 0o777) != permissions:
                     os.fchmod(fd, mode)
+                base = None if unfinished else existing
+                where = await prepare_partial(fd, kept, base, directory, name, -1 if append else offset)
             except BaseException:
                 if os.fstat(fd).st_size == 0:
                     unlink_quietly(partial, directory)
@@ -345,13 +347,10 @@ class LocalFilesystem(Filesystem):
         """Carry out *walk* over the tree in a thread; it is told when it has become needless."""
         stopped = threading.Event()
         top = os.dup(self._top)
-        work = asyncio.get_running_loop().run_in_executor(None, walk, top, stopped.is_set)
         try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            stopped.set()
-            await asyncio.wait([work])
-            raise
+            return await outlast(
+                asyncio.get_running_loop().run_in_executor(None, walk, top, stopped.is_set), stopped.set
+            )
         finally:
             os.close(top)
 
@@ -373,7 +372,7 @@ class LocalFilesystem(Filesystem):
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
             names = os.listdir(fd)
-            if not all(entry.endswith(HIDDEN_SUFFIX) for entry in names):
+            if not all(PARTIAL.fullmatch(entry) for entry in names):
                 return False
             for entry in names:
                 with contextlib.suppress(FileNotFoundError):
@@ -426,8 +425,9 @@ class LocalFilesystem(Filesystem):
             try:
                 size = reader.info.size
                 writer.claim(size)
-                await run_where_quick(size, copy_bytes, reader.fileno(), writer.fileno(), size)
+                # Before the bytes: whoever may not read the one must not read the other for a moment either.
                 os.fchmod(writer.fileno(), reader.info.mode & 0o777)
+                await copy_where_quick(reader.fileno(), writer.fileno(), size)
             except BaseException:
                 await writer.abort(keep=False)
                 raise

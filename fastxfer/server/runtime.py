@@ -18,6 +18,7 @@ from fastxfer.server.config import ListenerConfig
 from fastxfer.server.datachannel import DataChannel
 from fastxfer.server.heap import Rush, give_memory_back
 from fastxfer.server.networks import Networks, parse_address
+from fastxfer.server.outlast import outlast
 from fastxfer.server.replies import ReplyError, reply
 from fastxfer.server.service import Service
 from fastxfer.server.session import Session
@@ -246,27 +247,12 @@ class Runtime:
         """
         job = self._turns.submit(function, *arguments)
         work = asyncio.wrap_future(job)
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            # What has begun may use descriptors of the caller.
-            if not job.cancel():
-                await asyncio.wait([work])
-                work.exception()
-            raise
+        await outlast(work, job.cancel)
 
     async def run_pump(self, session: Session, pump: SendPump | ReceivePump, channel: TLSChannel | None) -> None:
         """Carry *pump*, which speaks through *channel*, to its end in a thread."""
         work = self._loop.run_in_executor(self._pumps, self._pump, session, pump, channel)
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            pump.cancel()
-            # The thread still uses the descriptors.
-            await asyncio.wait([work])
-            if not work.cancelled():
-                work.exception()
-            raise
+        await outlast(work, pump.cancel)
 
     def _pump(self, session: Session, pump: SendPump | ReceivePump, channel: TLSChannel | None) -> None:
         pump.handshake()

@@ -19,6 +19,7 @@ from fastxfer.server import replies
 from fastxfer.server.datastream import DataStream
 from fastxfer.server.filesystem import Reader, Writer
 from fastxfer.server.hooks import Direction, TransferInfo
+from fastxfer.server.outlast import outlast
 from fastxfer.server.replies import ReplyError, reply
 from fastxfer.server.transforms import receiving_transform, sending_transform
 
@@ -284,9 +285,8 @@ async def _carry_limited(carrying: Coroutine[Any, Any, Any], writer: Writer, can
                     cancel()
     except asyncio.CancelledError:
         task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()
+        with contextlib.suppress(asyncio.CancelledError, OSError):
+            await outlast(task)
         raise
     failure = task.exception()
     refusal = refusal or _refusal(writer)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 from fastxfer.core.xfer import Transfer
+from fastxfer.server.outlast import outlast
 from fastxfer.server.web.errors import ApiError
 
 if TYPE_CHECKING:
@@ -152,13 +153,8 @@ class _Blocks:
 
     async def _settle(self) -> None:
         task, self._writing = self._writing, None
-        if task is None:
-            return
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            raise
+        if task is not None:
+            await outlast(task)
 
 
 def _goes_native(request: web.Request, reader: Reader) -> bool:
