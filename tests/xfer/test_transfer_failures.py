@@ -177,8 +177,12 @@ def test_ctrl_c_ends_a_run(twin, call):
         xfer = importlib.import_module(sys.argv[1])
         ours, peer = socket.socketpair()
         ours.setblocking(False)
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-        transfer = xfer.Transfer(ours.fileno(), framing=xfer.FRAMING_RAW)
+        def interrupt():
+            peer.recv(1)  # it runs
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=interrupt).start()
+        transfer = xfer.Transfer(ours.fileno(), send=b"x", framing=xfer.FRAMING_RAW)
         try:
             transfer.run() if sys.argv[2] == "run" else xfer.exchange(ours.fileno(), b"request", None)
         except KeyboardInterrupt:
@@ -196,10 +200,16 @@ def test_a_handler_that_returns_lets_it_go_on(twin):
         xfer = importlib.import_module(sys.argv[1])
         ours, peer = socket.socketpair()
         ours.setblocking(False)
-        signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True))
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
-        threading.Timer(0.6, peer.sendall, (b"data",)).start()
-        transfer = xfer.Transfer(ours.fileno(), framing=xfer.FRAMING_RAW, recv_count=4)
+        handled = threading.Event()
+        signal.signal(signal.SIGUSR1, lambda *_: (print("handled", flush=True), handled.set()))
+        def interrupt():
+            peer.recv(1)  # it runs
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            handled.wait()
+            peer.sendall(b"data")
+        threading.Thread(target=interrupt).start()
+        transfer = xfer.Transfer(ours.fileno(), send=b"x", framing=xfer.FRAMING_RAW, recv_count=4)
         transfer.run()
         print(transfer.error, transfer.body)
         ours.close(), peer.close()

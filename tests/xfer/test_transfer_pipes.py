@@ -78,14 +78,19 @@ def test_waiting_for_a_reader_can_be_cancelled(twin, pair, background, full_pipe
 @pytest.mark.parametrize("blocking", [True, False])
 def test_ctrl_c_while_a_reader_is_waited_for(twin, blocking):
     script = """
-        import importlib, os, signal, socket, sys, threading
+        import importlib, os, select, signal, socket, sys, threading, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
         xfer = importlib.import_module(sys.argv[1])
         ours, peer = socket.socketpair()
         ours.setblocking(False)
         reader, writer = os.pipe()
         os.set_blocking(writer, sys.argv[2] == "True")
+        def interrupt():
+            select.select([reader], [], [])  # it runs
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
         threading.Thread(target=peer.sendall, args=(bytes(100_000),)).start()
-        threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Thread(target=interrupt).start()
         transfer = xfer.Transfer(ours.fileno(), framing=xfer.FRAMING_RAW, recv_fd=writer, recv_count=100_000)
         try:
             transfer.run()
