@@ -3,7 +3,8 @@
 def accept(listener: int) -> tuple[int, str] | None:
     """The next connection that waits at *listener*, a non-blocking socket; None if there is none.
 
-    Its descriptor, which is non-blocking and the caller's, and the numeric IPv4 or IPv6 address that it comes from.
+    Its descriptor, which is non-blocking and the caller's, and the numeric IPv4 or IPv6 address, without a
+    zone, that it comes from.
 
     Raises:
         OSError: what accept(2) fails with, but for connections that are gone already: those are passed over.

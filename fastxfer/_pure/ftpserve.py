@@ -26,7 +26,7 @@ def accept(listener: int) -> tuple[int, str] | None:
                     continue
                 raise
             os.set_blocking(fd, False)
-            return fd, peer[0]
+            return fd, peer[0].partition("%")[0]
 
 
 def turn_away(listener: int, most: int) -> bool:

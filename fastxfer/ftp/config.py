@@ -211,6 +211,9 @@ def parse_url(url: str, tls: str | None = None) -> Endpoint:
             raise InvalidArgumentError(f"the URL's scheme must be ftp, ftps or ftpes, not {parts.scheme!r}")
         mode = tls or _SCHEMES[parts.scheme]
         host_text = parts.netloc.rpartition("@")[2]
+        if host_text.startswith("["):
+            # The percent sign before the zone of a link-local address is encoded (RFC 6874).
+            host_text = unquote(host_text)
         address = parse_address(host_text, _PORTS[mode])
     except ValueError as error:
         raise InvalidArgumentError(str(error)) from error

@@ -657,7 +657,7 @@ class DataPort:
     def _listen(self) -> socket.socket:
         session = self._session
         control = session.stream.socket
-        host = control.getsockname()[0]
+        host, _, *zone = control.getsockname()
         ports = [0]
         if session.config.active_ports is not None:
             first, last = session.config.active_ports
@@ -668,7 +668,7 @@ class DataPort:
             listener = socket.socket(control.family, socket.SOCK_STREAM)
             try:
                 self._tune(listener)
-                listener.bind((host, port))
+                listener.bind((host, port, *zone))
                 listener.listen(1)
             except OSError as error:
                 listener.close()

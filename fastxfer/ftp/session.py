@@ -123,7 +123,7 @@ class Session:
 
     @property
     def tls_hostname(self) -> str:
-        return self.config.tls_settings.server_hostname or self._address.host
+        return self.config.tls_settings.server_hostname or self._address.host.partition("%")[0]
 
     @property
     def tls_version(self) -> str | None:

@@ -16,6 +16,7 @@ from fastxfer.server import replies
 from fastxfer.server.clienthello import parse_client_hello
 from fastxfer.server.commands import COMMANDS
 from fastxfer.server.config import ListenerConfig
+from fastxfer.server.networks import plain_address
 from fastxfer.server.proxyheader import ProxyHeader
 from fastxfer.server.replies import ReplyError, from_os_error, reply
 from fastxfer.server.session import Session
@@ -67,11 +68,6 @@ else:
         coroutine: Coroutine[Any, Any, bytes | None], loop: asyncio.AbstractEventLoop
     ) -> asyncio.Task[bytes | None]:
         return loop.create_task(coroutine)
-
-
-def _plain(address: str) -> str:
-    """An IPv4 address that a dual-stack socket shows as IPv6 (RFC 4291 section 2.5.5.2) in its own form."""
-    return address[7:] if address.startswith("::ffff:") and "." in address else address
 
 
 class Running(Protocol):
@@ -157,20 +153,23 @@ class Control(asyncio.Protocol):
 
     def _open(self, address: str, port: int, proxy: ProxyHeader | None = None) -> None:
         runtime = self._runtime
-        peer = address = _plain(address)
+        peer = address = plain_address(address)
         if proxy is not None and proxy.address:
-            address, port = _plain(proxy.address), proxy.port
+            address, port = plain_address(proxy.address), proxy.port
         refusal = runtime.service.guard.enter(address)
         if refusal:
             logger.info("connection from %s refused: %s", address, refusal)
             runtime.count_refused()
             self.finish(replies.BANNED if refusal == "banned" else replies.TOO_MANY)
             return
-        local = _plain((self._transport.get_extra_info("sockname") or ("",))[0])
+        name: tuple[Any, ...] = self._transport.get_extra_info("sockname") or ("",)
+        local = plain_address(name[0])
         session = self.session = Session(runtime, self, self._listener, address, port, local)
+        if len(name) > 3:
+            session.local_zone = name[3]
         if proxy is not None:
             session.peer_address = peer
-            session.told_address = _plain(proxy.told_address) or local
+            session.told_address = plain_address(proxy.told_address) or local
         runtime.count_opened()
         limit = runtime.service.config.limits.unread_replies
         self._transport.set_write_buffer_limits(high=limit)

@@ -86,7 +86,7 @@ class DataChannel:
                 self._tune(listener)
                 # Else a port on which an old connection lingers in TIME_WAIT would count as taken.
                 listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-                if not _bind_in_range(listener, host, ports):
+                if not _bind_in_range(listener, host, ports, session.local_zone):
                     listener.close()
                     return 0
                 listener.listen(BACKLOG)
@@ -186,8 +186,10 @@ class DataChannel:
         self._tune(sock)
         if self._family == family:
             # From the address that the client knows, so that its own peer check holds.
-            sock.bind((session.local_address, 0))
-        code = sock.connect_ex(target)
+            sock.bind(_end(session.local_address, 0, session.local_zone))
+        # The client cannot name the interface on which its link-local address is; it is that of the control connection.
+        zone = session.local_zone if target[0] == session.address else 0
+        code = sock.connect_ex(_end(*target, zone))
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, "connect failed")
         if code:
@@ -279,20 +281,24 @@ class _Dice:
 _dice = _Dice()
 
 
-def _bind_in_range(listener: socket.socket, host: str, ports: tuple[int, int]) -> bool:
+def _bind_in_range(listener: socket.socket, host: str, ports: tuple[int, int], zone: int) -> bool:
     """Bind to a port of the range that cannot be guessed; False if all of it seems taken."""
     first, last = ports
     span = last - first + 1
     for _ in range(PORT_TRIES):
-        if _try_bind(listener, host, first + _dice.below(span)):
+        if _try_bind(listener, host, first + _dice.below(span), zone):
             return True
     start = _dice.below(span)
-    return any(_try_bind(listener, host, first + (start + step) % span) for step in range(min(span, SWEEP)))
+    return any(_try_bind(listener, host, first + (start + step) % span, zone) for step in range(min(span, SWEEP)))
 
 
-def _try_bind(listener: socket.socket, host: str, port: int) -> bool:
+def _end(host: str, port: int, zone: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    return (host, port, 0, zone) if zone else (host, port)
+
+
+def _try_bind(listener: socket.socket, host: str, port: int, zone: int) -> bool:
     try:
-        listener.bind((host, port))
+        listener.bind(_end(host, port, zone))
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-__all__ = ["Networks", "parse_address"]
+__all__ = ["Networks", "parse_address", "plain_address"]
 
 
 def parse_address(text: str) -> str:
@@ -17,6 +17,17 @@ def parse_address(text: str) -> str:
     address, percent, zone = text.partition("%")
     parsed = ipaddress.ip_address(address)
     return str(getattr(parsed, "ipv4_mapped", None) or parsed) + percent + zone
+
+
+def plain_address(address: str) -> str:
+    """The host that a socket names, as it is known everywhere else.
+
+    An IPv4 address that a dual-stack socket shows as IPv6 (RFC 4291 section 2.5.5.2) has its own form, and the zone of
+    a link-local one, which some systems tell and others do not, is left out.
+    """
+    if ":" not in address:
+        return address
+    return address[7:] if address.startswith("::ffff:") and "." in address else address.partition("%")[0]
 
 
 class Networks:

@@ -308,8 +308,9 @@ async def _bind(listener: ListenerConfig, config: ServerConfig) -> list[socket.s
         return [inherited]
     loop = asyncio.get_running_loop()
     host = listener.host or None
-    found = await loop.getaddrinfo(
-        host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE, family=socket.AF_UNSPEC
+    # Not the loop's own lookup: uvloop's forgets the zone of a link-local address.
+    found = await loop.run_in_executor(
+        None, socket.getaddrinfo, host, listener.port, socket.AF_UNSPEC, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
     )
     sockets: list[socket.socket] = []
     port = listener.port

@@ -50,6 +50,7 @@ class Session:
         "id",
         "listener",
         "local_address",
+        "local_zone",
         "login_clock",
         "mode_z",
         "name",
@@ -90,6 +91,8 @@ class Session:
         """Where the TCP connection comes from: the client, or a load balancer in front of it."""
         self.local_address = local_address
         """The address of this machine that the connection came in at."""
+        self.local_zone = 0
+        """Number of the interface that a link-local address belongs to (RFC 4007); 0 for other addresses."""
         self.told_address = local_address
         """The address that the client connected to."""
         self.started = time.monotonic()

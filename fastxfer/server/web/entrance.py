@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fastxfer.net.tls_transport import TLSServerProtocol
 
+from fastxfer.server.networks import plain_address
+
 if TYPE_CHECKING:
     from fastxfer.server.guard import Guard
     from fastxfer.server.web.peer import Proxies
@@ -76,7 +78,7 @@ class Entrance:
     def admit(self, transport: asyncio.Transport) -> Guest | None:
         """Count a connection; None where it must go. Whoever is let in must :meth:`leave`."""
         name = transport.get_extra_info("peername")
-        address = str(name[0]) if isinstance(name, tuple) and name else ""
+        address = plain_address(str(name[0])) if isinstance(name, tuple) and name else ""
         counted = not self._proxies.trusts(address)
         if counted and (refused := self._guard.enter(address)):
             logger.info("connection from %s refused: %s", address, refused)

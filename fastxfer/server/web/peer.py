@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from fastxfer.server.networks import Networks, parse_address
+from fastxfer.server.networks import Networks, parse_address, plain_address
 
 __all__ = ["Peer", "Proxies"]
 
@@ -62,7 +62,9 @@ class Proxies:
         """The client of *request*."""
         transport = request.transport
         name = transport.get_extra_info("peername") if transport is not None else None
-        address, port = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else ("", 0)
+        address, port = "", 0
+        if isinstance(name, tuple) and len(name) >= 2:
+            address, port = plain_address(str(name[0])), int(name[1])
         tls = request.secure
         host = request.headers.get("Host", "")
         if self.trusts(address):
