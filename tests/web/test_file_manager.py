@@ -210,10 +210,11 @@ def test_an_upload_shows_its_progress_and_can_be_cancelled(tmp_path: Path, drive
 def test_an_upload_that_broke_off_goes_on_where_it_stopped(tmp_path: Path, driver: webdriver.Chrome) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    content = os.urandom(6_000_000)
+    # Much more than the system keeps between browser and server: what has arrived there is stored, cancelled or not.
+    content = os.urandom(48_000_000)
     (tmp_path / "big.bin").write_bytes(content)
     driver.delete_all_cookies()
-    with serve(root, config=ServerConfig(rates=RatesConfig(user_upload=2_000_000))) as site:
+    with serve(root, config=ServerConfig(rates=RatesConfig(user_upload=16_000_000))) as site:
         page = Page(driver, site).open()
         page.upload(tmp_path / "big.bin")
         page.until(lambda: os.listdir(root) and (root / os.listdir(root)[0]).stat().st_size >= 2_000_000)
