@@ -90,9 +90,11 @@ class Reply(str):
 class Dialogue:
     """One control connection, spoken by hand."""
 
-    def __init__(self, address: tuple[str, int], *, greet: bool = True, source: str | None = None) -> None:
+    def __init__(
+        self, address: tuple[str, int], *, greet: bool = True, source: str | None = None, timeout: float = DEADLINE
+    ) -> None:
         self.sock = socket.create_connection(
-            address, timeout=DEADLINE, source_address=(source, 0) if source is not None else None
+            address, timeout=timeout, source_address=(source, 0) if source is not None else None
         )
         self._buffer = b""
         self.welcome = self.read() if greet else None
@@ -198,7 +200,7 @@ class Dialogue:
 
     def data(self, command: str = "EPSV") -> socket.socket:
         """Open a passive data connection."""
-        return socket.create_connection(self.passive(command), timeout=DEADLINE)
+        return socket.create_connection(self.passive(command), timeout=self.sock.gettimeout())
 
     def data_after(self, command: str) -> socket.socket:
         """A passive data connection for *command*, whose opening reply was read."""
