@@ -8,7 +8,6 @@ import ftplib
 import io
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,29 +16,9 @@ import pytest
 from fastxfer.server import TlsConfig
 from tests.server.conftest import Tls
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Running
+from tests.server.programs import call, program
 
 NAMES = ["plain.txt", "with space", "ünïcödé 日本", "-dash", "empty"]
-
-
-def program(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
-def call(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, "HOME": str(cwd or "/"), "LC_ALL": "C.UTF-8"},
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 @pytest.fixture

@@ -76,6 +76,18 @@ def test_active_connections_come_from_the_servers_address(client: Dialogue, fill
         assert client.read().code == 226
 
 
+@pytest.mark.parametrize("command", ["EPRT |1|0.0.0.0|{port}|", "EPRT |2|::|{port}|", "PORT 0,0,0,0,{high},{low}"])
+def test_no_address_in_particular_is_the_clients(client: Dialogue, filled: Path, command: str) -> None:
+    with listener() as sock:
+        port = sock.getsockname()[1]
+        client.expect(200, command.format(port=port, high=port >> 8, low=port & 255))
+        client.expect(150, "RETR file")
+        data, _ = sock.accept()
+        with data:
+            assert read_all(data) == b"content"
+        assert client.read().code == 226
+
+
 def test_ipv6(serve: Callable[..., Running], filled: Path, ipv6: None) -> None:
     server = serve(host="::1")
     with Dialogue(server.address) as client:

@@ -9,6 +9,7 @@ from fastxfer.server.commands.table import command
 from fastxfer.server.replies import BAD_SYNTAX, NO_SUCH_PARAMETER, OK, reply
 from fastxfer.server.session import Session
 
+_UNSPECIFIED = ("0.0.0.0", "::")
 _EPSV_ONLY = reply(501, "Not after EPSV ALL.")
 _REFUSED = reply(501, "Data connections to that address are not permitted.")
 _ACTIVE_OFF = reply(502, "Active data connections are switched off.")
@@ -93,6 +94,9 @@ def _connect_to(session: Session, host: str, port: int) -> bytes:
         return _ACTIVE_OFF
     if not 0 < port < 65536:
         return BAD_SYNTAX
+    if host in _UNSPECIFIED:
+        # lftp tells its IPv6 address so. The only one that can be meant is the client's.
+        host = session.address.partition("%")[0]
     if port < passive.min_active_port or not session.runtime.may_connect(session, host, port):
         return _REFUSED
     session.runtime.data(session).connect_to(host, port)
