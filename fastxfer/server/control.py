@@ -1,24 +1,22 @@
-"""The control connection: bytes to commands, commands to functions, replies to bytes, with TLS in between or not."""
+"""The control connection: bytes to commands, commands to functions, functions to replies."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import sys
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from fastxfer.core.ftpwire import LINE_EMPTY, LINE_TOO_LONG, CommandReader
-from fastxfer.net.tls_channel import TLSChannel
+from fastxfer.core.ftpwire import LINE_EMPTY, LINE_TOO_LONG
 from fastxfer.server import replies
-from fastxfer.server.clienthello import parse_client_hello
 from fastxfer.server.commands import COMMANDS
 from fastxfer.server.config import ListenerConfig
+from fastxfer.server.controlwire import ControlWire
 from fastxfer.server.networks import plain_address
 from fastxfer.server.proxyheader import ProxyHeader
-from fastxfer.server.replies import ReplyError, from_os_error, reply
+from fastxfer.server.replies import ReplyError, from_os_error
 from fastxfer.server.session import Session
 
 if TYPE_CHECKING:
@@ -50,7 +48,6 @@ FOREIGN_VERBS = frozenset(
     ]
 )
 """Words of other protocols: a browser or mail client is being made to talk to this server."""
-ALPN = b"ftp"
 MAX_NONSENSE = 10
 """Lines without any known command, before login, after which the connection is closed."""
 
@@ -76,64 +73,38 @@ class Running(Protocol):
     def cancel(self) -> object: ...
 
 
-class Control(asyncio.Protocol):
+class Control(ControlWire):
     """One control connection, from its first byte to its last."""
 
     __slots__ = (
         "_abort_asked",
         "_blocked",
-        "_channel",
-        "_closing",
-        "_closing_since",
         "_ended",
-        "_handshaking",
-        "_hello",
-        "_leaving",
-        "_listener",
-        "_loop",
         "_nonsense",
         "_paused",
         "_proxy",
         "_queue",
-        "_reader",
-        "_runtime",
         "_scheduled",
         "_task",
-        "_transport",
         "_verb",
         "blocked_since",
-        "context",
         "last",
-        "session",
     )
 
     def __init__(self, runtime: Runtime, listener: ListenerConfig, loop: asyncio.AbstractEventLoop) -> None:
-        self._runtime = runtime
-        self._listener = listener
-        self._loop = loop
-        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._reader = CommandReader(runtime.service.config.limits.line)
+        super().__init__(runtime, listener, loop)
         self._queue: deque[tuple[str, str]] | None = None
-        self._channel: TLSChannel | None = None
-        self._handshaking = False
-        self._leaving = False
-        self._hello: bytes | None = None
         self._proxy: ProxyHeader | None = None
         self._task: Running | None = None
         self._verb = ""
         self._abort_asked = False
         self._blocked = False
         self._paused = False
-        self._closing = False
-        self._closing_since = 0.0
         self._ended = False
         self._scheduled = False
         self._nonsense = 0
         self.blocked_since = 0.0
-        self.context: ssl.SSLContext | None = None
-        """What the connection was encrypted with."""
         self.last = loop.time()
-        self.session: Session | None = None
 
     # The connection begins
 
@@ -186,117 +157,6 @@ class Control(asyncio.Protocol):
             self._begin_tls()
         else:
             self.write(self._runtime.banner)
-
-    # TLS
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether bytes are protected now."""
-        return self._channel is not None
-
-    @property
-    def channel(self) -> TLSChannel | None:
-        """The TLS side of the connection."""
-        return self._channel
-
-    def peer_certificate(self) -> Mapping[str, Any] | None:
-        """The verified certificate of the client, if it has shown one."""
-        return self._channel.peer_certificate_fields() if self._channel is not None else None
-
-    def start_tls(self, consent: bytes) -> None:
-        """Send *consent* in the clear; everything after it is TLS."""
-        self.write(consent)
-        self._begin_tls()
-
-    def _begin_tls(self) -> None:
-        self.context = self._runtime.control_context(self._listener)
-        self._channel = TLSChannel(self.context, None, server_side=True)
-        self._handshaking = True
-        self._hello = b""
-        if self._reader.pending:
-            self._injected()
-
-    def _injected(self) -> None:
-        logger.warning("plain bytes behind AUTH TLS from %s: connection closed", self._address)
-        self._abort()
-
-    def end_tls(self, consent: bytes) -> None:
-        """Send *consent* protected; everything after it is in the clear (RFC 4217 section 16)."""
-        self.write(consent)
-        channel = self._channel
-        if channel is not None:
-            channel.close()
-            self._send_ciphertext(channel)
-            self._leaving = True
-
-    def _leave_tls(self, channel: TLSChannel) -> bytes:
-        """Wait for the client's close_notify; what follows it, in the clear."""
-        if not channel.close():
-            return b""
-        self._leaving = False
-        self._channel = None
-        return channel.unread()
-
-    def _decrypt(self, data: bytes) -> bytes:
-        channel = cast(TLSChannel, self._channel)
-        try:
-            channel.feed(data)
-            if self._handshaking:
-                if self._hello is not None and not self._inspect(data):
-                    return b""
-                done = channel.handshake()
-                self._send_ciphertext(channel)
-                if not done:
-                    return b""
-                self._handshaking = False
-                self._handshaken(channel)
-            if self._leaving:
-                return self._leave_tls(channel)
-            pieces = []
-            while plain := channel.read():
-                pieces.append(plain)
-            self._send_ciphertext(channel)
-            if channel.ended:
-                self._transport.close()
-            return b"".join(pieces)
-        except (ssl.SSLError, ConnectionError) as error:
-            logger.info("TLS with %s failed: %s", self._address, error)
-            self._runtime.count_tls_failure()
-            self._send_ciphertext(channel)
-            self._transport.close()
-            return b""
-
-    def _inspect(self, data: bytes) -> bool:
-        """Look at the ClientHello; False where the connection was closed over it."""
-        self._hello = (self._hello or b"") + data
-        try:
-            hello = parse_client_hello(self._hello)
-        except ValueError:
-            # No ClientHello, and OpenSSL will say so.
-            self._hello = None
-            return True
-        if hello is None:
-            return True
-        self._hello = None
-        if hello.protocols and ALPN not in hello.protocols:
-            logger.warning("%s wants to speak %r here: connection closed", self._address, hello.protocols)
-            self._runtime.count_tls_failure()
-            self._abort()
-            return False
-        session = self.session
-        if session is not None and not session.host and hello.server_name in session.config.hosts:
-            session.host = hello.server_name
-        return True
-
-    def _handshaken(self, channel: TLSChannel) -> None:
-        self._runtime.handshaken(self, channel)
-        if self._listener.implicit_tls and self.session is not None and not self._closing:
-            self.write(self._runtime.banner)
-
-    def _send_ciphertext(self, channel: TLSChannel) -> None:
-        data = channel.outgoing()
-        if data:
-            self._transport.write(data)
 
     # Bytes in
 
@@ -532,23 +392,6 @@ class Control(asyncio.Protocol):
             info = session.info()
             self._runtime.spawn(self._runtime.service.call("on_error", info, info, error))
 
-    # Bytes out
-
-    def write(self, data: bytes) -> None:
-        """Send a reply."""
-        if not data or self._transport.is_closing():
-            return
-        channel = self._channel
-        if channel is None or self._handshaking or self._leaving:
-            self._transport.write(data)
-            return
-        channel.write(data)
-        self._send_ciphertext(channel)
-
-    def write_text(self, code: int, text: str) -> None:
-        """Send a reply that is not prepared."""
-        self.write(reply(code, text))
-
     def pause_writing(self) -> None:
         self._blocked = True
         self.blocked_since = self._loop.time()
@@ -561,44 +404,14 @@ class Control(asyncio.Protocol):
     # The end
 
     @property
-    def _address(self) -> str:
-        return self.session.address if self.session is not None else "a peer"
-
-    @property
     def busy(self) -> bool:
         """Whether a command is being carried out."""
         return self._task is not None
-
-    def closing_for(self, now: float) -> float:
-        """Seconds for which only what the peer does not take has kept the connection open, since the first call."""
-        if not self._transport.is_closing():
-            return 0.0
-        if not self._closing_since:
-            self._closing_since = now
-        return now - self._closing_since
-
-    def finish(self, last_words: bytes) -> None:
-        """Send *last_words* and close once they are sent; commands that wait are forgotten."""
-        self.write(last_words)
-        self._closing = True
-        channel = self._channel
-        if channel is not None and not (self._handshaking or self._leaving or self._transport.is_closing()):
-            channel.close()
-            self._send_ciphertext(channel)
-        self._transport.close()
-
-    def _abort(self) -> None:
-        self._closing = True
-        self._transport.abort()
 
     def cancel(self) -> None:
         """Cancel the command that is being carried out."""
         if self._task is not None:
             self._task.cancel()
-
-    def abort(self) -> None:
-        """Close without another word."""
-        self._abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._closing = True

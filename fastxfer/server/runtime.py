@@ -311,7 +311,7 @@ class Runtime:
             logger.warning("data connection of %s does not resume the TLS session", session.address)
             raise ReplyError(522, "The data connection must resume the TLS session of the control connection.")
 
-    def handshaken(self, control: Control, channel: TLSChannel) -> None:
+    def handshaken(self, channel: TLSChannel) -> None:
         """The TLS handshake of a control connection is done."""
         logger.debug("TLS %s %s", channel.version, channel.cipher)
 

@@ -1,0 +1,221 @@
+"""The bytes of a control connection, with TLS in between or not, and how it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from fastxfer.core.ftpwire import CommandReader
+from fastxfer.net.tls_channel import TLSChannel
+from fastxfer.server.clienthello import parse_client_hello
+from fastxfer.server.config import ListenerConfig
+from fastxfer.server.replies import reply
+
+if TYPE_CHECKING:
+    from fastxfer.server.runtime import Runtime
+    from fastxfer.server.session import Session
+
+__all__ = ["ControlWire"]
+
+logger = logging.getLogger("fastxfer.server")
+
+ALPN = b"ftp"
+
+
+class ControlWire(asyncio.Protocol):
+    """What :class:`fastxfer.server.control.Control` speaks through."""
+
+    __slots__ = (
+        "_channel",
+        "_closing",
+        "_closing_since",
+        "_handshaking",
+        "_hello",
+        "_leaving",
+        "_listener",
+        "_loop",
+        "_reader",
+        "_runtime",
+        "_transport",
+        "context",
+        "session",
+    )
+
+    def __init__(self, runtime: Runtime, listener: ListenerConfig, loop: asyncio.AbstractEventLoop) -> None:
+        self._runtime = runtime
+        self._listener = listener
+        self._loop = loop
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._reader = CommandReader(runtime.service.config.limits.line)
+        self._channel: TLSChannel | None = None
+        self._handshaking = False
+        self._leaving = False
+        self._hello: bytes | None = None
+        self._closing = False
+        self._closing_since = 0.0
+        self.context: ssl.SSLContext | None = None
+        """What the connection was encrypted with."""
+        self.session: Session | None = None
+
+    # TLS
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether bytes are protected now."""
+        return self._channel is not None
+
+    @property
+    def channel(self) -> TLSChannel | None:
+        """The TLS side of the connection."""
+        return self._channel
+
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """The verified certificate of the client, if it has shown one."""
+        return self._channel.peer_certificate_fields() if self._channel is not None else None
+
+    def start_tls(self, consent: bytes) -> None:
+        """Send *consent* in the clear; everything after it is TLS."""
+        self.write(consent)
+        self._begin_tls()
+
+    def _begin_tls(self) -> None:
+        self.context = self._runtime.control_context(self._listener)
+        self._channel = TLSChannel(self.context, None, server_side=True)
+        self._handshaking = True
+        self._hello = b""
+        if self._reader.pending:
+            self._injected()
+
+    def _injected(self) -> None:
+        logger.warning("plain bytes behind AUTH TLS from %s: connection closed", self._address)
+        self._abort()
+
+    def end_tls(self, consent: bytes) -> None:
+        """Send *consent* protected; everything after it is in the clear (RFC 4217 section 16)."""
+        self.write(consent)
+        channel = self._channel
+        if channel is not None:
+            channel.close()
+            self._send_ciphertext(channel)
+            self._leaving = True
+
+    def _leave_tls(self, channel: TLSChannel) -> bytes:
+        """Wait for the client's close_notify; what follows it, in the clear."""
+        if not channel.close():
+            return b""
+        self._leaving = False
+        self._channel = None
+        return channel.unread()
+
+    def _decrypt(self, data: bytes) -> bytes:
+        channel = cast(TLSChannel, self._channel)
+        try:
+            channel.feed(data)
+            if self._handshaking:
+                if self._hello is not None and not self._inspect(data):
+                    return b""
+                done = channel.handshake()
+                self._send_ciphertext(channel)
+                if not done:
+                    return b""
+                self._handshaking = False
+                self._handshaken(channel)
+            if self._leaving:
+                return self._leave_tls(channel)
+            pieces = []
+            while plain := channel.read():
+                pieces.append(plain)
+            self._send_ciphertext(channel)
+            if channel.ended:
+                self._transport.close()
+            return b"".join(pieces)
+        except (ssl.SSLError, ConnectionError) as error:
+            logger.info("TLS with %s failed: %s", self._address, error)
+            self._runtime.count_tls_failure()
+            self._send_ciphertext(channel)
+            self._transport.close()
+            return b""
+
+    def _inspect(self, data: bytes) -> bool:
+        """Look at the ClientHello; False where the connection was closed over it."""
+        self._hello = (self._hello or b"") + data
+        try:
+            hello = parse_client_hello(self._hello)
+        except ValueError:
+            # No ClientHello, and OpenSSL will say so.
+            self._hello = None
+            return True
+        if hello is None:
+            return True
+        self._hello = None
+        if hello.protocols and ALPN not in hello.protocols:
+            logger.warning("%s wants to speak %r here: connection closed", self._address, hello.protocols)
+            self._runtime.count_tls_failure()
+            self._abort()
+            return False
+        session = self.session
+        if session is not None and not session.host and hello.server_name in session.config.hosts:
+            session.host = hello.server_name
+        return True
+
+    def _handshaken(self, channel: TLSChannel) -> None:
+        self._runtime.handshaken(channel)
+        if self._listener.implicit_tls and self.session is not None and not self._closing:
+            self.write(self._runtime.banner)
+
+    def _send_ciphertext(self, channel: TLSChannel) -> None:
+        data = channel.outgoing()
+        if data:
+            self._transport.write(data)
+
+    # Bytes out
+
+    def write(self, data: bytes) -> None:
+        """Send a reply."""
+        if not data or self._transport.is_closing():
+            return
+        channel = self._channel
+        if channel is None or self._handshaking or self._leaving:
+            self._transport.write(data)
+            return
+        channel.write(data)
+        self._send_ciphertext(channel)
+
+    def write_text(self, code: int, text: str) -> None:
+        """Send a reply that is not prepared."""
+        self.write(reply(code, text))
+
+    # The end
+
+    @property
+    def _address(self) -> str:
+        return self.session.address if self.session is not None else "a peer"
+
+    def closing_for(self, now: float) -> float:
+        """Seconds for which only what the peer does not take has kept the connection open, since the first call."""
+        if not self._transport.is_closing():
+            return 0.0
+        if not self._closing_since:
+            self._closing_since = now
+        return now - self._closing_since
+
+    def finish(self, last_words: bytes) -> None:
+        """Send *last_words* and close once they are sent; commands that wait are forgotten."""
+        self.write(last_words)
+        self._closing = True
+        channel = self._channel
+        if channel is not None and not (self._handshaking or self._leaving or self._transport.is_closing()):
+            channel.close()
+            self._send_ciphertext(channel)
+        self._transport.close()
+
+    def _abort(self) -> None:
+        self._closing = True
+        self._transport.abort()
+
+    def abort(self) -> None:
+        """Close without another word."""
+        self._abort()
