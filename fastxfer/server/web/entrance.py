@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from fastxfer.net.tls_transport import TLSServerProtocol
-
 from fastxfer.server.networks import plain_address
 
 if TYPE_CHECKING:
