@@ -43,6 +43,17 @@ cdef double LONGEST = 4e9
 
 cdef bint NO_SENDFILE = os.environ.get("FASTXFER_NO_SENDFILE", "") not in ("", "0")
 cdef bint NO_SPLICE = os.environ.get("FASTXFER_NO_SPLICE", "") not in ("", "0")
+cdef int forks = 0
+
+
+def _count_fork():
+    global forks
+    forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
 cdef tuple BUSY = ("idle", "advanced", "run", "driven by an engine")
 
 
@@ -400,6 +411,9 @@ cdef class Transfer:
         with cython.critical_section(self):
             if fx_transfer_done(&self.t):
                 return
+            if self._busy != IDLE and self._forks != forks:
+                # The parent process carries it, over a socket that is the parent's too.
+                return
             fx_transfer_cancel(&self.t)
             if self._ring is not None:
                 self._ring()
@@ -417,6 +431,7 @@ cdef class Transfer:
             busy = self._busy
             if busy == IDLE:
                 self._busy = how
+                self._forks = forks
         if busy != IDLE:
             raise RuntimeError(f"the transfer is already being {BUSY[busy]}")
         return 0

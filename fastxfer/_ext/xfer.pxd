@@ -109,6 +109,7 @@ cdef class Transfer:
     cdef fx_rate** _limits
     cdef int _busy
     cdef bint _shut
+    cdef int _forks  # of the process, when it was claimed
     cdef int64_t _spin
 
     cdef int lay_out(self, object send) except -1

@@ -156,6 +156,7 @@ class TransferState:
         self._reserved_at = 0.0
         self._guard = threading.Lock()
         self._busy = ""
+        self._process = 0
         self._cancelled = False
         self._ring: Callable[[], None] | None = None
         self._started = 0.0

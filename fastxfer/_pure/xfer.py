@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -70,6 +71,9 @@ class Transfer(Sending, Receiving):
 
     def cancel(self) -> None:
         """End it with ECANCELED as soon as its thread looks, from any thread."""
+        if self._busy and self._process != os.getpid():
+            # The parent process carries it, over a socket that is the parent's too.
+            return
         with self._guard:
             if self._done:
                 return
@@ -88,6 +92,7 @@ class Transfer(Sending, Receiving):
             if self._busy:
                 raise RuntimeError(f"the transfer is already being {self._busy}")
             self._busy = busy
+            self._process = os.getpid()
 
     def _move(self, budget: int) -> None:
         """Move about *budget* bytes at most; leaves what is waited for in ``_want``, 0 for nothing."""

@@ -43,6 +43,7 @@ from fastxfer.net.aio import TransferRunner
 from fastxfer.net.async_pool import AsyncPool
 from fastxfer.net.connection import Connection
 from fastxfer.net.pool import PoolClosed
+from fastxfer.net.tasks import all_ended
 
 __all__ = ["AsyncDriver"]
 
@@ -233,11 +234,13 @@ class AsyncDriver:
         tasks = [self.loop.create_task(self.run(plan)) for plan in step.plans]
         try:
             return list(await asyncio.gather(*tasks))
-        except BaseException:
+        except BaseException as error:
             step.token.cancel()
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if not isinstance(error, GeneratorExit):
+                # None may go on alone: the file that they share is about to be closed.
+                await all_ended(tasks)
             raise
 
     async def _once(self, step: Once) -> object:

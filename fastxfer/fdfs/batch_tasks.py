@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from fastxfer.fdfs.batch import BatchProgress, BatchResult, Job, Reorder
 from fastxfer.fdfs.batch_item import finished, prepared
+from fastxfer.fdfs.batch_report import Reporter
 from fastxfer.fdfs.batch_threads import length_of
 from fastxfer.fdfs.errors import InvalidArgumentError
 from fastxfer.fdfs.journal import Journal
 from fastxfer.fdfs.steps import Plan
+from fastxfer.net.tasks import all_ended
 
 __all__ = ["run_batch_async"]
 
@@ -36,14 +38,16 @@ async def run_batch_async(
     """Do *job* with all *items*, *concurrency* at a time; the results as they come, or in the order of the items."""
     if concurrency < 1:
         raise InvalidArgumentError(f"concurrency must be at least 1, not {concurrency}")
+    reporter = Reporter(BatchProgress(length_of(items)), progress)
+    source = _numbered(items)
     book = None if journal is None else Journal(journal, job.kind)
-    state = BatchProgress(length_of(items))
     reorder: Reorder[T] = Reorder(ordered)
     room = asyncio.Semaphore(_WINDOW * concurrency)
     results: asyncio.Queue[tuple[BatchResult[T], int] | None] = asyncio.Queue()
     failures: list[Exception] = []
     ended = asyncio.Event()
-    workers = _workers(run, job, book, items, room, results, concurrency, ended, failures)
+    busy: set[asyncio.Task[None]] = set()
+    workers = _workers(run, job, book, source, room, results, concurrency, ended, failures, busy)
     left = len(workers)
 
     def gone(_: asyncio.Task[None]) -> None:
@@ -57,51 +61,53 @@ async def run_batch_async(
     try:
         while (entry := await results.get()) is not None:
             result, moved = entry
-            state.count(result, moved)
-            if progress is not None and state.due():
-                progress(state)
+            reporter.count(result, moved)
             for ready in reorder.put(result):
                 room.release()
                 yield ready
         for worker in workers:
             worker.result()
-        if progress is not None:
-            progress(state)
+        reporter.report()
         if failures:
             raise failures[0]
     except GeneratorExit:
         # The consumer stops. What is under way is of no use to anyone then, unless it is remembered.
         ended.set()
         if book is not None:
-            for _ in range(concurrency):
-                room.release()
+            for worker in workers:
+                if worker not in busy:
+                    # It waits for the next item, or for room: perhaps for ever.
+                    worker.cancel()
             await asyncio.wait(workers)
         raise
     finally:
         for worker in workers:
             worker.cancel()
         try:
-            await asyncio.wait(workers)
+            await all_ended(workers)
         finally:
             if book is not None:
                 book.close()
+            await source.aclose()
 
 
 def _workers(
     run: Run[T],
     job: Job[T],
     book: Journal | None,
-    items: Iterable[Any] | AsyncIterable[Any],
+    source: AsyncGenerator[tuple[int, Any], None],
     room: asyncio.Semaphore,
     results: asyncio.Queue[tuple[BatchResult[T], int] | None],
     count: int,
     ended: asyncio.Event,
     failures: list[Exception],
+    busy: set[asyncio.Task[None]],
 ) -> list[asyncio.Task[None]]:
-    source = _numbered(items)
     taking = asyncio.Lock()
 
     async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
         while True:
             await room.acquire()
             async with taking:
@@ -119,7 +125,9 @@ def _workers(
                 if ended.is_set():
                     room.release()
                     return
+            busy.add(task)
             results.put_nowait(await _do(run, job, book, index, item))
+            busy.discard(task)
 
     return [asyncio.create_task(work()) for _ in range(count)]
 
@@ -136,7 +144,7 @@ async def _do(run: Run[T], job: Job[T], book: Journal | None, index: int, item: 
     return finished(job, book, index, item, task, value, error), 0 if error else task.moved
 
 
-async def _numbered(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[tuple[int, Any]]:
+async def _numbered(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[tuple[int, Any], None]:
     index = 0
     if isinstance(items, AsyncIterable):
         async for item in items:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from fastxfer.fdfs.batch import BatchProgress, BatchResult, Job, Reorder
 from fastxfer.fdfs.batch_item import finished, prepared
+from fastxfer.fdfs.batch_report import Reporter
 from fastxfer.fdfs.errors import InvalidArgumentError
 from fastxfer.fdfs.journal import Journal
 from fastxfer.fdfs.steps import Control, Plan
@@ -31,12 +32,17 @@ class _Pump(Generic[T]):
     """Threads between an iterable of items and a queue of results."""
 
     def __init__(
-        self, run: Callable[[Plan[T]], T], job: Job[T], journal: Journal | None, items: Iterable[Any], threads: int
+        self,
+        run: Callable[[Plan[T]], T],
+        job: Job[T],
+        journal: Journal | None,
+        items: Iterator[tuple[int, Any]],
+        threads: int,
     ) -> None:
         self._run = run
         self._job = job
         self._journal = journal
-        self._items = enumerate(items)
+        self._items = items
         self._taking = threading.Lock()
         self._room = threading.Semaphore(_WINDOW * threads)
         self._stopped = False
@@ -91,7 +97,13 @@ class _Pump(Generic[T]):
                         self._stopped = True
                         self.failure = error
                         return
-                self.results.put(self._do(index, item))
+                try:
+                    entry = self._do(index, item)
+                except BaseException as error:
+                    self._stopped = True
+                    self.failure = error
+                    return
+                self.results.put(entry)
         finally:
             self._room.release()
             self._leave(1)
@@ -129,21 +141,27 @@ def run_batch(
     """Do *job* with all *items*, *concurrency* at a time; the results as they come, or in the order of the items."""
     if concurrency < 1:
         raise InvalidArgumentError(f"concurrency must be at least 1, not {concurrency}")
-    book = None if journal is None else Journal(journal, job.kind)
-    pump = _Pump(run, job, book, items, concurrency)
-    return _results(pump, book, BatchProgress(length_of(items)), progress, ordered, control, cancel)
+    numbered = enumerate(items)
+    reporter = Reporter(BatchProgress(length_of(items)), progress)
+    return _results(run, job, numbered, concurrency, reporter, ordered, journal, control, cancel)
 
 
 def _results(
-    pump: _Pump[T],
-    book: Journal | None,
-    state: BatchProgress,
-    progress: Callable[[BatchProgress], object] | None,
+    run: Callable[[Plan[T]], T],
+    job: Job[T],
+    items: Iterator[tuple[int, Any]],
+    concurrency: int,
+    reporter: Reporter,
     ordered: bool,
+    journal: str | os.PathLike[str] | None,
     control: Control,
     cancel: CancelToken | None,
 ) -> Iterator[BatchResult[T]]:
+    # Not before the first result is asked for: whoever never asks would leave it open.
+    book = None if journal is None else Journal(journal, job.kind)
+    pump = _Pump(run, job, book, items, concurrency)
     reorder: Reorder[T] = Reorder(ordered)
+    process = os.getpid()
     own = control.cancel
     assert own is not None
     if cancel is not None:
@@ -152,27 +170,27 @@ def _results(
         pump.start()
         while (entry := pump.results.get()) is not _END:
             result, moved = entry
-            state.count(result, moved)
-            if progress is not None and state.due():
-                progress(state)
+            reporter.count(result, moved)
             for ready in reorder.put(result):
                 pump.taken()
                 yield ready
-        if progress is not None:
-            progress(state)
+                if os.getpid() != process:
+                    raise RuntimeError("this batch is another process's: its threads are not here")
+        reporter.report()
         if pump.failure is not None:
             raise pump.failure
     finally:
-        # Reached early where the consumer stops: what is under way is of no use to anyone, unless it is remembered.
-        if book is None:
-            own.cancel()
-        try:
-            pump.stop()
-        finally:
-            if cancel is not None:
-                cancel.release(own)
-            if book is not None:
-                book.close()
+        if os.getpid() == process:
+            # Reached early where the consumer stops: what is under way is of no use to anyone, unless it is remembered.
+            if book is None:
+                own.cancel()
+            try:
+                pump.stop()
+            finally:
+                if cancel is not None:
+                    cancel.release(own)
+                if book is not None:
+                    book.close()
 
 
 def length_of(items: object) -> int | None:

@@ -102,6 +102,11 @@ class TransferRunner:
         except asyncio.CancelledError:
             await self._cancel(transfer)
             raise
+        except BaseException:
+            # The coroutine is thrown away, with its loop perhaps: nobody can wait, but nothing more is begun on its
+            # descriptors, which are about to be closed.
+            transfer.cancel()
+            raise
 
     def begin(self, transfer: Transfer, ended: Callable[[], None]) -> bool:
         """Carry *transfer* on; whether it has ended already. If not, *ended* is called in the loop once it has.

@@ -252,6 +252,29 @@ def test_closing_at_once_tells_those_who_wait(run, make_file):
     run(main)
 
 
+@pytest.mark.parametrize("big", [False, True])
+def test_a_coroutine_that_is_thrown_away_cancels_its_transfer(run, make_file, big):
+    async def main():
+        async with TransferRunner() as runner:
+            ours, peer = socket_pair()
+            target = {"recv_fd": make_file()} if big else {}
+            transfer = Transfer(ours.fileno(), framing=FRAMING_RAW, **target)
+            if big:
+                peer.send(bytes(100_000))
+            carrying = runner.run(transfer)
+            carrying.send(None)
+            assert runner.active == 1
+            carrying.close()
+            for _ in range(60_000):
+                if not runner.active:
+                    break
+                await asyncio.sleep(0.001)
+            assert transfer.error == errno.ECANCELED
+            peer.close(), ours.close()
+
+    run(main)
+
+
 def test_a_transfer_that_is_already_carried(run):
     async def main():
         async with TransferRunner() as runner:

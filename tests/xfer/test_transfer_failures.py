@@ -298,3 +298,44 @@ def test_a_forked_child_finds_the_engine_closed_and_makes_a_new_one(twin, thread
     """
     done = in_child(script, twin.Transfer.__module__.rpartition(".")[0], threads)
     assert done.stdout == "b'late' b'data'\n", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("way", ["run", "engine"])
+def test_a_forked_child_cannot_cancel_what_its_parent_carries(twin, way):
+    script = """
+        import importlib, os, socket, sys, threading, time, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        xfer = importlib.import_module(sys.argv[1] + ".xfer")
+        engine = importlib.import_module(sys.argv[1] + ".engine").Engine(1)
+        ours, peer = socket.socketpair()
+        ours.setblocking(False)
+        transfer = xfer.Transfer(ours.fileno(), framing=xfer.FRAMING_RAW)
+        if sys.argv[2] == "run":
+            thread = threading.Thread(target=transfer.run)
+            thread.start()
+        else:
+            engine.submit(transfer)
+        peer.sendall(b"early ")
+        while not transfer.received:
+            time.sleep(0.001)
+        child = os.fork()
+        if not child:
+            try:
+                transfer.cancel()
+                os._exit(7)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        peer.sendall(b"late")
+        peer.close()
+        while not transfer.done:
+            time.sleep(0.001)
+        print(transfer.error, transfer.body)
+        if sys.argv[2] == "run":
+            thread.join()
+        engine.close()
+        ours.close()
+    """
+    done = in_child(script, twin.Transfer.__module__.rpartition(".")[0], way)
+    assert done.stdout == "0 b'early late'\n", done.stderr
