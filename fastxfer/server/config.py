@@ -253,7 +253,8 @@ class ServerConfig:
     banner: str = "fastxfer FTP server ready"
     """Text of the 220 reply; may have several lines."""
     hosts: Mapping[str, str] = field(default_factory=dict)
-    """Virtual hosts (RFC 7151): name → directory of the tree that is their root. Empty: any name is accepted."""
+    """Virtual hosts (RFC 7151): name → directory of the tree that is their root. Empty: any name is accepted. The name
+    ``""`` stands for clients that name no host, or over HTTP an unknown one; without it they see the whole tree."""
     read_only: bool = False
     anonymous: bool = False
     """Let ``anonymous`` and ``ftp`` in, with ``anonymous_permissions`` under ``anonymous_root``."""

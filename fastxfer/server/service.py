@@ -206,7 +206,8 @@ class Service:
         top = paths.resolve(paths.ROOT, user.root)
         if user.filesystem is not None:
             return top
-        return paths.rewrite(top, paths.resolve(paths.ROOT, self.config.hosts.get(host, paths.ROOT)))
+        hosts = self.config.hosts
+        return paths.rewrite(top, paths.resolve(paths.ROOT, hosts.get(host, hosts.get("", paths.ROOT))))
 
     def _quota(self, user: User, host: str, tree: Filesystem) -> Quota:
         """The quota of *user* in *tree*. The books are the tree's: all users who see it as theirs share them."""

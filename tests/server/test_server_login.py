@@ -219,6 +219,20 @@ def test_virtual_hosts_have_roots_of_their_own(serve: Callable[..., Running], ro
         client.expect(503, "HOST one.example")
 
 
+def test_clients_without_a_host_see_what_the_empty_name_stands_for(serve: Callable[..., Running], root: Path) -> None:
+    for name in ("one", "other"):
+        (root / name).mkdir()
+        (root / name / name).touch()
+    server = serve(hosts={"one.example": "/one", "": "/other"})
+    for host, listed in (("", b"other\r\n"), ("one.example", b"one\r\n"), ("[]", b"other\r\n")):
+        with Dialogue(server.address) as client:
+            if host:
+                client.expect(220, f"HOST {host}")
+            assert client.login().fetch("NLST") == listed
+    with Dialogue(server.address) as client:
+        client.expect(504, "HOST unknown.example")
+
+
 class _Slow(Authenticator):
     async def authenticate(self, credentials: Credentials) -> User | None:
         import asyncio

@@ -115,6 +115,15 @@ def test_the_server_answers_only_to_its_names(tmp_path: Path) -> None:
         assert site.get("/", {"Host": "rebound.example"}).status == 421
 
 
+def test_names_that_are_no_virtual_host_see_what_the_empty_name_stands_for(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    with serve(tmp_path, config=ServerConfig(hosts={"one.example": "/one", "": "/other"})) as site:
+        for host, listed in (("one.example", "one"), ("ONE.example:80", "one"), ("two.example", "other")):
+            assert [entry["name"] for entry in site.get("/files/", {"Host": host}).json["entries"]] == [listed]
+
+
 FORWARDED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "files.example"}
 
 
