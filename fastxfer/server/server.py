@@ -21,6 +21,7 @@ from fastxfer.server.leftovers import sweep_regularly
 from fastxfer.server.localfs import LocalFilesystem
 from fastxfer.server.runtime import Runtime
 from fastxfer.server.service import Service, local_root
+from fastxfer.server.sockets import stop_accepting
 from fastxfer.server.users import Authenticator, Chain, User, UserTable
 
 if TYPE_CHECKING:
@@ -162,8 +163,7 @@ class FtpServer:
         """Close the ports, let transfers end within ``timeouts.shutdown``, give everything back. Idempotent."""
         if self._handover is not None:
             self._handover.close()
-        for server in self._servers:
-            server.close()
+        await stop_accepting(self._servers)
         sweeping, self._sweeping = self._sweeping, None
         if sweeping is not None:
             sweeping.cancel()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,3 +29,12 @@ def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEve
     uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
     make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return make
+
+
+@pytest.fixture(scope="module")
+def tls() -> ssl.SSLContext:
+    """What a server at 127.0.0.1 shows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme = pytest.importorskip("trustme", reason="certificates for the tests are made by trustme")
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context

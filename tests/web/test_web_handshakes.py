@@ -19,14 +19,6 @@ from tests.web.site import WAIT, basic, serve
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
-@pytest.fixture(scope="module")
-def tls() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme = pytest.importorskip("trustme", reason="certificates for the tests are made by trustme")
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    return context
-
-
 def test_handshakes_under_way_count_as_connections(tmp_path: Path, tls: ssl.SSLContext, new_loop: NewLoop) -> None:
     config = ServerConfig(limits=LimitsConfig(sessions_per_ip=2))
     with serve(tmp_path, config=config, tls=tls, new_loop=new_loop) as site:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from fastxfer.server.sockets import stop_accepting
 from fastxfer.server.web.app import make_app
 from fastxfer.server.web.connection import Connection
 from fastxfer.server.web.context import RequestListener, Shared
@@ -173,7 +174,7 @@ class WebInterface:
     async def stop(self) -> None:
         """Take no more requests, let those under way end for as long as the settings say. Idempotent."""
         if self._server is not None:
-            self._server.close()
+            await stop_accepting([self._server])
         if self._shared.drained is None:
             self._shared.drained = asyncio.Event()
         if self._shared.active:
