@@ -150,3 +150,9 @@ def test_the_list_of_what_was_left_out_has_a_line_for_each_name(tmp_path: Path) 
         packed = site.get("/files/?archive=zip", user="q:secret")
     with zipfile.ZipFile(io.BytesIO(packed.body)) as archive:
         assert len(archive.read("NOT-INCLUDED.txt").decode().splitlines()) == 2
+
+
+def test_no_name_in_a_zip_archive_leads_elsewhere_where_backslashes_part_segments(site: Site) -> None:
+    (site.root / "..\\..\\evil.exe").write_bytes(b"evil")
+    with zipfile.ZipFile(io.BytesIO(site.get("/files/?archive=zip").body)) as archive:
+        assert archive.namelist() == [".._.._evil.exe"]

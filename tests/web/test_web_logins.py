@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.cookies
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from fastxfer.server import (
     WebConfig,
 )
 from fastxfer.server.web import logins
-from tests.web.site import Answer, Site, basic, serve
+from tests.web.site import WAIT, Answer, Site, basic, serve
 
 JSON = {"Content-Type": "application/json"}
 
@@ -260,3 +262,17 @@ def test_a_user_may_be_bound_to_networks_and_to_tls(tmp_path: Path) -> None:
     with serve(tmp_path, config=quick(), users=users) as site:
         for name in ("far", "safe", "gone"):
             assert site.get("/files/", user=f"{name}:pw").status == 401
+
+
+def test_the_body_of_a_login_may_come_in_pieces(site: Site) -> None:
+    body = b'{"user": "alice", "password": "wonderland"}'
+    head = b"POST /session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", site.port), timeout=WAIT) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.sendall(head + body[:10])
+        # The handler has the first piece when it has begun.
+        while not site.interface.active:
+            site.run(asyncio.sleep(0.01))
+        client.sendall(body[10:])
+        assert client.recv(12) == b"HTTP/1.1 200"

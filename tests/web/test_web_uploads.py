@@ -324,3 +324,9 @@ def test_what_a_broken_upload_leaves_counts_until_it_is_deleted(tmp_path: Path) 
         assert site.delete("/files/a", **quota).status == 200
         assert site.delete("/files/a", **quota).status == 404
         assert site.put("/files/b", bytes(1000), **quota).status == 200
+
+
+@pytest.mark.parametrize("moment", ["1969-12-31T23:59:59Z", "0001-01-01T00:00:00%2B14:00", "yesterday"])
+def test_an_impossible_time_is_refused_before_anything_is_stored(site: Site, moment: str) -> None:
+    assert site.put(f"/files/a?modified={moment}", b"content").status == 400
+    assert os.listdir(site.root) == []

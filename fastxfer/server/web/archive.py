@@ -117,7 +117,8 @@ class ZipPacker:
             moment = _ZIP_EPOCH
         if not 1980 <= moment[0] <= 2107:
             moment = _ZIP_EPOCH
-        entry = zipfile.ZipInfo(_printable(name), moment)
+        # A backslash is just a character here, but parts the segments of a path for many who unpack.
+        entry = zipfile.ZipInfo(_printable(name).replace("\\", "_"), moment)
         kind = 0o040000 if info.is_dir else 0o100000
         entry.external_attr = (kind | info.mode & 0o777) << 16 | (0x10 if info.is_dir else 0)
         entry.file_size = info.size if info.is_file else 0

@@ -91,11 +91,13 @@ async def log_in(request: web.Request) -> web.Response:
     if request.content_length is None or request.content_length > MAX_LOGIN_BODY:
         raise ApiError(413, "The body is too large")
     try:
-        body = json.loads(await asyncio.wait_for(request.content.read(MAX_LOGIN_BODY), BODY_SECONDS))
+        # It may come in pieces.
+        content = await asyncio.wait_for(request.content.readexactly(request.content_length), BODY_SECONDS)
+        body = json.loads(content)
         name, password = body["user"], body["password"]
     except asyncio.TimeoutError:
         raise ApiError(408, "The body did not come") from None
-    except (ValueError, KeyError, TypeError):
+    except (EOFError, ValueError, KeyError, TypeError):
         name = password = None
     if not isinstance(name, str) or not isinstance(password, str):
         raise ApiError(400, "The body must be an object with user and password")

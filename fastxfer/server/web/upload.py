@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import StreamReader, web
 
+from fastxfer.server.account import MAX_MTIME
 from fastxfer.server.hooks import Direction
 from fastxfer.server.web import pump
 from fastxfer.server.web.body import BROKEN, accept_body, require_plain_body
@@ -259,4 +260,8 @@ def _modified(visit: Visit) -> float | None:
         raise ApiError(400, "modified must be like 2026-01-31T12:00:00Z") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return moment.timestamp()
+    seconds = moment.timestamp()
+    if not 0 <= seconds <= MAX_MTIME:
+        # Told before the file is stored, and not after.
+        raise ApiError(400, "modified must lie between 1970 and 9999")
+    return seconds

@@ -49,7 +49,7 @@ export const remove = (path, recursive) => call('DELETE', fileUrl(path, recursiv
 export function upload(path, file, { replace, from, onProgress, onDone, onFail }) {
   const request = new XMLHttpRequest();
   const query = { parents: 'true' };
-  if (file.lastModified) query.modified = new Date(file.lastModified).toISOString();
+  if (file.lastModified > 0) query.modified = new Date(file.lastModified).toISOString();
   request.open('PUT', fileUrl(path, query));
   for (const [name, value] of Object.entries(COMMON)) request.setRequestHeader(name, value);
   if (!replace) request.setRequestHeader('If-None-Match', '*');
