@@ -402,10 +402,27 @@ class LocalFilesystem(Filesystem):
             os.utime(handle, ns=(os.stat(handle).st_atime_ns, round(mtime * 1e9)))
 
     async def make_link(self, path: str, target: str) -> None:
-        depth = path.count("/") - 1
-        relative = "../" * depth + (target[1:] or ".")
         with self._parent(path) as (fd, name):
-            os.symlink(relative, name, dir_fd=fd)
+            os.symlink("../" * self._depth(fd) + (target[1:] or "."), name, dir_fd=fd)
+
+    def _depth(self, directory: int) -> int:
+        """How many levels *directory* (a descriptor) lies below the top: where a link led to it, its path lies."""
+        top = os.fstat(self._top)
+        status = os.fstat(directory)
+        here = os.dup(directory)
+        try:
+            for depth in range(paths.MAX_PATH):
+                if os.path.samestat(status, top):
+                    return depth
+                above = os.open("..", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+                os.close(here)
+                here, below = above, status
+                status = os.fstat(here)
+                if os.path.samestat(status, below):
+                    break
+        finally:
+            os.close(here)
+        raise OSError(errno.EXDEV, "Not below the top any more")
 
     async def copy(
         self,

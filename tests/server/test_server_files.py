@@ -160,6 +160,18 @@ def test_links_stay_inside(client: Dialogue, root: Path) -> None:
     assert (root / "file").exists()
 
 
+def test_a_link_made_where_a_link_leads_finds_its_target(client: Dialogue, root: Path) -> None:
+    (root / "deep" / "down").mkdir(parents=True)
+    (root / "file").write_text("content")
+    (root / "short").symlink_to("deep/down")
+    (root / "deep" / "up").symlink_to("..")
+    client.expect(200, "SITE SYMLINK /file /short/link")
+    assert os.readlink(root / "deep" / "down" / "link") == "../../file"
+    assert client.fetch("RETR short/link") == b"content"
+    client.expect(200, "SITE SYMLINK /file /deep/up/beside")
+    assert os.readlink(root / "beside") == "file"
+
+
 def test_writing_through_a_link_writes_to_the_file(client: Dialogue, root: Path) -> None:
     (root / "file").write_text("content")
     (root / "link").symlink_to("file")
