@@ -58,10 +58,13 @@ def test_copy_and_crc32(benchmark: Any, way: str, size: int) -> None:
     assert benchmark(ways[way]) == zlib.crc32(source)
 
 
-@pytest.mark.parametrize("way", ["fastxfer", "twin"])
+COMBINERS = {"isal": ("isal.isal_zlib", "crc32_combine"), "zlib-ng": ("zlib_ng.zlib_ng", "crc32_combine")}
+
+
+@pytest.mark.parametrize("way", ["fastxfer", "twin", *COMBINERS])
 def test_combine(benchmark: Any, way: str) -> None:
     benchmark.group = f"combine two parts of {PARTS} bytes"
     from fastxfer._pure.crc32 import crc32_combine as twin
 
-    function = core("crc32").crc32_combine if way == "fastxfer" else twin
+    function = twin if way == "twin" else alternative(*COMBINERS.get(way, ("fastxfer._ext.crc32", "crc32_combine")))
     assert benchmark(function, 0x12345678, 0x9ABCDEF0, PARTS) == twin(0x12345678, 0x9ABCDEF0, PARTS)
