@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from fastxfer.fdfs import (
     NetworkError,
 )
 from fastxfer.fdfs.node import Fault, Node
+from fastxfer.fdfs.outcome import call_error
+from fastxfer.net.address import Address
 from tests.fdfs.conftest import MakeClient
 from tests.fdfs.failing import (
     APPEND,
@@ -114,3 +117,10 @@ def test_an_append_that_broke_off_is_not_repeated(node: Node, make_client: MakeC
         assert caught.value.maybe_done
         assert 0 < caught.value.bytes_done < 50_000_000
     assert [fault.hits for fault in tried] == [1, 1]
+
+
+@pytest.mark.parametrize(("code", "maybe_done"), [(errno.EPIPE, False), (errno.ECONNRESET, True)])
+def test_a_request_that_could_not_be_sent_has_done_nothing(code: int, maybe_done: bool) -> None:
+    error = call_error(code, Address("127.0.0.1", 23000), bytes(8) + bytes([DELETE, 0]), True)
+    assert isinstance(error, NetworkError)
+    assert (error.maybe_done, error.reused, error.command) == (maybe_done, True, "DELETE_FILE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
@@ -409,6 +410,29 @@ def test_a_forked_child_begins_with_an_empty_pool() -> None:
         pool.drop(connection)
         until(lambda: len(accepted) == 2)
         pool.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_while_another_thread_is_in_the_pool_does_not_wait_for_it() -> None:
+    book: PoolBook[Link] = PoolBook(1, 60)
+    within, leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with book._lock:
+            within.set()
+            leave.wait(100)
+
+    thread = threading.Thread(target=stay)
+    thread.start()
+    within.wait(100)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # ends a child that waits
+        os._exit(0 if book.take(HERE, Turn) is None else 1)
+    leave.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_tasks_wait_their_turn_too() -> None:
