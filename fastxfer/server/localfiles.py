@@ -45,6 +45,8 @@ HIDDEN_SUFFIX = ".fxpart"
 PARTIAL = re.compile(rf"\..*\.[0-9a-f]{{16}}{re.escape(HIDDEN_SUFFIX)}", re.DOTALL)
 """Names of unfinished uploads; others that end so are somebody's files, hidden too."""
 COPY_CHUNK = 8 << 20
+COPY_TURN = 32 << 20
+"""Bytes after which a copy lets others have its thread."""
 SMALL_COPY = 1 << 20
 """Copies up to this size are made on the event loop, larger ones in a thread."""
 MAX_NAME = 255
@@ -172,14 +174,13 @@ async def copy_head(directory: int, name: str, target: int, size: int) -> None:
         os.close(source)
 
 
-def copy_bytes(source: int, target: int, size: int, stopped: Callable[[], bool] = lambda: False) -> None:
-    """Copy the first *size* bytes of *source* to *target*; ECANCELED once *stopped* says so."""
-    position = 0
+def copy_bytes(source: int, target: int, position: int, stop: int, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Copy the bytes from *position* to before *stop* of *source* to *target*; ECANCELED once *stopped* says so."""
     in_kernel = hasattr(os, "copy_file_range")
-    while position < size:
+    while position < stop:
         if stopped():
             raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
-        count = min(size - position, COPY_CHUNK)
+        count = min(stop - position, COPY_CHUNK)
         if in_kernel:
             try:
                 moved = os.copy_file_range(source, target, count, position, position)
@@ -196,13 +197,19 @@ def copy_bytes(source: int, target: int, size: int, stopped: Callable[[], bool] 
 
 
 async def copy_where_quick(source: int, target: int, size: int) -> None:
-    """As :func:`copy_bytes`: here when it is quick, else in a thread, which ends soon after a cancellation."""
+    """Copy the first *size* bytes: here when it is quick, else in a thread, which ends soon after a cancellation.
+
+    A large file makes way after each :data:`COPY_TURN`: others need the threads too.
+    """
     if size <= SMALL_COPY:
-        copy_bytes(source, target, size)
+        copy_bytes(source, target, 0, size)
         return
+    loop = asyncio.get_running_loop()
     stopped = threading.Event()
-    work = asyncio.get_running_loop().run_in_executor(None, copy_bytes, source, target, size, stopped.is_set)
-    await outlast(work, stopped.set)
+    for start in range(0, size, COPY_TURN):
+        stop = min(start + COPY_TURN, size)
+        work = loop.run_in_executor(None, copy_bytes, source, target, start, stop, stopped.is_set)
+        await outlast(work, stopped.set)
 
 
 async def sync_to_disk(fd: int) -> None:

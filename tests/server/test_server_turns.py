@@ -1,11 +1,13 @@
-"""Check sums of big files: they take turns, and nobody else waits for them."""
+"""Check sums and copies of big files: they take turns, and nobody else waits for them."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import http.client
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +43,14 @@ def hashes(running: Running, commands: list[str]) -> Iterator[list[Dialogue]]:
         wait_for(lambda: running.server.sessions == 0)
 
 
+def upload(running: Running, content: bytes) -> None:
+    """Upload *content* as ``/a`` over HTTP."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.server.web_port, timeout=DEADLINE)
+    with contextlib.closing(connection):
+        connection.request("PUT", "/files/a", content, {"Authorization": basic(f"{USER}:{PASSWORD}")})
+        assert connection.getresponse().status == 201
+
+
 def busy(running: Running) -> int:
     return sum(control.busy for control in running.server.runtime.controls)
 
@@ -51,12 +61,36 @@ def test_uploads_do_not_wait_for_hashes(serve: Callable[..., Running], root: Pat
     running = serve(web=WebConfig(enabled=True))
     content = bytes(range(256)) * 8192
     with hashes(running, ["HASH huge", "XMD5 huge"] * (MANY // 2)):
-        connection = http.client.HTTPConnection("127.0.0.1", running.server.web_port, timeout=DEADLINE)
-        with contextlib.closing(connection):
-            connection.request("PUT", "/files/a", content, {"Authorization": basic(f"{USER}:{PASSWORD}")})
-            assert connection.getresponse().status == 201
+        upload(running, content)
         assert (root / "a").read_bytes() == content
         assert busy(running) == MANY
+
+
+@pytest.mark.usefixtures("huge")
+def test_uploads_do_not_wait_for_copies(
+    serve: Callable[..., Running], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiohttp", reason="the HTTP interface needs aiohttp")
+
+    def copy_slowly(source: int, target: int, count: int, *_: int) -> int:
+        # Nothing is written: no disk has so much room.
+        time.sleep(0.001)
+        return count
+
+    monkeypatch.setattr(os, "copy_file_range", copy_slowly, raising=False)
+    running = serve(web=WebConfig(enabled=True))
+    content = bytes(range(256)) * 8192
+    with contextlib.ExitStack() as stack:
+        for number in range(MANY):
+            client = stack.enter_context(Dialogue(running.address)).login()
+            client.expect(350, "SITE CPFR huge")
+            client.send(b"SITE CPTO copy%d\r\n" % number)
+            stack.callback(reset, client.sock)
+        wait_for(lambda: busy(running) == MANY)
+        upload(running, content)
+        assert (root / "a").read_bytes() == content
+        assert busy(running) == MANY
+    wait_for(lambda: running.server.sessions == 0)
 
 
 @pytest.mark.usefixtures("huge")

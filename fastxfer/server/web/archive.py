@@ -17,6 +17,7 @@ from aiohttp import web
 from fastxfer.server import paths
 from fastxfer.server.filesystem import FileInfo, FileKind, Reader
 from fastxfer.server.hooks import Direction
+from fastxfer.server.outlast import outlast
 from fastxfer.server.web import pump
 from fastxfer.server.web.context import Visit
 from fastxfer.server.web.disposition import attachment
@@ -250,7 +251,7 @@ async def _blocks(reader: Reader, size: int) -> AsyncIterator[bytes]:
 
 
 async def _packed(packer: Packer, block: bytes) -> bytes:
-    return await asyncio.get_running_loop().run_in_executor(None, packer.content, block)
+    return await outlast(asyncio.get_running_loop().run_in_executor(None, packer.content, block))
 
 
 async def _write(visit: Visit, response: web.StreamResponse, data: bytes) -> None:

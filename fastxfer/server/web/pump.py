@@ -46,7 +46,7 @@ async def read_block(reader: Reader, offset: int, size: int) -> bytes:
     """Up to *size* bytes of *reader*, without keeping the event loop from its work."""
     descriptor = reader.fileno()
     if descriptor >= 0 and size > SMALL:
-        return await asyncio.get_running_loop().run_in_executor(None, os.pread, descriptor, size, offset)
+        return await outlast(asyncio.get_running_loop().run_in_executor(None, os.pread, descriptor, size, offset))
     return await reader.read(offset, size)
 
 
