@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import random
 import time
 from collections.abc import Callable
 
-from fastxfer.server.beneath import open_beneath
 from fastxfer.server.filesystem import Filesystem
 from fastxfer.server.localfiles import PARTIAL, remove_partial
+from fastxfer.server.treewalk import entries_below
 
 __all__ = ["sweep", "sweep_regularly"]
 
@@ -35,23 +33,10 @@ def sweep(top: int, age: float, stopped: Callable[[], bool] = lambda: False) -> 
     """
     latest = time.time() - age
     removed = 0
-    pending = ["."]
-    while pending and not stopped():
-        path = pending.pop()
-        try:
-            directory = open_beneath(top, path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError:
-            continue
-        try:
-            with contextlib.suppress(OSError), os.scandir(directory) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(f"{path}/{entry.name}")
-                    elif PARTIAL.fullmatch(entry.name) and _remove(directory, entry.name, latest):
-                        logger.info("unfinished upload removed: %r", f"{path}/{entry.name}")
-                        removed += 1
-        finally:
-            os.close(directory)
+    for path, directory, entry in entries_below(top, stopped):
+        if PARTIAL.fullmatch(entry.name) and _remove(directory, entry.name, latest):
+            logger.info("unfinished upload removed: %r", f"{path}/{entry.name}")
+            removed += 1
     return removed
 
 
