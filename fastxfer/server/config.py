@@ -143,7 +143,7 @@ class TimeoutsConfig:
     data_connect: float = 30.0
     """Until a data connection stands."""
     data_stall: float = 120.0
-    """Without a byte moving on a data connection."""
+    """Without a byte moving on a data connection, or of an answer over HTTP."""
     transfer: float = 0.0
     """A whole transfer."""
     shutdown: float = 10.0
