@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, cast
 
 from fastxfer.core.ftpserve import accept, turn_away
 from fastxfer.server import replies
+from fastxfer.server.earlytls import EarlyConnection
 from fastxfer.server.replies import ReplyError
 from fastxfer.server.sockets import set_congestion, wait_readable, wait_writable
 
 if TYPE_CHECKING:
+    from fastxfer.net.tls_channel import TLSChannel
     from fastxfer.server.session import Session
 
 __all__ = ["DataChannel"]
@@ -47,7 +49,19 @@ _new_socket = cast("type[socket.socket]", _socket.socket)
 class DataChannel:
     """The data connection of one session that is about to be."""
 
-    __slots__ = ("_family", "_kept_since", "_listener", "_port", "_session", "_socket", "_target", "_uses")
+    __slots__ = (
+        "_begun",
+        "_early",
+        "_family",
+        "_kept_since",
+        "_listener",
+        "_port",
+        "_session",
+        "_socket",
+        "_target",
+        "_uses",
+        "_watched",
+    )
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -59,6 +73,11 @@ class DataChannel:
         self._uses = 0
         self._kept_since = 0.0
         """When the listener was put aside for the next PASV or EPSV; 0 while a connection is expected."""
+        self._watched: asyncio.AbstractEventLoop | None = None
+        """The loop that calls when a client comes before its command."""
+        self._early: EarlyConnection | None = None
+        self._begun: TLSChannel | None = None
+        """The TLS side of the connection taken last, where it came early."""
 
     @property
     def prepared(self) -> bool:
@@ -70,6 +89,12 @@ class DataChannel:
 
         A port that has just served a transfer is taken again; whoever has connected to it meanwhile is sent away.
         """
+        port = self._open_port()
+        if port and self._session.private:
+            self._watch()
+        return port
+
+    def _open_port(self) -> int:
         if self._kept_since and self._listener is not None:
             self._session.runtime.kept_ports.discard(self)
             self._kept_since = 0.0
@@ -109,6 +134,7 @@ class DataChannel:
     def connect_to(self, host: str, port: int) -> None:
         """Connect to *host* when a transfer begins."""
         self.close()
+        self._begun = None
         self._target = (host, port)
 
     def _tune(self, sock: socket.socket) -> None:
@@ -132,6 +158,13 @@ class DataChannel:
 
     def take_descriptor(self) -> int:
         """As :meth:`take_now`, but the bare descriptor, which is the caller's; -1 if there is none."""
+        self._begun = None
+        if self._watched is not None:
+            self._stop_watching()
+        if self._early is not None:
+            early, self._early = self._early, None
+            self._begun = early.channel
+            return early.release().detach()
         listener = self._listener
         if listener is None:
             return -1
@@ -143,6 +176,41 @@ class DataChannel:
             logger.warning("data connection of %s: stranger %s turned away", session.address, address)
             os.close(fd)
         return -1
+
+    def _watch(self) -> None:
+        """Look out for a client that shakes hands before it sends its command."""
+        listener = self._listener
+        assert listener is not None
+        self._watched = asyncio.get_running_loop()
+        self._watched.add_reader(listener.fileno(), self._arrived)
+
+    def _stop_watching(self) -> None:
+        loop, self._watched = self._watched, None
+        if loop is not None and self._listener is not None:
+            loop.remove_reader(self._listener.fileno())
+
+    def _arrived(self) -> None:
+        session = self._session
+        if not session.private:
+            self._stop_watching()
+            return
+        fd = self.take_descriptor()
+        if fd < 0:
+            self._watch()
+            return
+        channel = session.runtime.data_channel(session)
+        assert channel is not None
+        self._early = EarlyConnection(self.wrap(fd), channel, self._early_failed)
+
+    def _early_failed(self) -> None:
+        logger.info("early data connection of %s failed", self._session.address)
+        self._early = None
+        self.close()
+
+    def begun(self) -> TLSChannel | None:
+        """The TLS side of the connection taken last, if its client came before its command; for once."""
+        begun, self._begun = self._begun, None
+        return begun
 
     def _welcome(self, peer: str) -> bool:
         session = self._session
@@ -222,6 +290,10 @@ class DataChannel:
     def close(self) -> None:
         """Drop what was prepared. Idempotent."""
         self._target = None
+        self._stop_watching()
+        if self._early is not None:
+            self._early.close()
+            self._early = None
         if self._kept_since:
             self._kept_since = 0.0
             self._session.runtime.kept_ports.discard(self)

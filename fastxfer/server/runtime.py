@@ -289,6 +289,9 @@ class Runtime:
         """The TLS side of a new data connection of *session*; None if it is to be plain."""
         if not session.private:
             return None
+        begun = session.data.begun() if session.data is not None else None
+        if begun is not None:
+            return begun
         context = session.tls_context
         if context is None:
             raise RuntimeError("PROT P without TLS on the control connection")

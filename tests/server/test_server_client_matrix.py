@@ -186,8 +186,6 @@ def test_the_rest_of_a_file_is_fetched_through_tls(
     need(client)
     if (client, mode) == ("ftplib", "implicit"):
         pytest.skip("ftplib knows explicit TLS only")
-    if client == "aioftp":
-        pytest.skip("aioftp wants TLS on a data connection before it has said what for")
     settings = TlsConfig(cert=tls.cert, require_control=True, require_data=True)
     port = serve(tls=settings, implicit_tls=mode == "implicit").port
     meeting = Meeting(client, "localhost", port, tmp_path, tls, mode)
