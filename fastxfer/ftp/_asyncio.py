@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -21,6 +23,8 @@ __all__ = ["AsyncDriver"]
 
 T = TypeVar("T")
 
+_LOOK = 0.1
+"""Seconds between two looks whether a loop in another thread is still there."""
 _PUMP_THREADS = min(32, 4 * (os.cpu_count() or 1) + 8)
 """Threads for TLS and transformed transfers; further ones wait their turn with the data connection open."""
 
@@ -95,8 +99,10 @@ def _expire(future: asyncio.Future[None]) -> None:
 class _LoopGate:
     """A semaphore on the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         self._semaphore = asyncio.Semaphore(0)
+        self._loop = loop
+        self._thread = thread
 
     async def wait(self, seconds: float | None) -> bool:
         try:
@@ -106,7 +112,12 @@ class _LoopGate:
         return True
 
     def wake(self) -> None:
-        self._semaphore.release()
+        if threading.get_ident() == self._thread:
+            self._semaphore.release()
+            return
+        # A loop that is closed has nobody waiting.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._semaphore.release)
 
 
 class AsyncDriver(Driver):
@@ -114,6 +125,7 @@ class AsyncDriver(Driver):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._runner = TransferRunner()
         self._executor: ThreadPoolExecutor | None = None
         self._watch: Watch | None = None
@@ -136,6 +148,27 @@ class AsyncDriver(Driver):
 
     def stream(self, sock: socket.socket) -> Stream:
         return AsyncStream(sock, self._loop)
+
+    def at_home(self, function: Callable[[], None]) -> None:
+        if threading.get_ident() == self._thread:
+            function()
+            return
+        done = threading.Event()
+
+        def call() -> None:
+            function()
+            done.set()
+
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            function()
+            return
+        # A loop that has stopped calls nothing any more.
+        while not done.wait(_LOOK):
+            if self._loop.is_closed() and not done.is_set():
+                function()
+                return
 
     async def resolve(self, host: str, port: int, family: int) -> list[tuple[Any, ...]]:
         return list(await self._loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM))
@@ -243,7 +276,7 @@ class AsyncDriver(Driver):
         return await self._loop.run_in_executor(self._threads(), function, *arguments)
 
     def gate(self) -> Gate:
-        return _LoopGate()
+        return _LoopGate(self._loop, self._thread)
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._executor is None:

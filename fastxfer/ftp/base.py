@@ -8,6 +8,7 @@ import posixpath
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -44,6 +45,26 @@ log = logging.getLogger("fastxfer.ftp")
 HEADWAY = 4096
 """Bytes by which an attempt must have got further for the count of failures to begin again: whoever gets on is not
 failing, but a server that gives a byte a time must not keep a client for ever."""
+
+
+@dataclass
+class _State:
+    """What clients that share their connections have in common, and changes.
+
+    Attributes:
+        directory: the working directory, where it is not the one of the login.
+        context: for TLS; a session is resumed only within one context.
+        pool: the connections; None before the first was opened.
+        transfers: files moved.
+        retries: attempts that were not the first.
+    """
+
+    directory: str | None = None
+    context: ssl.SSLContext | None = None
+    pool: SessionPool | None = None
+    transfers: int = 0
+    retries: int = 0
+
 
 HOOKS = frozenset({"connect", "upload", "download", "retry", "error"})
 
@@ -95,12 +116,12 @@ class ClientBase:
         self._hooks = dict(hooks or {})
         self._profile = ServerProfile()
         self._rates = Rates.of(self._config.limits)
-        self._directory: str | None = endpoint.path if len(endpoint.path) > 1 else None
-        self._context: ssl.SSLContext | None = None
+        self._state = _State(endpoint.path if len(endpoint.path) > 1 else None)
         self._driver_in_use: Driver | None = None
-        self._pool_in_use: SessionPool | None = None
-        self._transfers = 0
-        self._retries = 0
+
+    def _share(self, other: ClientBase) -> None:
+        """Use the connections of *other*, a client of the same server and settings, and all that it learns."""
+        self._profile, self._rates, self._state = other._profile, other._rates, other._state
 
     # State
 
@@ -134,7 +155,7 @@ class ClientBase:
 
     def stats(self) -> dict[str, object]:
         """Where the client is connected to, and what it has open and done."""
-        pool = self._pool_in_use
+        pool = self._state.pool
         return {
             "host": self.host,
             "port": self.port,
@@ -144,8 +165,8 @@ class ClientBase:
             "connected": pool is not None and pool.open > 0,
             "connections": 0 if pool is None else pool.open,
             "active": 0 if pool is None else pool.active,
-            "transfers": self._transfers,
-            "retries": self._retries,
+            "transfers": self._state.transfers,
+            "retries": self._state.retries,
             "server": self._profile.kind,
         }
 
@@ -162,28 +183,29 @@ class ClientBase:
 
     @property
     def _pool(self) -> SessionPool:
-        if self._pool_in_use is None:
+        pool = self._state.pool
+        if pool is None:
             raise ClosedError("the client is not open: use it in a with block, or call connect()")
-        return self._pool_in_use
+        return pool
 
     def _start(self, driver: Driver) -> None:
         """Begin to work with *driver*."""
-        if self._tls != "none" and self._context is None:
+        if self._tls != "none" and self._state.context is None:
             try:
-                self._context = self._config.tls_settings.client_context()
+                self._state.context = self._config.tls_settings.client_context()
             except OSError as error:
                 raise TLSFailedError(f"the TLS settings can not be used: {error}") from error
         self._driver_in_use = driver
-        self._pool_in_use = SessionPool(driver, self._config, self._new_session)
+        self._state.pool = SessionPool(self._config, self._new_session)
 
-    def _new_session(self) -> Session:
+    def _new_session(self, driver: Driver) -> Session:
         return Session(
-            self._driver,
+            driver,
             self._config,
             self._address,
             self._credentials,
             self._tls,
-            self._context,
+            self._state.context,
             self._profile,
         )
 
@@ -198,8 +220,8 @@ class ClientBase:
 
     async def _disconnect(self) -> None:
         # The closed pool stays, for those who still have a connection of it to give back.
-        if self._pool_in_use is not None:
-            await self._pool_in_use.close()
+        if self._state.pool is not None and self._driver_in_use is not None:
+            await self._state.pool.close(self._driver)
 
     # Operations
 
@@ -215,7 +237,7 @@ class ClientBase:
         while True:
             link: Link | None = None
             try:
-                link = await self._pool.acquire()
+                link = await self._pool.acquire(self._driver)
                 result = await operation(link)
             except FTPError as error:
                 stale = link is not None and not link.fresh and isinstance(error, ConnectionLostError)
@@ -259,7 +281,7 @@ class ClientBase:
         if end is not None and time.monotonic() + delay >= end:
             return False
         log.info("attempt %d failed, next in %.2f s: %s", failures, delay, error)
-        self._retries += 1
+        self._state.retries += 1
         await self._hook("retry", error, failures, delay)
         await self._driver.sleep(delay)
         return True
@@ -279,6 +301,7 @@ class ClientBase:
         if isinstance(path, PurePath):
             text = path.as_posix()
         check_path(text)
-        if self._directory is None or text.startswith("/"):
+        directory = self._state.directory
+        if directory is None or text.startswith("/"):
             return text
-        return posixpath.join(self._directory, text)
+        return posixpath.join(directory, text)

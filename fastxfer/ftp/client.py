@@ -45,24 +45,44 @@ class AsyncClient(TreeOperations):
     async def connect(self) -> None:
         """Open the client and its first connection, so that a wrong address or password shows at once."""
         if self._async_driver is None:
-            driver = AsyncDriver()
-            self._start(driver)
-            self._async_driver = driver
+            self._async_driver = AsyncDriver()
+            self._start(self._async_driver)
         try:
             await self._connect()
         except BaseException:
             await self.aclose()
             raise
-        if self._keeper is None and self._config.limits.keepalive is not None:
-            self._keeper = asyncio.create_task(self._keep_alive(self._config.limits.keepalive))
+        self._begin_to_keep_alive()
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
+        await self._end_keeping_alive()
+        if self._async_driver is not None:
+            await self._disconnect()
+        await self._end_driver()
+
+    async def _join(self, other: ClientBase) -> None:
+        """Work on this loop with the connections of *other*, as long as :meth:`_leave` is not called."""
+        self._share(other)
+        self._driver_in_use = self._async_driver = AsyncDriver()
+        self._begin_to_keep_alive()
+
+    async def _leave(self) -> None:
+        """The other way round; the connections stay open."""
+        await self._end_keeping_alive()
+        await self._end_driver()
+
+    def _begin_to_keep_alive(self) -> None:
+        if self._keeper is None and self._config.limits.keepalive is not None:
+            self._keeper = asyncio.create_task(self._keep_alive(self._config.limits.keepalive))
+
+    async def _end_keeping_alive(self) -> None:
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
             await asyncio.wait([keeper])
-        await self._disconnect()
+
+    async def _end_driver(self) -> None:
         driver, self._async_driver = self._async_driver, None
         self._driver_in_use = None
         if driver is not None:
@@ -73,6 +93,6 @@ class AsyncClient(TreeOperations):
         while True:
             await asyncio.sleep(seconds / 2)
             try:
-                await self._pool.keep_alive()
+                await self._pool.keep_alive(self._driver)
             except FTPError as error:
                 log.info("keeping connections alive: %s", error)

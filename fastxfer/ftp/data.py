@@ -117,6 +117,11 @@ class DataPort:
             self._preopened.close()
             self._preopened = None
 
+    def let_go(self) -> None:
+        """Hold nothing that depends on the driver: the session may get another one."""
+        self.close()
+        self._exchanging = None
+
     @property
     def quiet(self) -> bool:
         """It is known without much ado that the control connection is open and nothing lies unread on it."""

@@ -61,7 +61,7 @@ class DirectoryOperations(UploadOperations, ClientBase):
         Asks with MLSD (RFC 3659) where the server has it, else reads LIST in whatever format it comes. Names that
         would lead out of the directory are left out, with a warning in the log.
         """
-        where = self._path(path) if str(path) else self._directory or ""
+        where = self._path(path) if str(path) else self._state.directory or ""
 
         async def read(link: Link) -> list[Entry]:
             sink = MemorySink(self._config.limits.body)
@@ -75,8 +75,8 @@ class DirectoryOperations(UploadOperations, ClientBase):
 
         A broken listing is not begun again, since part of it was given out.
         """
-        where = self._path(path) if str(path) else self._directory or ""
-        link = await self._pool.acquire()
+        where = self._path(path) if str(path) else self._state.directory or ""
+        link = await self._pool.acquire(self._driver)
         try:
             line = await self._listing_command(link, where)
             data = await link.port.open(line, path=where)
@@ -100,7 +100,7 @@ class DirectoryOperations(UploadOperations, ClientBase):
 
     async def names(self, path: RemotePath = "") -> builtins.list[str]:
         """The names in a directory (NLST), without the directory's own path."""
-        where = self._path(path) if str(path) else self._directory or ""
+        where = self._path(path) if str(path) else self._state.directory or ""
 
         async def read(link: Link) -> builtins.list[str]:
             sink = MemorySink(self._config.limits.body)
@@ -123,7 +123,7 @@ class DirectoryOperations(UploadOperations, ClientBase):
 
         Directories that can not be listed are passed over, with a warning in the log, unless *strict*.
         """
-        top = self._path(path) if str(path) else self._directory or ""
+        top = self._path(path) if str(path) else self._state.directory or ""
         waiting = [(top, 0)]
         while waiting:
             where, depth = waiting.pop()
@@ -417,8 +417,8 @@ class DirectoryOperations(UploadOperations, ClientBase):
 
     async def pwd(self) -> str:
         """The client's working directory, an absolute path."""
-        if self._directory is not None:
-            return self._directory
+        if self._state.directory is not None:
+            return self._state.directory
 
         async def ask(link: Link) -> str:
             return await self._home(link)
@@ -438,8 +438,8 @@ class DirectoryOperations(UploadOperations, ClientBase):
             finally:
                 await self._return_home(link)
 
-        self._directory = await self._run(change)
-        return self._directory
+        self._state.directory = await self._run(change)
+        return self._state.directory
 
     async def _home(self, link: Link) -> str:
         """The directory in which sessions begin."""

@@ -200,7 +200,7 @@ class DownloadOperations(Verification, ClientBase):
             raise
         if follow is not None:
             follow.finish()
-        self._transfers += 1
+        self._state.transfers += 1
         return TransferResult(
             remote,
             fetch.position,
@@ -220,7 +220,7 @@ class DownloadOperations(Verification, ClientBase):
             link: Link | None = None
             before = fetch.sink.position
             try:
-                link = await self._pool.acquire()
+                link = await self._pool.acquire(self._driver)
                 fetch.attempts += 1
                 await self._receive_once(link, fetch)
             except FTPError as error:

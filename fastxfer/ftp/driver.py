@@ -30,7 +30,7 @@ class Gate(Protocol):
         """Until woken: True; or until *seconds* have passed: False."""
 
     def wake(self) -> None:
-        """Let one of those who wait go on."""
+        """Let one of those who wait go on; from any thread."""
 
 
 class Driver(ABC):
@@ -39,6 +39,10 @@ class Driver(ABC):
     @abstractmethod
     def stream(self, sock: socket.socket) -> Stream:
         """A stream on *sock*, which it owns from now on."""
+
+    def at_home(self, function: Callable[[], None]) -> None:
+        """Call *function* where this driver's streams may be touched; when this returns it is done."""
+        function()
 
     @abstractmethod
     async def resolve(self, host: str, port: int, family: int) -> list[tuple[Any, ...]]:

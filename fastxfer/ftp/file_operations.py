@@ -56,7 +56,7 @@ class FileOperations(DownloadOperations, DirectoryOperations):
         loop early is no error.
         """
         remote = self._path(path)
-        link = await self._pool.acquire()
+        link = await self._pool.acquire(self._driver)
         try:
             session = link.session
             if session.type != "I":

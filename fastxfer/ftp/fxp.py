@@ -72,7 +72,7 @@ class FXPOperations(FileOperations):
             if begun:
                 await other._remove_quietly(written)
             raise
-        self._transfers += 1
+        self._state.transfers += 1
         return size or 0
 
     async def _between_patiently(
@@ -166,7 +166,7 @@ async def _versatile(client: FileOperations) -> Link:
     """A session that was not promised EPSV only."""
     client._profile.epsv_all = False
     while True:
-        link = await client._pool.acquire()
+        link = await client._pool.acquire(client._driver)
         if not link.session.epsv_only:
             # A connection opened in advance would end with the next PASV or PORT.
             link.port.drop_next()

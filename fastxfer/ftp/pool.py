@@ -42,32 +42,36 @@ class Link:
         self.idle_since = time.monotonic()
 
     def close(self) -> None:
+        self.session.driver.at_home(self._close)
+
+    def _close(self) -> None:
         self.port.close()
         self.session.close()
+
+    def move_to(self, driver: Driver) -> None:
+        """Have *driver* wait on the connection from now on; nobody may be using it."""
+        self.session.driver.at_home(self._let_go)
+        self.session.move_to(driver)
+
+    def _let_go(self) -> None:
+        self.port.let_go()
+        self.session.let_go()
 
 
 class SessionPool:
     """Hands sessions out to one operation at a time each. Safe to use from several threads.
 
+    Operations of several drivers (calling threads, an event loop) may share it: a session goes with whoever has it.
+
     Args:
-        driver: the outside world.
         config: its limits and timeouts are kept to.
-        make: makes a session, not yet open.
-        connected: called with each session once it is logged in.
+        make: makes a session, not yet open, for a driver.
     """
 
-    def __init__(
-        self,
-        driver: Driver,
-        config: ClientConfig,
-        make: Callable[[], Session],
-        connected: Callable[[Session], None] | None = None,
-    ) -> None:
-        self._driver = driver
+    def __init__(self, config: ClientConfig, make: Callable[[Driver], Session]) -> None:
         self._limits = config.limits
         self._timeouts = config.timeouts
         self._make = make
-        self._connected = connected
         self._lock = threading.Lock()
         self._idle: list[Link] = []
         self._lent: set[Link] = set()
@@ -91,26 +95,26 @@ class SessionPool:
     def closed(self) -> bool:
         return self._closed
 
-    async def acquire(self) -> Link:
-        """A session for one operation; give it back with :meth:`release`.
+    async def acquire(self, driver: Driver) -> Link:
+        """A session for one operation, which *driver* waits on; give it back with :meth:`release`.
 
         Raises TimedOutError where none is free in time, ClosedError, and what opening one raises.
         """
         wait = self._timeouts.lease
         end = None if wait is None else time.monotonic() + wait
         while True:
-            link, may_open = self._take()
+            link, may_open = self._take(driver)
             if link is not None:
-                if await self._healthy(link):
+                if await self._healthy(link, driver):
                     return self._lend(link)
                 self.discard(link)
                 continue
             if may_open:
-                opened = await self._open_one()
+                opened = await self._open_one(driver)
                 if opened is not None:
                     return self._lend(opened)
                 continue
-            await self._queue(end, wait)
+            await self._queue(driver.gate(), end, wait)
 
     def _lend(self, link: Link) -> Link:
         with self._lock:
@@ -120,11 +124,15 @@ class SessionPool:
         self.discard(link)
         raise ClosedError("the client is closed")
 
-    def _take(self) -> tuple[Link | None, bool]:
-        """An idle session, or leave to open one (which is then counted)."""
+    def _take(self, driver: Driver) -> tuple[Link | None, bool]:
+        """An idle session, best one that *driver* waits on already, or leave to open one (which is then counted)."""
         with self._lock:
             if self._closed:
                 raise ClosedError("the client is closed")
+            for link in reversed(self._idle):
+                if link.session.driver is driver:
+                    self._idle.remove(link)
+                    return link, False
             if self._idle:
                 return self._idle.pop(), False
             if self._ceiling < self._limits.connections and time.monotonic() > self._crowded_until:
@@ -134,11 +142,13 @@ class SessionPool:
                 return None, True
             return None, False
 
-    async def _healthy(self, link: Link) -> bool:
+    async def _healthy(self, link: Link, driver: Driver) -> bool:
         """Whether an idle session can be used: it is looked at, and asked (NOOP) after a long rest."""
         session = link.session
         link.fresh = False
         try:
+            if session.driver is not driver:
+                link.move_to(driver)
             if not link.port.quiet:
                 session.check()
             keepalive = self._limits.keepalive
@@ -152,9 +162,9 @@ class SessionPool:
             raise
         return True
 
-    async def _open_one(self) -> Link | None:
+    async def _open_one(self, driver: Driver) -> Link | None:
         """Open a session; None where the server has no room for more than are open, which are then waited for."""
-        session = self._make()
+        session = self._make(driver)
         try:
             await session.open()
         except ServiceUnavailableError as error:
@@ -174,12 +184,9 @@ class SessionPool:
                 self._open -= 1
             self._wake()
             raise
-        if self._connected is not None:
-            self._connected(session)
         return Link(session, self)
 
-    async def _queue(self, end: float | None, wait: float | None) -> None:
-        gate = self._driver.gate()
+    async def _queue(self, gate: Gate, end: float | None, wait: float | None) -> None:
         with self._lock:
             if self._closed:
                 raise ClosedError("the client is closed")
@@ -248,21 +255,27 @@ class SessionPool:
             self._idle = [link for link in self._idle if now - link.session.last_used < rest]
         return resting
 
-    async def keep_alive(self) -> None:
+    async def keep_alive(self, driver: Driver) -> None:
         """Say NOOP on the sessions that have rested long; close those that are gone or have been unused too long."""
         keepalive = self._limits.keepalive
         lifetime = self._limits.idle_lifetime
         for link in self.take_resting(keepalive if keepalive is not None else float("inf")):
             idle_for = time.monotonic() - link.idle_since
             if lifetime is not None and idle_for >= lifetime:
-                await link.session.quit()
-                self.discard(link)
-            elif await self._healthy(link):
+                await self._say_goodbye(link, driver)
+            elif await self._healthy(link, driver):
                 self._put_back(link)
             else:
                 self.discard(link)
 
-    async def close(self) -> None:
+    async def _say_goodbye(self, link: Link, driver: Driver) -> None:
+        if link.session.driver is not driver:
+            link.move_to(driver)
+        link.port.close()
+        await link.session.quit()
+        self.discard(link)
+
+    async def close(self, driver: Driver) -> None:
         """Close all sessions; operations that are under way end with an error. Idempotent."""
         with self._lock:
             self._closed = True
@@ -274,5 +287,4 @@ class SessionPool:
         for gate in waiting:
             gate.wake()
         for link in idle:
-            await link.session.quit()
-            self.discard(link)
+            await self._say_goodbye(link, driver)

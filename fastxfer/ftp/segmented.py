@@ -80,7 +80,7 @@ class SegmentedOperations(FileOperations):
             raise
         if follow is not None:
             follow.finish()
-        self._transfers += 1
+        self._state.transfers += 1
         return TransferResult(remote, size, size, time.monotonic() - began, attempts, 0, checked, mtime)
 
     async def _all_segments(self, remote: str, place: str, size: int, count: int, progress: Progress | None) -> int:
@@ -116,7 +116,7 @@ class SegmentedOperations(FileOperations):
             link: Link | None = None
             before = sink.position
             try:
-                link = await self._pool.acquire()
+                link = await self._pool.acquire(self._driver)
                 attempts += 1
                 await self._receive_part(link, remote, sink, sink.position, stop - sink.position)
                 if sink.position == before:

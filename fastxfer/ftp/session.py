@@ -160,6 +160,18 @@ class Session:
                 await self.stream.send(b"QUIT\r\n", 1.0)
         self.close()
 
+    def let_go(self) -> None:
+        """Have nobody wait on the connection: it may get another driver."""
+        if self._stream is not None:
+            self._stream.let_go()
+
+    def move_to(self, driver: Driver) -> None:
+        """Have *driver* wait on the connection from now on, which was let go."""
+        old = self.stream
+        stream = driver.stream(old.socket)
+        stream.channel = old.channel
+        self.driver, self._stream = driver, stream
+
     # Opening
 
     async def open(self) -> None:

@@ -214,7 +214,7 @@ class UploadOperations(Verification, ClientBase):
             raise
         if store.progress is not None:
             store.progress.finish()
-        self._transfers += 1
+        self._state.transfers += 1
         return TransferResult(
             store.path,
             store.offset,
@@ -233,7 +233,7 @@ class UploadOperations(Verification, ClientBase):
         while not store.stored:
             link: Link | None = None
             try:
-                link = await self._pool.acquire()
+                link = await self._pool.acquire(self._driver)
                 store.attempts += 1
                 await self._store_once(link, store)
             except FTPError as error:

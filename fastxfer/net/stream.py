@@ -65,6 +65,10 @@ class Stream(ABC):
     def _forget(self) -> None:  # noqa: B027 - a stream without an event loop has nothing to forget
         """The socket is about to be closed: let go of it."""
 
+    def let_go(self) -> None:
+        """Stop watching the socket, which another stream is about to own."""
+        self._forget()
+
     @property
     def closed(self) -> bool:
         return self._closed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -127,3 +129,87 @@ def test_the_working_directory_holds_for_every_connection() -> None:
 
         run(server, body, connections=3)
         assert {line for line in server.commands if line.startswith("RETR")} == {f"RETR /d/{n}" for n in range(6)}
+
+
+def test_trees_and_single_files_of_a_blocking_client_share_its_connections(tmp_path: Path) -> None:
+    (tmp_path / "up").mkdir()
+    for number in range(5):
+        (tmp_path / "up" / f"{number}").write_bytes(b"x" * number)
+    with scripted_server() as server, Client(server.url, connections=1, timeout=20.0) as client:
+        for _ in range(3):
+            client.upload(b"x", "a")
+            assert client.mirror(tmp_path / "up", "tree", delete=False).ok
+            assert client.read("a") == b"x"
+            assert len(list(client.search("*", "tree"))) == 5
+        assert server.connections == 1
+        assert client.stats()["connections"] == 1
+        assert client.stats()["transfers"] == 21
+        assert client.chdir("/tree") == "/"
+        assert client.remove_tree("/tree") == 6
+    assert server.count("QUIT") == 1
+
+
+def test_threads_and_trees_together_open_no_more_connections_than_allowed(tmp_path: Path) -> None:
+    with scripted_server() as server, Client(server.url, connections=2, timeout=20.0) as client:
+        for number in range(40):
+            server.files[f"/{number}"] = b"%d" % number
+        failures: list[BaseException] = []
+
+        def single() -> None:
+            try:
+                for number in range(40):
+                    assert client.read(f"{number}") == b"%d" % number
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=single) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        report = client.fetch([(f"{number}", tmp_path / f"{number}") for number in range(40)], parallel=4)
+        for thread in threads:
+            thread.join()
+        assert not failures
+        report.raise_for_failures()
+        assert server.connections == 2
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {f"{n}": b"%d" % n for n in range(40)}
+
+
+def test_closing_a_blocking_client_ends_a_tree_under_way(tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    def retr(control: Control, argument: str) -> None:
+        control.reply("150 it will take long")
+        data = control.data()
+        begun.set()
+        data.recv(1)
+
+    with scripted_server() as server:
+        server.files["/a"] = b"x"
+        server.handlers["RETR"] = retr
+        client = Client(server.url, connections=2, timeout=3600.0)
+        client.connect()
+        ends: list[BaseException] = []
+
+        def fetch() -> None:
+            try:
+                client.fetch([("a", tmp_path / "a")])
+            except ClosedError as error:
+                ends.append(error)
+
+        thread = threading.Thread(target=fetch)
+        thread.start()
+        assert begun.wait(30)
+        client.close()
+        thread.join(60)
+        assert len(ends) == 1
+        with pytest.raises(ClosedError):
+            client.fetch([("a", tmp_path / "a")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_operations_keep_their_signature_and_documentation_in_the_blocking_client() -> None:
+    for name in ("download", "mirror", "walk", "search", "list"):
+        ours, theirs = getattr(Client, name), getattr(AsyncClient, name)
+        assert inspect.signature(ours) == inspect.signature(theirs)
+        assert ours.__doc__ == theirs.__doc__
+        assert not inspect.iscoroutinefunction(ours)

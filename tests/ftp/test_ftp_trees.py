@@ -452,7 +452,7 @@ def test_a_mirror_killed_and_begun_again_moves_no_finished_file_twice(tmp_path: 
         finished = {name for name in done_before if not name.endswith(".part")}
         assert 0 < len(finished) < 600
         # Times are not preserved and compared exactly, so only the journal can know.
-        subprocess.run(command, env=environment, check=True, timeout=60)
+        subprocess.run(command, env=environment, check=True, timeout=300)
         twice = [name for name, count in stored.items() if count > 1]
         # At most one for each connection was on the server and not yet noted.
         assert len(twice) <= 3

@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import concurrent.futures
-import os
+import functools
 import threading
-from collections.abc import Coroutine, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from fastxfer.ftp.base import RemotePath
-from fastxfer.ftp.directory import Found
-from fastxfer.ftp.tree.report import OnItem, TreeProgress, TreeReport
-from fastxfer.ftp.types import ProgressLike, TransferResult
+from fastxfer.ftp.base import ClientBase
+from fastxfer.ftp.errors import ClosedError
+from fastxfer.ftp.tree.operations import TreeOperations
 
 if TYPE_CHECKING:
     from fastxfer.ftp.client import AsyncClient
 
 __all__ = ["BlockingTreeTools", "Portal"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
-LocalPath = str | os.PathLike[str]
+
+_PIECE = 100
+"""Items that are fetched from the loop at a time."""
+_PATIENCE = 30.0
+"""Seconds to wait for work that was cancelled."""
 
 
 class Portal:
-    """An event loop in a thread, with an AsyncClient on it, for as long as it is needed."""
+    """An event loop in a thread, with an AsyncClient on it, for as long as it is needed.
 
-    def __init__(self, client: AsyncClient) -> None:
+    Args:
+        client: not connected; it uses the connections of *owner*.
+        owner: a client of the same server.
+    """
+
+    def __init__(self, client: AsyncClient, owner: ClientBase) -> None:
         self._client = client
+        self._owner = owner
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._connected = False
+        self._working: set[concurrent.futures.Future[Any]] = set()
 
     @property
     def client(self) -> AsyncClient:
@@ -40,326 +49,128 @@ class Portal:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run *work* on the loop; an exception in this thread (KeyboardInterrupt) cancels it."""
-        future = asyncio.run_coroutine_threadsafe(self._connected_first(work), self._running())
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            concurrent.futures.wait([future], 30)
-            raise
+        ended = threading.Event()
 
-    async def _connected_first(self, work: Coroutine[Any, Any, T]) -> T:
-        if not self._connected:
+        async def carry() -> T:
             try:
-                await self._client.connect()
+                return await work
+            finally:
+                ended.set()
+
+        with self._lock:
+            try:
+                loop = self._running()
             except BaseException:
                 work.close()
                 raise
-            self._connected = True
-        return await work
+            future = asyncio.run_coroutine_threadsafe(carry(), loop)
+            self._working.add(future)
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError as error:
+            ended.wait(_PATIENCE)
+            raise ClosedError("the client was closed") from error
+        except BaseException:
+            # A future that is cancelled is done at once, its work only when it has tidied up.
+            future.cancel()
+            ended.wait(_PATIENCE)
+            raise
+        finally:
+            with self._lock:
+                self._working.discard(future)
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="fastxfer-ftp-trees", daemon=True)
-                self._thread.start()
-            return self._loop
+        if self._owner._pool.closed:
+            raise ClosedError("the client is closed")
+        if self._loop is None:
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, name="fastxfer-ftp-trees", daemon=True)
+            thread.start()
+            asyncio.run_coroutine_threadsafe(self._client._join(self._owner), loop).result()
+            self._loop, self._thread = loop, thread
+        return self._loop
 
     def close(self) -> None:
-        """Close the client and end the thread. Idempotent."""
+        """End what runs in the thread, and the thread. Idempotent."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
-            self._connected = False
+            working = list(self._working)
         if loop is None or thread is None:
             return
-        asyncio.run_coroutine_threadsafe(self._client.aclose(), loop).result()
+        for future in working:
+            future.cancel()
+        asyncio.run_coroutine_threadsafe(self._end(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+    async def _end(self) -> None:
+        await self._client._end_keeping_alive()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=_PATIENCE)
+        await self._client._leave()
+
+
+def _on_the_loop(
+    operation: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingTreeTools, P], T]:
+    """The blocking form of *operation*, with its signature and documentation."""
+
+    @functools.wraps(operation)
+    def run(self: BlockingTreeTools, /, *arguments: P.args, **named: P.kwargs) -> T:
+        return self._portal.run(operation(self._portal.client, *arguments, **named))
+
+    return run
+
+
+def _from_the_loop(
+    operation: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]],
+) -> Callable[Concatenate[BlockingTreeTools, P], Iterator[T]]:
+    """The same for an iterator."""
+
+    @functools.wraps(operation)
+    def iterate(self: BlockingTreeTools, /, *arguments: P.args, **named: P.kwargs) -> Iterator[T]:
+        items = operation(self._portal.client, *arguments, **named)
+        try:
+            while piece := self._portal.run(_some(items)):
+                yield from piece
+        finally:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                self._portal.run(close())
+
+    return iterate
+
+
+async def _some(items: AsyncIterator[T]) -> list[T]:
+    piece: list[T] = []
+    async for item in items:
+        piece.append(item)
+        if len(piece) == _PIECE:
+            break
+    return piece
 
 
 class BlockingTreeTools:
     """The tools of :class:`~fastxfer.ftp.tree.operations.TreeOperations`, blocking.
 
-    They move several files at a time over connections of their own, in a thread of their own; ``on_item`` is called
-    there.
+    They move several files at a time, in a thread of their own, over the connections that the client has or may open.
+    ``on_item`` is called in that thread: what it does there with the same client may wait for connections for which it
+    is itself being waited for.
     """
 
     _portal: Portal
 
-    def batch(
-        self,
-        pairs: Iterable[tuple[LocalPath, RemotePath]],
-        *,
-        parallel: int | None = None,
-        overwrite: bool = True,
-        make_directories: bool = True,
-        preserve_time: bool = False,
-        on_item: OnItem | None = None,
-        progress: TreeProgress | None = None,
-    ) -> TreeReport:
-        """Upload many files: see :meth:`AsyncClient.batch`."""
-        return self._portal.run(
-            self._portal.client.batch(
-                pairs,
-                parallel=parallel,
-                overwrite=overwrite,
-                make_directories=make_directories,
-                preserve_time=preserve_time,
-                on_item=on_item,
-                progress=progress,
-            )
-        )
-
-    def fetch(
-        self,
-        pairs: Iterable[tuple[RemotePath, LocalPath]],
-        *,
-        parallel: int | None = None,
-        overwrite: bool = True,
-        make_directories: bool = True,
-        preserve_time: bool = False,
-        on_item: OnItem | None = None,
-        progress: TreeProgress | None = None,
-    ) -> TreeReport:
-        """Download many files: see :meth:`AsyncClient.fetch`."""
-        return self._portal.run(
-            self._portal.client.fetch(
-                pairs,
-                parallel=parallel,
-                overwrite=overwrite,
-                make_directories=make_directories,
-                preserve_time=preserve_time,
-                on_item=on_item,
-                progress=progress,
-            )
-        )
-
-    def sync(
-        self,
-        local: LocalPath,
-        remote: RemotePath,
-        direction: str = "up",
-        *,
-        compare: str = "newer",
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        delete: bool = False,
-        dry_run: bool = False,
-        parallel: int | None = None,
-        follow_links: bool = False,
-        preserve_time: bool = True,
-        tolerance: float = 2.0,
-        journal: LocalPath | None = None,
-        keep_going: bool = True,
-        on_item: OnItem | None = None,
-        progress: TreeProgress | None = None,
-    ) -> TreeReport:
-        """Make one tree like the other: see :meth:`AsyncClient.sync`."""
-        return self._portal.run(
-            self._portal.client.sync(
-                local,
-                remote,
-                direction,
-                compare=compare,
-                include=include,
-                exclude=exclude,
-                delete=delete,
-                dry_run=dry_run,
-                parallel=parallel,
-                follow_links=follow_links,
-                preserve_time=preserve_time,
-                tolerance=tolerance,
-                journal=journal,
-                keep_going=keep_going,
-                on_item=on_item,
-                progress=progress,
-            )
-        )
-
-    def mirror(
-        self,
-        local: LocalPath,
-        remote: RemotePath,
-        direction: str = "up",
-        *,
-        compare: str = "newer",
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        delete: bool = True,
-        dry_run: bool = False,
-        parallel: int | None = None,
-        follow_links: bool = False,
-        preserve_time: bool = True,
-        tolerance: float = 2.0,
-        journal: LocalPath | None = None,
-        keep_going: bool = True,
-        on_item: OnItem | None = None,
-        progress: TreeProgress | None = None,
-    ) -> TreeReport:
-        """Make one tree exactly like the other: see :meth:`AsyncClient.mirror`."""
-        return self._portal.run(
-            self._portal.client.mirror(
-                local,
-                remote,
-                direction,
-                compare=compare,
-                include=include,
-                exclude=exclude,
-                delete=delete,
-                dry_run=dry_run,
-                parallel=parallel,
-                follow_links=follow_links,
-                preserve_time=preserve_time,
-                tolerance=tolerance,
-                journal=journal,
-                keep_going=keep_going,
-                on_item=on_item,
-                progress=progress,
-            )
-        )
-
-    def backup(
-        self,
-        paths: Iterable[LocalPath],
-        target: RemotePath,
-        *,
-        name: str = "backup_%Y%m%d_%H%M%S",
-        exclude: Iterable[str] = (),
-        parallel: int | None = None,
-        follow_links: bool = False,
-        on_item: OnItem | None = None,
-        progress: TreeProgress | None = None,
-    ) -> TreeReport:
-        """Upload files and directories into a new, timestamped directory: see :meth:`AsyncClient.backup`."""
-        return self._portal.run(
-            self._portal.client.backup(
-                paths,
-                target,
-                name=name,
-                exclude=exclude,
-                parallel=parallel,
-                follow_links=follow_links,
-                on_item=on_item,
-                progress=progress,
-            )
-        )
-
-    def restore(
-        self,
-        backup: RemotePath,
-        target: LocalPath,
-        *,
-        compare: str = "newer",
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        parallel: int | None = None,
-        on_item: OnItem | None = None,
-        progress: TreeProgress | None = None,
-    ) -> TreeReport:
-        """Download a backup: see :meth:`AsyncClient.restore`."""
-        return self._portal.run(
-            self._portal.client.restore(
-                backup,
-                target,
-                compare=compare,
-                include=include,
-                exclude=exclude,
-                parallel=parallel,
-                on_item=on_item,
-                progress=progress,
-            )
-        )
-
-    def verify(
-        self,
-        local: LocalPath,
-        remote: RemotePath,
-        *,
-        checksum: bool = False,
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        parallel: int | None = None,
-        on_item: OnItem | None = None,
-    ) -> TreeReport:
-        """Compare a local tree with a remote one: see :meth:`AsyncClient.verify`."""
-        return self._portal.run(
-            self._portal.client.verify(
-                local,
-                remote,
-                checksum=checksum,
-                include=include,
-                exclude=exclude,
-                parallel=parallel,
-                on_item=on_item,
-            )
-        )
-
-    def search(
-        self,
-        pattern: str = "*",
-        path: RemotePath = "",
-        *,
-        kind: str | None = None,
-        min_size: int | None = None,
-        max_size: int | None = None,
-        newer_than: float | None = None,
-        older_than: float | None = None,
-    ) -> Iterator[Found]:
-        """What is below *path* and has a name like *pattern*: see :meth:`AsyncClient.search`."""
-        found = self._portal.client.search(
-            pattern,
-            path,
-            kind=kind,
-            min_size=min_size,
-            max_size=max_size,
-            newer_than=newer_than,
-            older_than=older_than,
-        )
-
-        async def some() -> builtins.list[Found]:
-            piece: builtins.list[Found] = []
-            async for item in found:
-                piece.append(item)
-                if len(piece) == 100:
-                    break
-            return piece
-
-        while piece := self._portal.run(some()):
-            yield from piece
-
-    def download_segmented(
-        self,
-        path: RemotePath,
-        target: LocalPath,
-        *,
-        segments: int = 4,
-        overwrite: bool = True,
-        make_directories: bool = False,
-        preserve_time: bool = False,
-        verify: str | bool = False,
-        progress: ProgressLike | None = None,
-    ) -> TransferResult:
-        """Download one big file over several connections: see :meth:`AsyncClient.download_segmented`."""
-        return self._portal.run(
-            self._portal.client.download_segmented(
-                path,
-                target,
-                segments=segments,
-                overwrite=overwrite,
-                make_directories=make_directories,
-                preserve_time=preserve_time,
-                verify=verify,
-                progress=progress,
-            )
-        )
-
-    def remove_tree(self, path: RemotePath, *, missing_ok: bool = False) -> int:
-        """Remove a directory and all that is in it: see :meth:`AsyncClient.remove_tree`."""
-        return self._portal.run(self._portal.client.remove_tree(path, missing_ok=missing_ok))
-
-    def move(self, source: RemotePath, target: RemotePath, *, make_directories: bool = False) -> None:
-        """Move a file or directory on the server: see :meth:`AsyncClient.move`."""
-        self._portal.run(self._portal.client.move(source, target, make_directories=make_directories))
+    batch = _on_the_loop(TreeOperations.batch)
+    fetch = _on_the_loop(TreeOperations.fetch)
+    sync = _on_the_loop(TreeOperations.sync)
+    mirror = _on_the_loop(TreeOperations.mirror)
+    backup = _on_the_loop(TreeOperations.backup)
+    restore = _on_the_loop(TreeOperations.restore)
+    verify = _on_the_loop(TreeOperations.verify)
+    search = _from_the_loop(TreeOperations.search)
+    download_segmented = _on_the_loop(TreeOperations.download_segmented)
+    remove_tree = _on_the_loop(TreeOperations.remove_tree)
+    move = _on_the_loop(TreeOperations.move)

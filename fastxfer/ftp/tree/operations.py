@@ -196,7 +196,7 @@ class TreeOperations(SegmentedOperations, FXPOperations):
         )
         wanted = Filter(include, exclude)
         here = os.fspath(local)
-        there = self._path(remote) if str(remote) else self._directory or ""
+        there = self._path(remote) if str(remote) else self._state.directory or ""
         recorder = Recorder(on_item, progress, dry_run=dry_run)
         notes = None
         if journal is not None and not dry_run:
@@ -384,7 +384,7 @@ class TreeOperations(SegmentedOperations, FXPOperations):
             newer_than: POSIX seconds.
             older_than: POSIX seconds.
         """
-        top = self._path(path) if str(path) else self._directory or ""
+        top = self._path(path) if str(path) else self._state.directory or ""
         by_path = PathPattern(pattern) if "/" in pattern else None
         async for here, entry in self.walk(path):
             if kind is not None and entry.type != kind:
