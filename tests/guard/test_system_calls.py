@@ -99,4 +99,7 @@ def test_a_small_transfer_costs_the_server_what_it_did(tmp_path: Path, operation
     found = count_system_calls(tmp_path / "calls", FEW, MANY, run)
     # Whether the bytes are there at once is a matter of time.
     found.pop("timerfd_settime", None)
+    # Whether a buffer is a mapping of its own is up to the C library, which learns from what was freed before.
+    for call in ("mmap", "mremap", "munmap"):
+        found.pop(call, None)
     check_system_calls(f"ftp_serve_{operation}", found)
