@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from pathlib import Path
 
 import pytest
 
-from fastxfer.server import Permissions, ServerConfig, User, WebConfig
+from fastxfer.server import FileInfo, Permissions, ServerConfig, User, WebConfig
+from fastxfer.server.web import listing
 from tests.web.site import Site, form, serve
 
 BIG = random.Random(7).randbytes(3_000_001)
@@ -332,3 +334,31 @@ def test_a_read_only_server_changes_nothing(tmp_path: Path) -> None:
     with serve(tmp_path, config=ServerConfig(read_only=True)) as site:
         assert site.put("/files/a", b"a").status == 403
         assert site.get("/files/").json["permissions"] == ["list", "read"]
+
+
+def test_others_have_their_turns_while_a_huge_directory_is_listed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1000):
+        (site.root / f"{number:03}").touch()
+    turns = 0
+    seen = []
+    plain = listing.describe
+
+    def noting(info: FileInfo, path: str) -> dict[str, object]:
+        seen.append(turns)
+        return plain(info, path)
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    monkeypatch.setattr(listing, "describe", noting)
+    assert site.loop is not None
+    counting = asyncio.run_coroutine_threadsafe(count(), site.loop)
+    try:
+        entries = site.get("/files/").json["entries"]
+    finally:
+        counting.cancel()
+    assert [entry["name"] for entry in entries] == [f"{number:03}" for number in range(1000)]
+    assert len(set(seen)) == 1000 / listing.AT_ONCE
