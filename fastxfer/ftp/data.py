@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fastxfer.core.ftpexchange import Exchange
 from fastxfer.core.ftpwire import parse_epsv, parse_pasv
 from fastxfer.ftp.commands import shown
+from fastxfer.ftp.data_connection import DataConnection
+from fastxfer.ftp.data_sockets import accept, announce, listen, tune
 from fastxfer.ftp.errors import (
     ConnectionFailedError,
     ConnectionLostError,
@@ -32,7 +32,7 @@ from fastxfer.ftp.session import Session
 from fastxfer.net.stream import Stream
 from fastxfer.net.tls_channel import TLSChannel
 
-__all__ = ["DataConnection", "DataPort"]
+__all__ = ["DataPort"]
 
 log = logging.getLogger("fastxfer.ftp")
 
@@ -40,7 +40,6 @@ _PREOPENED_LIFE = 5.0
 """Seconds after which a connection opened in advance is not trusted any more: servers and firewalls drop them."""
 _BURST = 1.0
 """Seconds between two transfers that make the second one probably not the last."""
-_SLICE = 1.0
 _ANSWERING = frozenset({"pure-ftpd", "vsftpd", "proftpd", "fastxfer"})
 """Servers that give one final reply when the client hangs up in the middle of a download."""
 _NOOP_REPLIES = frozenset({200, 500, 502})
@@ -49,47 +48,6 @@ _NOOP_WAIT = 10.0
 """Seconds to wait for the answer to a NOOP when the transfer has ended."""
 _GRACE = 1.5
 """Seconds to wait for the server's reason when its data connection failed."""
-
-
-@dataclass
-class DataConnection:
-    """An open data connection whose transfer the server has agreed to.
-
-    Attributes:
-        connection: the connection; TLS is not begun yet. None where all has passed over it already.
-        channel: its TLS side, to be shaken hands with; None for a plain one.
-        preliminary: the 1xx reply, or the final one of a server that leaves the 1xx out.
-        before: replies to the commands sent ahead.
-        line: the transfer command.
-        final: the last reply, where it is known.
-        preopening: EPSV for the next transfer was sent along.
-        body: what has been received.
-        ended: the server's end has been received, too.
-        failure: what broke the connection, where that is known already.
-        noops: as many NOOPs were sent during the transfer.
-    """
-
-    connection: Stream | None
-    channel: TLSChannel | None
-    preliminary: Reply
-    before: list[Reply]
-    line: str
-    final: Reply | None = None
-    preopening: bool = False
-    body: bytes = b""
-    ended: bool = False
-    failure: OSError | None = None
-    noops: int = 0
-
-    @property
-    def stream(self) -> Stream:
-        if self.connection is None:
-            raise ConnectionLostError("the data connection is closed")
-        return self.connection
-
-    def close(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
 
 
 class DataPort:
@@ -479,7 +437,7 @@ class DataPort:
         family, peer = session.peer
         stream = session.driver.stream(socket.socket(family, socket.SOCK_STREAM))
         try:
-            self._tune(stream.socket)
+            tune(config, stream.socket)
             if config.local_address is not None:
                 stream.socket.bind((config.local_address, 0))
             stream.begin_connect((host or peer[0], port, *peer[2:]))
@@ -501,14 +459,6 @@ class DataPort:
             raise ConnectionFailedError(
                 f"no data connection through the proxy: {error}", server=session.server
             ) from error
-
-    def _tune(self, sock: socket.socket) -> None:
-        config = self._session.config
-        if config.socket_buffer is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, config.socket_buffer)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.socket_buffer)
-        if config.congestion_control is not None and hasattr(socket, "TCP_CONGESTION"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, config.congestion_control.encode())
 
     # Small files, in one go
 
@@ -645,78 +595,16 @@ class DataPort:
 
     async def _open_active(self, line: str, path: str, before: Sequence[str], restart: int) -> DataConnection:
         session = self._session
-        listener = self._listen()
+        listener = listen(session)
         try:
             replies = await session.ask_all(before) if before else []
-            await self._announce(listener, path)
+            await announce(session, listener, path, extended=self._extended())
             await self._restart(restart, path)
             await session.send([line])
             reply = await session.any_reply(line)
             if reply.code >= 400:
                 raise session.refusal(reply, line, path)
-            stream = await self._accept(listener, line)
+            stream = await accept(session, listener, line)
         finally:
             listener.close()
         return self._connection(stream, reply, replies, line, False)
-
-    def _listen(self) -> socket.socket:
-        session = self._session
-        control = session.stream.socket
-        host, _, *zone = control.getsockname()
-        ports = [0]
-        if session.config.active_ports is not None:
-            first, last = session.config.active_ports
-            ports = list(range(first, last + 1))
-            random.shuffle(ports)
-        failure: OSError | None = None
-        for port in ports:
-            listener = socket.socket(control.family, socket.SOCK_STREAM)
-            try:
-                self._tune(listener)
-                listener.bind((host, port, *zone))
-                listener.listen(1)
-            except OSError as error:
-                listener.close()
-                failure = error
-                continue
-            listener.setblocking(False)
-            return listener
-        raise ConnectionFailedError(f"no port to listen on: {failure}", server=session.server) from failure
-
-    async def _announce(self, listener: socket.socket, path: str) -> None:
-        """Tell the server where to connect to: EPRT (RFC 2428), or PORT."""
-        session = self._session
-        host, port = listener.getsockname()[:2]
-        host = session.config.active_address or str(host).removeprefix("::ffff:").partition("%")[0]
-        if self._extended() or ":" in host:
-            kind = 2 if ":" in host else 1
-            line = f"EPRT |{kind}|{host}|{port}|"
-            reply = await session.ask(line)
-            if reply.positive:
-                return
-            if ":" in host or reply.code not in (500, 501, 502, 504, 522):
-                raise session.refusal(reply, line, path)
-            session.profile.extended = False
-        line = f"PORT {host.replace('.', ',')},{port >> 8},{port & 255}"
-        await session.command(line, path)
-
-    async def _accept(self, listener: socket.socket, line: str) -> Stream:
-        """The server's connection; those of others are closed and not counted."""
-        session = self._session
-        peer = session.stream.socket.getpeername()[0]
-        seconds = session.config.timeouts.connect
-        end = None if seconds is None else time.monotonic() + seconds
-        while end is None or time.monotonic() < end:
-            try:
-                await session.driver.wait_readable(listener, _SLICE)
-                sock, address = listener.accept()
-            except (TimeoutError, BlockingIOError):
-                session.check_refusal(line)
-                continue
-            if address[0] != peer:
-                sock.close()
-                continue
-            return session.driver.stream(sock)
-        raise TimedOutError(
-            f"the server opened no data connection within {seconds} s", server=session.server, command=shown(line)
-        )

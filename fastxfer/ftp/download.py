@@ -10,7 +10,7 @@ from typing import Any
 from fastxfer.core.ftpwire import parse_size, parse_time
 from fastxfer.ftp.base import HEADWAY, ClientBase, RemotePath
 from fastxfer.ftp.commands import announced_size
-from fastxfer.ftp.data import DataConnection
+from fastxfer.ftp.data_connection import DataConnection
 from fastxfer.ftp.endpoints import ChunkSink, FileSink, MemorySink, Sink, is_path, seekable_descriptor
 from fastxfer.ftp.errors import (
     ConnectionLostError,

@@ -14,7 +14,7 @@ from typing import Any
 from fastxfer.core.xfer import FRAMING_NONE, FRAMING_RAW, RateLimit, Transfer
 from fastxfer.ftp.compression import Chain, Deflate, Inflate
 from fastxfer.ftp.config import Limits
-from fastxfer.ftp.data import DataConnection
+from fastxfer.ftp.data_connection import DataConnection
 from fastxfer.ftp.driver import Mover
 from fastxfer.ftp.endpoints import (
     ChunkSink,
