@@ -74,6 +74,23 @@ def test_a_slot_of_a_trunk_file_that_is_still_occupied_is_left_for_another(
     assert len(stored(node)) == 1
 
 
+@pytest.mark.parametrize(
+    ("size", "kept"), [(100, True), (8000, True), (9000, False), (60_000, False), (400_000, False)]
+)
+def test_a_connection_is_kept_after_a_refusal_where_no_rest_of_a_body_can_be_taken_for_requests(
+    node: Node, make_client: MakeClient, size: int, kept: bool
+) -> None:
+    client = make_client(node.tracker_addrs, retry_count=1)
+    client.upload_buffer(b"warm", "txt")
+    refused = node.inject(Fault("group1", UPLOAD, status=5, times=None))
+    with pytest.raises(ProtocolError):
+        client.upload_buffer(content(size), "bin")
+    connections = client.stats().connections
+    dropped = sum(connections[s.address].dropped for s in node.storages if s.address in connections)
+    assert refused.hits
+    assert dropped == (0 if kept else refused.hits)
+
+
 def test_metadata_that_cannot_be_set_is_an_error_that_tells_the_file_id(node: Node, make_client: MakeClient) -> None:
     client = make_client(node.tracker_addrs)
     node.inject(Fault("group1", SET_METADATA, status=5))
