@@ -54,6 +54,18 @@ def test_segments_fail_over_and_fail_together(node: Node, make_client: MakeClien
     assert all(stats.busy == 0 for stats in client.stats().connections.values())
 
 
+def test_a_segment_that_fails_ends_those_that_would_have_gone_on(
+    node: Node, make_client: MakeClient, tmp_path: Path
+) -> None:
+    client = make_client(node.tracker_addrs, network_timeout=3600.0)
+    file_id = client.upload_buffer(content(6_000_000), "bin")
+    node.inject(Fault("group1", DOWNLOAD, stall=True))
+    node.inject(Fault("group1", DOWNLOAD, status=5, times=None))
+    with pytest.raises(ProtocolError):
+        client.download_segmented(file_id, tmp_path / "copy", segments=4)
+    assert not (tmp_path / "copy").exists()
+
+
 def test_segments_can_be_cancelled(node: Node, make_client: MakeClient, tmp_path: Path) -> None:
     client = make_client(node.tracker_addrs)
     file_id = client.upload_buffer(content(6_000_000), "bin")

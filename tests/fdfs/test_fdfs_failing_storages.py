@@ -134,6 +134,23 @@ def test_a_file_that_is_gone_is_missing_whatever_is_up(node: Node, make_client: 
             assert caught.value.status == 2
 
 
+def test_a_slave_may_be_elsewhere_than_its_name_says_and_other_files_may_not(
+    node: Node, make_client: MakeClient
+) -> None:
+    client = make_client(node.tracker_addrs, topology_age=3600)
+    master = client.upload_buffer(b"master", "txt")
+    slave = client.upload_slave_buffer(master, "_s", b"slave", "txt")
+    client.download_file(slave)
+    node.wait_replicated()
+    source = next(s for s in node.storages if s.host == parse_file_id(master).source_ip)
+    for path in (node.directory / source.name).rglob("data/*/*/*"):
+        if path.is_file():
+            path.unlink()
+    assert client.download_file(slave) == b"slave"
+    assert client.file_exists(slave)
+    assert not client.file_exists(master)
+
+
 def test_a_storage_that_moved_is_found_again(tmp_path: Path, make_client: MakeClient) -> None:
     with Node(tmp_path, groups={"group1": 1}, config=NodeConfig(use_storage_id=True)) as node:
         client = make_client(node.tracker_addrs, topology_age=3600)

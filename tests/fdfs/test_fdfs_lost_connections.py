@@ -10,6 +10,7 @@ import pytest
 from fastxfer.fdfs import (
     FileNotFoundError,
     NetworkError,
+    parse_file_id,
 )
 from fastxfer.fdfs.node import Fault, Node
 from fastxfer.fdfs.outcome import call_error
@@ -23,6 +24,7 @@ from tests.fdfs.failing import (
     INFO,
     SET_METADATA,
     SLAVE,
+    UPDATE,
     UPLOAD,
     content,
     stored,
@@ -101,6 +103,22 @@ def test_an_append_whose_reply_is_lost_is_not_repeated(node: Node, make_client: 
         client.append_buffer(file_id, b"2")
     assert caught.value.maybe_done
     assert client.download_file(file_id) == b"12"
+
+
+def test_nor_by_another_server_that_takes_changes(node: Node, make_client: MakeClient) -> None:
+    client = make_client(node.tracker_addrs)
+    file_id = client.upload_appender_buffer(b"1", "log")
+    client.append_buffer(file_id, b"2")
+    node.wait_replicated()
+    source = parse_file_id(file_id).source_ip
+    other = next(storage for storage in node.storages if storage.host != source)
+    named = b"group1".ljust(16, b"\0") + other.host.encode().ljust(15, b"\0") + other.port.to_bytes(8, "big")
+    node.inject(Fault("tracker", UPDATE, times=None, reply=len(named).to_bytes(8, "big") + b"d\0" + named))
+    appended = node.inject(Fault("group1", APPEND, times=None, cut=0))
+    with pytest.raises(NetworkError) as caught:
+        client.append_buffer(file_id, b"3")
+    assert caught.value.maybe_done
+    assert appended.hits == 1
 
 
 def test_an_append_that_broke_off_is_not_repeated(node: Node, make_client: MakeClient) -> None:
