@@ -1,9 +1,8 @@
-"""What holds for the tests of all areas."""
+"""Property tests fail for what they find, never for how slow the machine is."""
 
 from __future__ import annotations
 
-import hypothesis
+from hypothesis import HealthCheck, settings
 
-# How long an example takes says nothing on a busy machine.
-hypothesis.settings.register_profile("untimed", parent=hypothesis.settings(), deadline=None)
-hypothesis.settings.load_profile("untimed")
+settings.register_profile("fastxfer", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fastxfer")
