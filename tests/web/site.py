@@ -198,9 +198,6 @@ def serve(
             await ending.wait()
             await web.stop()
         await service.close()
-        # A connection that came at the last moment is still being set up, and ends with a few turns of the loop.
-        for _ in range(10):
-            await asyncio.sleep(0)
 
     failure: list[BaseException] = []
 
