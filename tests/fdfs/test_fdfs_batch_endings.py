@@ -145,6 +145,16 @@ def test_a_batch_can_be_closed_while_it_waits_for_its_items(node: Node, tmp_path
     asyncio.run(main())
 
 
+async def cancel_at_every_turn(task: asyncio.Future[Any]) -> None:
+    """Cancel *task* again and again until it is over; nothing that it began may be left then."""
+    task.cancel()
+    while not task.done():
+        await asyncio.sleep(0)
+        task.cancel()
+    assert task.cancelled()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 def test_a_batch_that_is_cancelled_twice_leaves_nothing_behind(node: Node, tmp_path: Path) -> None:
     async def main() -> None:
         async with AsyncClient(quick_config(node.tracker_addrs)) as client:
@@ -158,12 +168,7 @@ def test_a_batch_that_is_cancelled_twice_leaves_nothing_behind(node: Node, tmp_p
 
             task = asyncio.ensure_future(take_all())
             await asyncio.to_thread(eventually, lambda: stall.hits == 4)
-            task.cancel()
-            while not task.done():
-                await asyncio.sleep(0)
-                task.cancel()
-            assert task.cancelled()
-            assert asyncio.all_tasks() == {asyncio.current_task()}
+            await cancel_at_every_turn(task)
             assert all(each.busy == 0 for each in client.stats().connections.values())
             assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
@@ -177,12 +182,7 @@ def test_segments_that_are_cancelled_twice_have_all_ended(node: Node, tmp_path: 
             stall = node.inject(Fault("group1", DOWNLOAD, stall=True, times=None))
             task = asyncio.ensure_future(client.download_segmented(file_id, tmp_path / "copy", segments=4))
             await asyncio.to_thread(eventually, lambda: stall.hits == 4)
-            task.cancel()
-            while not task.done():
-                await asyncio.sleep(0)
-                task.cancel()
-            assert task.cancelled()
-            assert asyncio.all_tasks() == {asyncio.current_task()}
+            await cancel_at_every_turn(task)
             assert [path for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
     asyncio.run(main())
