@@ -1,8 +1,14 @@
-"""Property tests fail for what they find, never for how slow the machine is."""
+"""What holds for the tests of all areas."""
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+import hypothesis
 
-settings.register_profile("fastxfer", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("fastxfer")
+# How long an example, or the making of one, takes says nothing on a busy machine.
+hypothesis.settings.register_profile(
+    "untimed",
+    parent=hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("untimed")

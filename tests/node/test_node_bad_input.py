@@ -184,7 +184,9 @@ def test_a_request_without_a_body_never_breaks_a_server(node: Node, command: int
                 connection.reply()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(command=st.integers(0, 255), body=st.binary(max_size=200), flags=st.integers(0, 255))
 def test_no_request_makes_a_server_fall_over(node: Node, command: int, body: bytes, flags: int) -> None:
     for address in (node.storages[0].address, node.tracker_addrs[0]):
