@@ -46,8 +46,8 @@ class Found(NamedTuple):
 
 
 def safe_name(name: str) -> bool:
-    """Whether a name from a listing is a name, and not a way out of the directory."""
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+    """Whether a name from a listing is a name that can be asked for, and not a way out of the directory."""
+    return name not in ("", ".", "..") and not any(character in name for character in "/\0\r\n")
 
 
 class DirectoryOperations(UploadOperations, ClientBase):
@@ -484,7 +484,7 @@ class DirectoryOperations(UploadOperations, ClientBase):
 
 
 def _proper(entries: list[Entry], where: str) -> list[Entry]:
-    """Without the directory itself and its parent, and without names that would lead elsewhere."""
+    """Without the directory itself and its parent, and names that would lead elsewhere or that no command can hold."""
     proper = []
     for entry in entries:
         if entry.type in ("cdir", "pdir") or entry.name in (".", ".."):

@@ -12,7 +12,7 @@ from fastxfer.ftp.tree.local_side import child_path
 from tests.ftp.hostile import run
 from tests.support.scripted_ftp import Control, ScriptedServer, scripted_server
 
-EVIL = ["../evil", "/etc/evil", "..", ".", "a/../../evil", "sub/evil", "./evil", "x\0y"]
+EVIL = ["../evil", "/etc/evil", "..", ".", "a/../../evil", "sub/evil", "./evil", "x\0y", "x\ry"]
 
 
 def evil_listing(server: ScriptedServer) -> None:
