@@ -31,7 +31,7 @@ thread)
     build=thread
     # It cannot place its shadow memory wherever a random layout leaves room.
     command=(setarch "$(uname -m)" -R env LD_PRELOAD="$(gcc -print-file-name=libtsan.so)"
-        TSAN_OPTIONS="die_after_fork=0:exitcode=0:log_path=$copy/report")
+        TSAN_OPTIONS="allocator_may_return_null=1:die_after_fork=0:exitcode=0:log_path=$copy/report")
     ;;
 *)
     echo "SANITIZER must be address or thread" >&2

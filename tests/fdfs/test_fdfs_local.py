@@ -33,6 +33,8 @@ from fastxfer.fdfs import (
     read_client_conf,
     types,
 )
+from fastxfer.fdfs.body import file_body
+from fastxfer.fdfs.local_file import ArrivingFile
 from fastxfer.fdfs.node import Node
 from tests.fdfs.conftest import MakeClient
 
@@ -545,3 +547,24 @@ def test_reading_from_a_peer_that_says_nothing(shared_node: Node) -> None:
         link.receive_full(10, 30)
     link.close()
     pool.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_a_file_that_is_replaced_does_not_pass_on_the_right_to_act_as_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o4751)
+    with ArrivingFile(path) as arriving:
+        os.write(arriving.fd, b"new")
+        arriving.keep()
+    assert (path.read_bytes(), path.stat().st_mode & 0o7777) == (b"new", 0o751)
+
+
+def test_a_file_that_has_become_shorter_is_not_taken_for_a_smaller_one(tmp_path: Path) -> None:
+    """It is left to the transfer, which fails where the file ends."""
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    with path.open("rb") as file:
+        assert file_body(file.fileno(), 5).small is not None
+        body = file_body(file.fileno(), 10)
+    assert (body.size, body.small, body.data) == (10, None, None)
