@@ -227,7 +227,8 @@ def test_a_journal_that_was_cut_short_forgets_only_its_end(node: Node, tmp_path:
     after = upload_in_a_child(node, journal, 200)
     assert sorted(after) == list(range(200))
     known = [index for index, line in after.items() if line[2] == "True"]
-    assert 0 < len(known) <= 104
+    # More than was reported: what waits to be taken is in the journal too.
+    assert 0 < len(known) < 200
     for index in known:
         assert index not in before or before[index][0] == after[index][0]
     with Client(quick_config(node.tracker_addrs)) as client:
