@@ -18,11 +18,11 @@ cd "$copy"
 
 # A report goes to a file: pytest's capture would swallow that of a run which aborts.
 export PYTHONMALLOC=malloc PYTHONPATH="$copy" FASTXFER_REQUIRE_NATIVE=1
+# Sanitizers look for crypt() when they start, and call what they found then when Python's crypt module is imported.
+crypt=$("$python" -c 'import ctypes.util; print(ctypes.util.find_library("crypt") or "")')
 case ${SANITIZER:-address} in
 address)
     build=1
-    # It looks for crypt() when it starts, and calls what it found then when Python's crypt module is imported.
-    crypt=$("$python" -c 'import ctypes.util; print(ctypes.util.find_library("crypt") or "")')
     command=(env LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so) $crypt"
         ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:log_path=$copy/report"
         UBSAN_OPTIONS="print_stacktrace=1:log_path=$copy/report")
@@ -30,7 +30,7 @@ address)
 thread)
     build=thread
     # It cannot place its shadow memory wherever a random layout leaves room.
-    command=(setarch "$(uname -m)" -R env LD_PRELOAD="$(gcc -print-file-name=libtsan.so)"
+    command=(setarch "$(uname -m)" -R env LD_PRELOAD="$(gcc -print-file-name=libtsan.so) $crypt"
         TSAN_OPTIONS="allocator_may_return_null=1:die_after_fork=0:exitcode=0:log_path=$copy/report")
     ;;
 *)
