@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ class DataStream:
 
     Failures are OSError (ssl.SSLError among them); a stall longer than the timeout is ETIMEDOUT, a TLS stream cut
     without close_notify is a :class:`fastxfer.net.tls_channel.TLSTruncatedError`.
+
+    Attributes:
+        before_waiting: called before the stream waits for the client to take bytes; may be set to None again.
     """
 
     def __init__(self, sock: socket.socket, channel: TLSChannel | None, timeout: float | None) -> None:
@@ -35,6 +38,7 @@ class DataStream:
         self._channel = channel
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
+        self.before_waiting: Callable[[], None] | None = None
 
     @classmethod
     def of(cls, session: Session, sock: socket.socket) -> DataStream:
@@ -75,6 +79,8 @@ class DataStream:
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent < len(data):
+            if self.before_waiting is not None:
+                self.before_waiting()
             await self._timed(self._loop.sock_sendall(self._socket, memoryview(data)[sent:]))
 
     async def receive(self, size: int) -> bytes:

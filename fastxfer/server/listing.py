@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastxfer.core.ftpwire import DirectoryLister, format_list, format_mlsd, format_names
@@ -301,22 +301,29 @@ async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes]
     write = session.control.write
     sock = None
     tidy = data.close
+
+    def announce() -> None:
+        """Most clients read nothing of the data before they have read this."""
+        nonlocal opening
+        if opening:
+            write(opening)
+            opening = b""
+
     try:
         if progress.aborted:
             # Nothing below may have to wait.
             await asyncio.sleep(0)
         sock = data.take_now()
         if sock is None:
-            write(opening)
-            opening = b""
+            announce()
             sock = await data.take()
         stream = DataStream.of(session, sock)
+        stream.before_waiting = announce
         if session.private:
-            write(opening)
-            opening = b""
+            announce()
             await session.runtime.data_handshake(session, stream)
         deflate = Deflate(session.zlevel) if session.mode_z else None
-        async for piece in stepwise(pieces):
+        async for piece in stepwise(pieces, announce):
             await stream.send(deflate.update(piece) if deflate is not None else piece)
             progress.moved += len(piece)
         if deflate is not None:
@@ -334,9 +341,16 @@ async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes]
         session.progress = None
 
 
-async def stepwise(pieces: AsyncIterator[bytes] | Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Each piece in its turn; on the loop while that is quick, else in a thread."""
+async def stepwise(
+    pieces: AsyncIterator[bytes] | Iterator[bytes], before_waiting: Callable[[], None] | None = None
+) -> AsyncIterator[bytes]:
+    """Each piece in its turn; on the loop while that is quick, else in a thread.
+
+    *before_waiting* is called before a piece is waited for, and may be more than once.
+    """
     if isinstance(pieces, AsyncIterator):
+        if before_waiting is not None:
+            before_waiting()
         async for piece in pieces:
             yield piece
         return
@@ -344,6 +358,8 @@ async def stepwise(pieces: AsyncIterator[bytes] | Iterator[bytes]) -> AsyncItera
     loop = asyncio.get_running_loop()
     while True:
         if slow:
+            if before_waiting is not None:
+                before_waiting()
             piece = await loop.run_in_executor(None, next, pieces, b"")
         else:
             began = time.monotonic()

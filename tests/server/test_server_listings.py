@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastxfer.server import LimitsConfig, Permissions, User
+from fastxfer.server import LimitsConfig, PassiveConfig, Permissions, User
 from tests.server.dialogue import PASSWORD, USER, Dialogue, Running
 
 
@@ -160,3 +160,16 @@ def test_listings_of_one_command_are_limited(serve: Callable[..., Running], root
         assert len(client.fetch("NLST *").splitlines()) <= 20
         assert len(client.fetch("LIST -R").splitlines()) <= 21
         assert len(client.fetch("MLSD").splitlines()) == 50, "mirrors depend on MLSD being whole"
+
+
+@pytest.mark.parametrize("command", ["LIST", "MLSD", "NLST", "LIST -R"])
+def test_the_opening_reply_comes_before_a_listing_that_the_client_does_not_read_yet(
+    serve: Callable[..., Running], root: Path, command: str
+) -> None:
+    """Clients read the 150 before any of the data: more than the system keeps for them must not come first."""
+    for number in range(4000):
+        (root / f"{'n' * 60}{number:04}").touch()
+    server = serve(passive=PassiveConfig(buffer=4096))
+    with Dialogue(server.address) as client:
+        listing = client.login().fetch(command)
+    assert listing.count(b"n" * 60) == 4000
