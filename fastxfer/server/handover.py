@@ -12,6 +12,7 @@ import asyncio
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import cast
 
@@ -25,6 +26,10 @@ ROUND = 32
 """Connections taken out of the box in one turn of the event loop."""
 SLACK = 8
 """One session in so many may be more than elsewhere: with hundreds it does not matter, and passing one on costs."""
+BURST = 64
+PER_SECOND = 64.0
+"""Connections passed on at once, and a second after that: those that come in their thousands do not stay for long, and
+each that is passed on costs two workers."""
 KIND = socket.SOCK_SEQPACKET if sys.platform.startswith("linux") else socket.SOCK_DGRAM
 """Datagrams of Linux wait in a queue of ten at most; elsewhere this family may know nothing else."""
 CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -71,6 +76,8 @@ class Handover:
         self._number = number
         self._loop: asyncio.AbstractEventLoop | None = None
         self._adopt: Callable[[socket.socket, int], None] | None = None
+        self._leave = float(BURST)
+        self._asked = time.monotonic()
 
     def open(self, adopt: Callable[[socket.socket, int], None]) -> None:
         """Begin to call *adopt* with each connection that comes, and the number of the listener it came to."""
@@ -86,6 +93,11 @@ class Handover:
 
     def pass_on(self, descriptor: int, listener: int) -> bool:
         """Send a new connection to a worker that has fewer sessions; False where it had better stay."""
+        now = time.monotonic()
+        self._leave = min(self._leave + (now - self._asked) * PER_SECOND, BURST)
+        self._asked = now
+        if self._leave < 1.0:
+            return False
         loads = self._books.loads()
         mine = loads[self._number]
         least = min(loads)
@@ -101,6 +113,7 @@ class Handover:
             self._books.expect(other, -1)
             logger.debug("worker %d takes no connection: %s", other, error)
             return False
+        self._leave -= 1.0
         return True
 
     def _take(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fastxfer.server import FtpServer, LimitsConfig, TimeoutsConfig, TlsConfig, User
+from fastxfer.server import FtpServer, LimitsConfig, TimeoutsConfig, TlsConfig, User, handover
 from fastxfer.server.handover import Boxes, Handover
 from fastxfer.server.sharedbooks import ALL, SharedBooks, WorkerBooks
 from tests.server.conftest import Tls
@@ -146,7 +146,28 @@ def test_what_waits_for_a_worker_that_died_is_taken_by_the_one_that_replaces_it(
         assert not os.get_inheritable(connection.fileno())
 
 
-def test_a_worker_whose_box_is_full_gets_no_more(shared: tuple[SharedBooks, Boxes]) -> None:
+def test_connections_in_their_thousands_stay_where_they_come_in(
+    shared: tuple[SharedBooks, Boxes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books, boxes = shared
+    now = 1000.0
+    monkeypatch.setattr(handover.time, "monotonic", lambda: now)
+    monkeypatch.setattr(socket, "send_fds", lambda *arguments: None)
+    monkeypatch.setattr(books, "loads", lambda: [10_000, 0])
+    sender = Handover(boxes, books, 0)
+    sender._loop = asyncio.new_event_loop()
+    assert sum(sender.pass_on(0, 0) for _ in range(1000)) == handover.BURST
+    now += 1.0
+    assert sum(sender.pass_on(0, 0) for _ in range(1000)) == handover.PER_SECOND
+    now += 3600.0
+    assert sum(sender.pass_on(0, 0) for _ in range(1000)) == handover.BURST
+    sender._loop.close()
+
+
+def test_a_worker_whose_box_is_full_gets_no_more(
+    shared: tuple[SharedBooks, Boxes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "BURST", 1_000_000)
     books, boxes = shared
     near, far = socket.socketpair()
 
