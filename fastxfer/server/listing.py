@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastxfer.core.ftpwire import DirectoryLister, format_list, format_mlsd, format_names
@@ -303,7 +303,11 @@ async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes]
     tidy = data.close
 
     def announce() -> None:
-        """Most clients read nothing of the data before they have read this."""
+        """Most clients read nothing of the data before they have read this.
+
+        It is not said earlier than it must be: lftp takes a compressed listing (MODE Z) for whole too early where the
+        last reply comes after it.
+        """
         nonlocal opening
         if opening:
             write(opening)
@@ -323,7 +327,7 @@ async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes]
             announce()
             await session.runtime.data_handshake(session, stream)
         deflate = Deflate(session.zlevel) if session.mode_z else None
-        async for piece in stepwise(pieces, announce):
+        async for piece in stepwise(pieces):
             await stream.send(deflate.update(piece) if deflate is not None else piece)
             progress.moved += len(piece)
         if deflate is not None:
@@ -341,16 +345,9 @@ async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes]
         session.progress = None
 
 
-async def stepwise(
-    pieces: AsyncIterator[bytes] | Iterator[bytes], before_waiting: Callable[[], None] | None = None
-) -> AsyncIterator[bytes]:
-    """Each piece in its turn; on the loop while that is quick, else in a thread.
-
-    *before_waiting* is called before a piece is waited for, and may be more than once.
-    """
+async def stepwise(pieces: AsyncIterator[bytes] | Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Each piece in its turn; on the loop while that is quick, else in a thread."""
     if isinstance(pieces, AsyncIterator):
-        if before_waiting is not None:
-            before_waiting()
         async for piece in pieces:
             yield piece
         return
@@ -358,8 +355,6 @@ async def stepwise(
     loop = asyncio.get_running_loop()
     while True:
         if slow:
-            if before_waiting is not None:
-                before_waiting()
             piece = await loop.run_in_executor(None, next, pieces, b"")
         else:
             began = time.monotonic()
