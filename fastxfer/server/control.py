@@ -14,7 +14,7 @@ from fastxfer.server import replies
 from fastxfer.server.commands import COMMANDS
 from fastxfer.server.config import ListenerConfig
 from fastxfer.server.controlwire import ControlWire
-from fastxfer.server.networks import plain_address
+from fastxfer.server.networks import peer_of, plain_address
 from fastxfer.server.proxyheader import ProxyHeader
 from fastxfer.server.replies import ReplyError, from_os_error
 from fastxfer.server.session import Session
@@ -111,20 +111,20 @@ class Control(ControlWire):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._runtime.controls.add(self)
-        peer = transport.get_extra_info("peername") or ("", 0)
+        address, port = peer_of(transport)
         if self._listener.proxy_protocol:
-            if peer[0] in self._runtime.trusted_proxies(self._listener):
+            if address in self._runtime.trusted_proxies(self._listener):
                 self._proxy = ProxyHeader()
                 return
-            logger.warning("connection from %s refused: it is no load balancer of ours", peer[0])
+            logger.warning("connection from %s refused: it is no load balancer of ours", address)
             self._runtime.count_refused()
             self._abort()
             return
-        self._open(peer[0], peer[1])
+        self._open(address, port)
 
     def _open(self, address: str, port: int, proxy: ProxyHeader | None = None) -> None:
         runtime = self._runtime
-        peer = address = plain_address(address)
+        peer = address
         if proxy is not None and proxy.address:
             address, port = plain_address(proxy.address), proxy.port
         refusal = runtime.service.guard.enter(address)
@@ -146,13 +146,11 @@ class Control(ControlWire):
         self._transport.set_write_buffer_limits(high=limit)
         if runtime.service.hooks.listens("on_connect"):
             self._begin(runtime.ask_connect(self.session), "")
-        elif self._listener.implicit_tls:
-            self._begin_tls()
         else:
-            self.write(runtime.banner)
+            self.greet()
 
     def greet(self) -> None:
-        """The hooks have nothing against this client: go on."""
+        """Nobody has anything against this client: go on."""
         if self._listener.implicit_tls:
             self._begin_tls()
         else:
@@ -189,8 +187,7 @@ class Control(ControlWire):
             self._abort()
             return b""
         self._proxy = None
-        peer = self._transport.get_extra_info("peername") or ("", 0)
-        self._open(peer[0], peer[1], header)
+        self._open(*peer_of(self._transport), header)
         return header.rest
 
     def eof_received(self) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Iterable
 
-__all__ = ["Networks", "parse_address", "plain_address"]
+__all__ = ["Networks", "parse_address", "peer_of", "plain_address"]
 
 
 def parse_address(text: str) -> str:
@@ -28,6 +29,12 @@ def plain_address(address: str) -> str:
     if ":" not in address:
         return address
     return address[7:] if address.startswith("::ffff:") and "." in address else address.partition("%")[0]
+
+
+def peer_of(transport: asyncio.BaseTransport | None) -> tuple[str, int]:
+    """Address and port at the other end of *transport*; ``("", 0)`` where it has gone or is no internet connection."""
+    name = transport.get_extra_info("peername") if transport is not None else None
+    return (plain_address(str(name[0])), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else ("", 0)
 
 
 class Networks:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import web
 
 from fastxfer.server.hooks import SessionInfo
-from fastxfer.server.networks import plain_address
+from fastxfer.server.networks import peer_of
 from fastxfer.server.web.errors import problem
 from fastxfer.server.web.headers import secure
 
@@ -83,9 +83,7 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        name = transport.get_extra_info("peername")
-        known = isinstance(name, tuple) and len(name) >= 2
-        address, port = (plain_address(str(name[0])), int(name[1])) if known else ("", 0)
+        address, port = peer_of(transport)
         tls = transport.get_extra_info("sslcontext") is not None
         self.session = SessionInfo(id=self._service.next_id(), protocol="http", address=address, port=port, tls=tls)
         if self._guest is None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from fastxfer.server.networks import Networks, parse_address, plain_address
+from fastxfer.net.address import parse_address as split_host_port
+from fastxfer.server.networks import Networks, parse_address, peer_of
 
 __all__ = ["Peer", "Proxies"]
 
@@ -60,11 +61,7 @@ class Proxies:
 
     def peer(self, request: web.Request) -> Peer:
         """The client of *request*."""
-        transport = request.transport
-        name = transport.get_extra_info("peername") if transport is not None else None
-        address, port = "", 0
-        if isinstance(name, tuple) and len(name) >= 2:
-            address, port = plain_address(str(name[0])), int(name[1])
+        address, port = peer_of(request.transport)
         tls = request.secure
         host = request.headers.get("Host", "")
         if self.trusts(address):
@@ -100,15 +97,7 @@ def _address(entry: str) -> tuple[str, int]:
     Raises:
         ValueError: it is none of them.
     """
-    if entry.startswith("["):
-        address, bracket, port = entry[1:].partition("]")
-        if not bracket or (port and not port.startswith(":")):
-            raise ValueError(f"not an address: {entry!r}")
-        port = port[1:]
-    elif entry.count(":") == 1:
-        address, _, port = entry.partition(":")
-    else:
-        address, port = entry, ""
-    if "%" in address or not (port or "0").isascii() or not (port or "0").isdigit() or len(port) > 5:
+    host, port = split_host_port(entry, 0)
+    if "%" in host:
         raise ValueError(f"not an address: {entry!r}")
-    return parse_address(address), int(port or 0)
+    return parse_address(host), port
