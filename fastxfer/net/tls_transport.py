@@ -75,10 +75,12 @@ class TLSServerProtocol(asyncio.Protocol):
         self._stop_timer()
         # Nobody will resume any more.
         self._reading_paused = False
-        self._deliver()
-        inner = self._inner
-        if inner is not None:
-            inner.connection_lost(self._error or exc)
+        try:
+            self._deliver()
+        finally:
+            # It must hear of the end, whatever it makes of the last bytes.
+            if self._inner is not None:
+                self._inner.connection_lost(self._error or exc)
 
     def pause_writing(self) -> None:
         if self._inner is not None:

@@ -410,3 +410,23 @@ def test_what_there_is_to_know_of_the_connection(
         assert listening.inner.transport.get_protocol() is listening.inner
         assert not listening.inner.transport.can_write_eof()
         assert listening.inner.transport.get_write_buffer_limits()[1] > 0
+
+
+def test_a_protocol_that_fails_over_its_last_bytes_is_told_of_the_end(
+    server_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who counts connections counts this one no longer."""
+    inner = Inner()
+
+    def fails() -> None:
+        raise ValueError("these bytes")
+
+    async def play() -> None:
+        outer = TLSServerProtocol(server_context, lambda: inner, DEADLINE)
+        outer.inner = inner
+        monkeypatch.setattr(outer, "_deliver", fails)
+        with pytest.raises(ValueError, match="these bytes"):
+            outer.connection_lost(None)
+
+    asyncio.run(play())
+    assert inner.told == ["lost"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from fastxfer.net.tls_transport import TLSServerProtocol
-from fastxfer.server.networks import plain_address
+from fastxfer.server.networks import peer_of
 
 if TYPE_CHECKING:
     from fastxfer.server.guard import Guard
@@ -76,8 +76,7 @@ class Entrance:
 
     def admit(self, transport: asyncio.Transport) -> Guest | None:
         """Count a connection; None where it must go. Whoever is let in must :meth:`leave`."""
-        name = transport.get_extra_info("peername")
-        address = plain_address(str(name[0])) if isinstance(name, tuple) and name else ""
+        address, _ = peer_of(transport)
         counted = not self._proxies.trusts(address)
         if counted and (refused := self._guard.enter(address)):
             logger.info("connection from %s refused: %s", address, refused)
@@ -155,6 +154,8 @@ class SecureEntrance(TLSServerProtocol):
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self._guest is not None:
-            self._entrance.leave(self._guest)
+        try:
+            super().connection_lost(exc)
+        finally:
+            if self._guest is not None:
+                self._entrance.leave(self._guest)
