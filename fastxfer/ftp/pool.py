@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from fastxfer.ftp.config import ClientConfig
-from fastxfer.ftp.data import DataPort
+from fastxfer.ftp.data_port import DataPort
 from fastxfer.ftp.driver import Driver, Gate
 from fastxfer.ftp.errors import ClosedError, FTPError, ServiceUnavailableError, TimedOutError
 from fastxfer.ftp.session import Session

@@ -248,7 +248,7 @@ def test_a_refusal_among_signs_of_life_is_the_transfers() -> None:
 
 
 def test_a_server_that_drops_signs_of_life_costs_its_session_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastxfer.ftp.data._NOOP_WAIT", 0.05)
+    monkeypatch.setattr("fastxfer.ftp.data_port._NOOP_WAIT", 0.05)
     content = os.urandom(200_000)
 
     def retr(control: Control, argument: str) -> None:

@@ -1,4 +1,4 @@
-"""Data connections: who opens them and where, and in which order that and the transfer command are sent.
+"""The opening of data connections: who opens them and where, and in which order that and the transfer command are sent.
 
 The fewest round trips for one file are: ask for the address and for the transfer in one piece (``EPSV RETR x``),
 connect when the address comes, and read. Where a server is known to read no command while it transfers, the address for
@@ -7,17 +7,15 @@ the *next* transfer is asked for in the same piece too (``RETR x EPSV``), so tha
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import time
 from collections.abc import Sequence
 
 from fastxfer.core.ftpexchange import Exchange
-from fastxfer.core.ftpwire import parse_epsv, parse_pasv
 from fastxfer.ftp.commands import shown
 from fastxfer.ftp.data_connection import DataConnection
-from fastxfer.ftp.data_sockets import accept, announce, listen, tune
+from fastxfer.ftp.data_sockets import accept, announce, listen
 from fastxfer.ftp.errors import (
     ConnectionFailedError,
     ConnectionLostError,
@@ -26,31 +24,22 @@ from fastxfer.ftp.errors import (
     ReplyError,
     TimedOutError,
 )
-from fastxfer.ftp.proxy import connect_through
+from fastxfer.ftp.passive import address_in, extended, passive_address, passive_stream
+from fastxfer.ftp.refusals import reason
 from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.session import Session
 from fastxfer.net.stream import Stream
 from fastxfer.net.tls_channel import TLSChannel
 
-__all__ = ["DataPort"]
-
-log = logging.getLogger("fastxfer.ftp")
+__all__ = ["DataOpener"]
 
 _PREOPENED_LIFE = 5.0
 """Seconds after which a connection opened in advance is not trusted any more: servers and firewalls drop them."""
 _BURST = 1.0
 """Seconds between two transfers that make the second one probably not the last."""
-_ANSWERING = frozenset({"pure-ftpd", "vsftpd", "proftpd", "fastxfer"})
-"""Servers that give one final reply when the client hangs up in the middle of a download."""
-_NOOP_REPLIES = frozenset({200, 500, 502})
-"""What NOOP is answered with, and a transfer is not."""
-_NOOP_WAIT = 10.0
-"""Seconds to wait for the answer to a NOOP when the transfer has ended."""
-_GRACE = 1.5
-"""Seconds to wait for the server's reason when its data connection failed."""
 
 
-class DataPort:
+class DataOpener:
     """Opens the data connections of one session.
 
     Args:
@@ -149,8 +138,7 @@ class DataPort:
                 ahead.close()
                 raise
             return await self._agreed(ahead, replies, line, path, preopening, payload)
-        extended = self._extended()
-        ask = "EPSV" if extended else "PASV"
+        ask = "EPSV" if extended(session) else "PASV"
         together = (
             session.profile.passive_seen
             and session.pipelining
@@ -160,7 +148,7 @@ class DataPort:
         )
         if not together:
             replies = await session.ask_all([*before]) if before else []
-            stream = await self._passive_stream(await self._passive_address(path))
+            stream = await passive_stream(session, await passive_address(session, path))
             try:
                 await self._restart(restart, path)
                 await session.send([line])
@@ -174,7 +162,7 @@ class DataPort:
         answer = await session.reply(ask)
         if answer.code not in (227, 229):
             return await self._passive_refused(answer, ask, line, path, preopening)
-        stream = await self._passive_stream(self._address_in(answer))
+        stream = await passive_stream(session, address_in(session, answer))
         return await self._agreed(stream, replies, line, path, preopening, payload)
 
     async def _passive_refused(self, answer: Reply, ask: str, line: str, path: str, preopening: bool) -> DataConnection:
@@ -245,7 +233,7 @@ class DataPort:
         reply = await session.any_reply(line)
         if reply.code >= 400:
             if preopening:
-                await self._open_next()
+                await self.open_next()
             raise session.refusal(reply, line, path)
         if reply.code >= 300:
             raise ProtocolError(
@@ -286,179 +274,12 @@ class DataPort:
 
     async def _not_connected(self, error: OSError, line: str) -> FTPError:
         """What to raise. A server that refuses the command may close its port first: then the refusal is the reason."""
-        reason = await self._reason(line, _GRACE)
-        if reason is not None:
-            return reason
+        refusal = await reason(self._session, line)
+        if refusal is not None:
+            return refusal
         lost = isinstance(error, (ConnectionResetError, BrokenPipeError))
         kind = ConnectionLostError if lost else ConnectionFailedError
         return kind(f"no data connection: {error}", server=self._session.server, command=shown(line))
-
-    async def finish(self, data: DataConnection, *, bytes_done: int = 0, path: str = "", short: bool = False) -> Reply:
-        """The transfer has moved its bytes: close the connection and fetch the server's verdict.
-
-        Args:
-            data: the connection.
-            bytes_done: for the error.
-            path: for the error.
-            short: bytes are missing, so the verdict is not worth a long wait. Pure-FTPd never gives any when its
-                connection broke.
-
-        Raises ReplyError where the verdict is negative.
-        """
-        session = self._session
-        data.close()
-        try:
-            reply = data.final
-            while reply is None:
-                # A second 1xx is a server's progress message.
-                reply = await session.reply(data.line, seconds=_GRACE if short else None)
-                if data.noops and reply.code in _NOOP_REPLIES:
-                    # A server that reads commands during a transfer.
-                    data.noops -= 1
-                    reply = None
-            if data.preopening:
-                await self._open_next()
-            if data.noops:
-                await self._late_noops(data)
-        except BaseException:
-            session.fail()
-            self.close()
-            raise
-        self._last_end = time.monotonic()
-        if reply.code >= 300:
-            raise session.refusal(reply, data.line, path, bytes_done)
-        if data.failure is not None:
-            raise ConnectionLostError(
-                f"the data connection broke, though the server calls the transfer complete: {data.failure}",
-                server=session.server,
-                command=shown(data.line),
-                path=path,
-            )
-        return reply
-
-    async def _late_noops(self, data: DataConnection) -> None:
-        """Fetch the answers of a server that reads no command during a transfer. One that drops them costs the session,
-        not the transfer."""
-        session = self._session
-        try:
-            for _ in range(data.noops):
-                await session.reply("NOOP", seconds=_NOOP_WAIT)
-        except FTPError as error:
-            log.info("%s did not answer NOOP: %s", session.server, error)
-            session.fail()
-            self.close()
-
-    async def verdict(self, data: DataConnection, error: FTPError) -> ReplyError | None:
-        """The data connection broke: the server's reason, if it tells one soon. The session is given up."""
-        session = self._session
-        data.close()
-        self.close()
-        try:
-            # One that was silent for so long already will not speak now.
-            return await self._reason(data.line, 0.1 if isinstance(error, TimedOutError) else _GRACE, data.noops)
-        finally:
-            session.fail()
-
-    async def _reason(self, line: str, seconds: float, noops: int = 0) -> ReplyError | None:
-        """The refusal that comes within *seconds*, if any; answers to as many *noops* may come before it."""
-        session = self._session
-        try:
-            reply = await session.reply(line, seconds=seconds)
-            while noops and reply.code in _NOOP_REPLIES:
-                noops -= 1
-                reply = await session.reply(line, seconds=seconds)
-        except ReplyError as refusal:
-            return refusal
-        except FTPError:
-            return None
-        return session.refusal(reply, line) if reply.code >= 400 else None
-
-    async def break_off(self, data: DataConnection) -> None:
-        """Enough was received: hang up, and keep the session where the server answers that with one reply."""
-        session = self._session
-        data.close()
-        if data.final is None and session.profile.kind in _ANSWERING and not data.preopening and not data.noops:
-            await self._reason(data.line, _GRACE)
-        else:
-            session.fail()
-        if session.broken:
-            self.close()
-
-    def abandon(self, data: DataConnection) -> None:
-        """Give the transfer, and with it the session, up."""
-        self._session.fail()
-        data.close()
-        self.close()
-
-    # Passive
-
-    def _extended(self) -> bool:
-        session = self._session
-        family, peer = session.peer
-        # An IPv4 server behind an IPv6 socket knows nothing of IPv6.
-        if session.epsv_only or (family == socket.AF_INET6 and not str(peer[0]).startswith("::ffff:")):
-            return True
-        return session.config.extended and session.profile.extended
-
-    async def _passive_address(self, path: str) -> tuple[str | None, int]:
-        session = self._session
-        if self._extended():
-            reply = await session.ask("EPSV")
-            if reply.code == 229:
-                return self._address_in(reply)
-            if session.epsv_only or reply.code not in (500, 501, 502, 504, 522):
-                raise session.refusal(reply, "EPSV", path)
-            session.profile.extended = False
-        reply = await session.ask("PASV")
-        if reply.code != 227:
-            if reply.code < 400:
-                raise ProtocolError(f"an odd reply to PASV: {reply.code}", server=session.server, command="PASV")
-            raise session.refusal(reply, "PASV", path)
-        return self._address_in(reply)
-
-    def _address_in(self, reply: Reply) -> tuple[str | None, int]:
-        """Host (None: the server's own) and port."""
-        session = self._session
-        try:
-            if reply.code == 229:
-                return None, parse_epsv(reply.text)
-            host, port = parse_pasv(reply.text)
-        except ValueError as error:
-            raise ProtocolError(str(error), server=session.server) from error
-        # An address other than the server's would make the client a tool against third parties.
-        return (host if session.config.trust_passive_address else None), port
-
-    async def _passive_stream(self, address: tuple[str | None, int]) -> Stream:
-        session = self._session
-        host, port = address
-        config = session.config
-        if config.proxy is not None:
-            return await self._proxied_stream(host, port)
-        family, peer = session.peer
-        stream = session.driver.stream(socket.socket(family, socket.SOCK_STREAM))
-        try:
-            tune(config, stream.socket)
-            if config.local_address is not None:
-                stream.socket.bind((config.local_address, 0))
-            stream.begin_connect((host or peer[0], port, *peer[2:]))
-        except OSError as error:
-            stream.close()
-            raise ConnectionFailedError(f"no data connection: {error}", server=session.server) from error
-        return stream
-
-    async def _proxied_stream(self, host: str | None, port: int) -> Stream:
-        session = self._session
-        config = session.config
-        try:
-            return await connect_through(
-                session.driver, config.proxy or "", host or session.host, port, config.timeouts.connect
-            )
-        except TimeoutError as error:
-            raise TimedOutError("the proxy opened no data connection in time", server=session.server) from error
-        except OSError as error:
-            raise ConnectionFailedError(
-                f"no data connection through the proxy: {error}", server=session.server
-            ) from error
 
     # Small files, in one go
 
@@ -490,7 +311,7 @@ class DataPort:
             and self._preopened is None
             and session.profile.passive_seen
             and session.pipelining
-            and self._extended()
+            and extended(session)
         )
 
     async def _open_exchanging(
@@ -525,14 +346,14 @@ class DataPort:
             answer = await session.reply("EPSV")
             if answer.code != 229:
                 return await self._passive_refused(answer, "EPSV", line, path, preopening)
-            address = self._address_in(answer)
+            address = address_in(session, answer)
         fd = exchange.detach() if begun else exchange.detach_next()
         if begun and exchange.ended:
             reply = await self._consent(line, path, preopening)
             return self._connection(None, reply, replies, line, preopening, body=exchange.body)
         if fd < 0:
             assert address is not None
-            stream = await self._passive_stream(address)
+            stream = await passive_stream(session, address)
         else:
             stream = session.driver.stream(socket.socket(session.peer[0], socket.SOCK_STREAM, 0, fd))
             stream.connecting = not exchange.connected
@@ -562,18 +383,18 @@ class DataPort:
             wanted
             and session.pipelining
             and session.config.proxy is None
-            and self._extended()
+            and extended(session)
             and time.monotonic() - self._last_end < _BURST
         )
 
-    async def _open_next(self) -> None:
+    async def open_next(self) -> None:
         """Read the answer to the EPSV sent along, and begin to connect."""
         session = self._session
         reply = await session.reply("EPSV")
         if reply.code != 229 or (self._exchange is not None and self._exchange.next_age >= 0):
             return
         try:
-            self._preopened = await self._passive_stream(self._address_in(reply))
+            self._preopened = await passive_stream(session, address_in(session, reply))
         except ConnectionFailedError:
             return
         self._preopened_at = time.monotonic()
@@ -598,7 +419,7 @@ class DataPort:
         listener = listen(session)
         try:
             replies = await session.ask_all(before) if before else []
-            await announce(session, listener, path, extended=self._extended())
+            await announce(session, listener, path, extended=extended(session))
             await self._restart(restart, path)
             await session.send([line])
             reply = await session.any_reply(line)
