@@ -411,8 +411,12 @@ def test_a_journal_remembers_what_was_finished(tmp_path: Path) -> None:
     journal.close(remove=True)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "not a journal").write_text("text " * 100)
-    with pytest.raises(LocalFileError):
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    with pytest.raises(LocalFileError) as refused:
         Journal(tmp_path / "not a journal", "up")
+    # What is refused is closed at once, though the error, which holds the journal, is still there.
+    assert refused.value.path == str(tmp_path / "not a journal")
+    assert before == (len(os.listdir("/proc/self/fd")) if before else 0)
 
 
 KILLED = """

@@ -21,13 +21,7 @@ class Journal:
         self._path = os.fspath(path)
         self._lock = threading.Lock()
         try:
-            self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=OFF")
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS done (purpose TEXT, path TEXT, size INTEGER, mtime REAL, "
-                "PRIMARY KEY (purpose, path)) WITHOUT ROWID"
-            )
+            self._open()
         except sqlite3.Error as error:
             raise LocalFileError(f"the journal can not be used: {error}", path=self._path) from error
         self._purpose = purpose
@@ -60,6 +54,19 @@ class Journal:
                     os.unlink(self._path + suffix)
                 except FileNotFoundError:
                     continue
+
+    def _open(self) -> None:
+        self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        try:
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=OFF")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS done (purpose TEXT, path TEXT, size INTEGER, mtime REAL, "
+                "PRIMARY KEY (purpose, path)) WITHOUT ROWID"
+            )
+        except BaseException:
+            self._database.close()
+            raise
 
 
 def _storable(path: str) -> bytes:
