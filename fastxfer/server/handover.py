@@ -120,10 +120,13 @@ class Handover:
         assert self._adopt is not None
         for _ in range(ROUND):
             try:
-                data, rights, _, _ = self._ends[self._number][1].recvmsg(MESSAGE, RIGHTS, CLOSE_ON_EXEC)
+                data, rights, flags, _ = self._ends[self._number][1].recvmsg(MESSAGE, RIGHTS, CLOSE_ON_EXEC)
             except (BlockingIOError, InterruptedError):
                 return
             self._books.expect(self._number, -1)
+            if flags & socket.MSG_CTRUNC:
+                # The system closes what does not fit: nobody has the connection any more.
+                logger.warning("a connection from another worker is lost: this process has no descriptor left for it")
             for _, _, packed in rights:
                 connection = socket.socket(fileno=int.from_bytes(packed, sys.byteorder))
                 connection.setblocking(False)

@@ -252,3 +252,8 @@ def read_all(sock: socket.socket) -> bytes:
     while piece := sock.recv(262144):
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def visible(root: Path) -> list[str]:
+    """Names of the files that are not unfinished uploads."""
+    return sorted(entry.name for entry in root.iterdir() if not entry.name.endswith(".fxpart"))

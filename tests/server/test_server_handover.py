@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -191,3 +193,36 @@ def test_a_worker_whose_box_is_full_gets_no_more(
         passed = asyncio.run(play())
     assert passed > 0
     assert books.loads() == [1_000_000, passed]
+
+
+OUT_OF_DESCRIPTORS = """
+import asyncio, logging, os, resource, socket
+from fastxfer.server.handover import Boxes, Handover
+from fastxfer.server.sharedbooks import ALL, SharedBooks
+
+async def play():
+    books, boxes = SharedBooks(2), Boxes(2)
+    near, far = socket.socketpair()
+    sender, taker, adopted = Handover(boxes, books, 0), Handover(boxes, books, 1), []
+    sender.open(lambda connection, listener: None)
+    books.sessions.add(ALL, 0, 0)
+    assert sender.pass_on(far.fileno(), 0)
+    far.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (os.open("/dev/null", os.O_RDONLY), 4096))
+    taker.open(lambda connection, listener: adopted.append(connection))
+    near.setblocking(False)
+    end = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(near, 1), 20)
+    print(end, adopted, books.loads())
+
+logging.basicConfig(format="%(message)s")
+asyncio.run(play())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how a descriptor is lost is the system's affair")
+def test_a_connection_that_no_descriptor_is_left_for_is_lost_with_a_word() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", OUT_OF_DESCRIPTORS], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (found.returncode, found.stdout) == (0, "b'' [] [1, 0]\n"), found.stderr
+    assert "no descriptor left" in found.stderr

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import threading
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,21 +18,13 @@ from fastxfer.server import (
     Hooks,
     LimitsConfig,
     LocalFilesystem,
-    RatesConfig,
-    TimeoutsConfig,
     TransferInfo,
     UploadsConfig,
-    User,
 )
-from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, read_all, reset, wait_for
+from tests.server.dialogue import DEADLINE, USER, Dialogue, Running, read_all, visible, wait_for
 
 SIZES = [0, 1, 4096, 70_000, 3_000_001]
 BIG = 3_000_001
-
-
-def visible(root: Path) -> list[str]:
-    """Names of the files that are not unfinished uploads."""
-    return sorted(entry.name for entry in root.iterdir() if not entry.name.endswith(".fxpart"))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -122,85 +112,6 @@ def test_rest_before_stor_keeps_the_beginning(client: Dialogue, root: Path) -> N
     client.expect(350, "REST 3")
     assert client.put("STOR file", b"XYZ!").code == 226
     assert (root / "file").read_bytes() == b"abcXYZ!"
-
-
-def test_a_broken_upload_leaves_nothing_under_the_final_name_and_can_be_resumed(
-    serve: Callable[..., Running], root: Path
-) -> None:
-    content = os.urandom(BIG)
-    server = serve()
-    with Dialogue(server.address) as client:
-        client.login()
-        data = client.data()
-        client.expect(150, "STOR file")
-        data.sendall(content[:1_000_000])
-        reset(data)
-        assert client.read().code == 426
-        assert visible(root) == []
-        assert client.fetch("NLST") == b"", "unfinished uploads are in no listing"
-        assert b"file" not in client.fetch("LIST") + client.fetch("MLSD")
-    with Dialogue(server.address) as client:
-        client.login()
-        kept = int(client.expect(213, "SIZE file").split()[1])
-        assert 0 < kept <= 1_000_000
-        client.passive()
-        client.expect(550, "RETR file")
-        client.expect(350, f"REST {kept}")
-        assert client.put("STOR file", content[kept:]).code == 226
-    assert (root / "file").read_bytes() == content
-    assert os.listdir(root) == ["file"]
-
-
-def test_appe_goes_on_with_a_broken_upload(client: Dialogue, root: Path) -> None:
-    data = client.data()
-    client.expect(150, "STOR file")
-    data.sendall(b"first ")
-    wait_for(lambda: any(entry.stat().st_size == 6 for entry in root.iterdir()))
-    reset(data)
-    assert client.read().code == 426
-    client.expect(213, "SIZE file")
-    assert client.put("APPE file", b"second").code == 226
-    assert (root / "file").read_bytes() == b"first second"
-
-
-def test_a_broken_upload_leaves_the_old_file_as_it_was(client: Dialogue, root: Path) -> None:
-    (root / "file").write_bytes(b"old content")
-    data = client.data()
-    client.expect(150, "STOR file")
-    data.sendall(b"new")
-    reset(data)
-    assert client.read().code == 426
-    assert (root / "file").read_bytes() == b"old content"
-    assert client.expect(213, "SIZE file") == "213 11"
-
-
-def test_what_a_broken_upload_brought_is_its_users_alone(serve: Callable[..., Running], root: Path) -> None:
-    server = serve(users=[(User(name=USER), PASSWORD), (User(name="bob"), PASSWORD)])
-    with Dialogue(server.address) as client:
-        client.login()
-        data = client.data()
-        client.expect(150, "STOR file")
-        data.sendall(b"hers")
-        wait_for(lambda: any(entry.stat().st_size == 4 for entry in root.iterdir()))
-        reset(data)
-        assert client.read().code == 426
-    with Dialogue(server.address) as client:
-        client.login("bob")
-        client.expect(550, "SIZE file")
-        assert client.put("APPE file", b"his").code == 226
-    assert (root / "file").read_bytes() == b"his"
-
-
-def test_broken_uploads_are_thrown_away_where_that_is_wanted(serve: Callable[..., Running], root: Path) -> None:
-    server = serve(uploads=UploadsConfig(keep_partial=False))
-    with Dialogue(server.address) as client:
-        client.login()
-        data = client.data()
-        client.expect(150, "STOR file")
-        data.sendall(b"x" * 100_000)
-        reset(data)
-        assert client.read().code == 426
-    assert list(root.iterdir()) == []
 
 
 def test_uploads_in_place_are_there_from_the_first_byte(serve: Callable[..., Running], root: Path) -> None:
@@ -308,33 +219,6 @@ def test_quit_waits_for_the_transfer(client: Dialogue, root: Path) -> None:
     assert (root / "file").read_bytes() == b"whole"
 
 
-def test_a_lost_control_connection_ends_the_upload(server: Running, root: Path) -> None:
-    client = Dialogue(server.address).login()
-    with client.data() as data:
-        client.expect(150, "STOR file")
-        data.sendall(b"x" * 100)
-        client.close()
-        data.settimeout(DEADLINE)
-        with contextlib.suppress(ConnectionResetError):
-            assert data.recv(1) == b""
-    wait_for(lambda: server.server.sessions == 0)
-    assert visible(root) == []
-
-
-def test_two_uploads_to_one_name_by_one_user_do_not_mix(server: Running, root: Path) -> None:
-    with Dialogue(server.address) as first, Dialogue(server.address) as second:
-        first.login()
-        second.login()
-        with first.data() as data:
-            first.expect(150, "STOR file")
-            second.passive()
-            second.expect(450, "STOR file")
-            data.sendall(b"first")
-        assert first.read().code == 226
-        assert second.put("STOR file", b"second").code == 226
-    assert (root / "file").read_bytes() == b"second"
-
-
 def test_a_file_that_is_replaced_while_it_is_read_is_read_whole(server: Running, root: Path) -> None:
     (root / "file").write_bytes(b"o" * BIG)
     with Dialogue(server.address) as reader, Dialogue(server.address) as writer:
@@ -402,24 +286,6 @@ def test_a_cut_or_broken_mode_z_upload_is_refused(client: Dialogue, root: Path) 
     assert visible(root) == []
 
 
-def test_an_upload_may_not_be_larger_than_allowed(serve: Callable[..., Running], root: Path) -> None:
-    server = serve(uploads=UploadsConfig(max_size=100_000))
-    with Dialogue(server.address) as client:
-        client.login()
-        client.expect(552, "ALLO 100001")
-        client.expect(200, "ALLO 1000")
-        assert client.put("STOR fits", b"x" * 100_000).code == 226
-        with client.data() as data:
-            client.expect(150, "STOR big")
-            try:
-                for _ in range(10_000):
-                    data.sendall(b"x" * 100_000)
-            except (BrokenPipeError, ConnectionResetError):
-                pass
-        assert client.read().code == 552
-    assert os.listdir(root) == ["fits"]
-
-
 @pytest.mark.parametrize("command", ["STOR file", "RETR big", "LIST"])
 def test_abor_that_comes_while_a_transfer_is_prepared_ends_it(
     client: Dialogue, root: Path, command: str, monkeypatch: pytest.MonkeyPatch
@@ -447,90 +313,6 @@ def test_abor_that_comes_while_a_transfer_is_prepared_ends_it(
     assert codes == [150, 426, 226]
     client.expect(200, "NOOP")
     client.expect(225, "ABOR")
-
-
-def test_a_quota_holds_over_files(serve: Callable[..., Running], root: Path) -> None:
-    (root / "old").write_bytes(b"x" * 600)
-    server = serve(users=[(User(name=USER, quota_bytes=1000, quota_files=3), PASSWORD)])
-    with Dialogue(server.address) as client:
-        client.login()
-        assert client.expect(213, "AVBL") == "213 400"
-        assert client.put("STOR new", b"y" * 401).code == 552
-        assert client.put("STOR new", b"y" * 400).code == 226
-        client.passive()
-        client.expect(552, "STOR another")
-        client.expect(250, "DELE old")
-        assert client.put("STOR one", b"z").code == 226
-        assert client.put("STOR two", b"z").code == 226
-        client.passive()
-        client.expect(552, "STOR three")
-        client.expect(552, "MKD four")
-    assert visible(root) == ["new", "one", "two"]
-
-
-def test_a_rate_limit_slows_a_download_down(serve: Callable[..., Running], root: Path) -> None:
-    (root / "file").write_bytes(b"x" * 100_000)
-    server = serve(rates=RatesConfig(session_download=200_000))
-    with Dialogue(server.address) as client:
-        client.login()
-        began = time.monotonic()
-        assert len(client.fetch("RETR file")) == 100_000
-        # 50 ms' worth may come at once; the rest cannot come faster than the rate.
-        assert time.monotonic() - began >= 0.3
-
-
-def test_a_users_rate_is_shared_by_his_sessions(serve: Callable[..., Running], root: Path) -> None:
-    server = serve(users=[(User(name=USER, upload_rate=200_000), PASSWORD)])
-    began = time.monotonic()
-
-    def upload(name: str) -> None:
-        with Dialogue(server.address) as client:
-            assert client.login().put(f"STOR {name}", b"x" * 60_000).code == 226
-
-    threads = [threading.Thread(target=upload, args=(f"f{number}",)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
-    assert time.monotonic() - began >= 0.4
-    assert visible(root) == ["f0", "f1"]
-
-
-def test_a_reader_that_stalls_is_given_up(serve: Callable[..., Running], root: Path) -> None:
-    with (root / "file").open("wb") as file:
-        file.truncate(1 << 30)
-    server = serve(timeouts=TimeoutsConfig(data_stall=0.5, shutdown=1.0))
-    with Dialogue(server.address) as client:
-        client.login()
-        with client.data():
-            client.expect(150, "RETR file")
-            assert client.read().code == 426
-        client.expect(200, "NOOP")
-
-
-def test_a_writer_that_stalls_is_given_up(serve: Callable[..., Running], root: Path) -> None:
-    server = serve(timeouts=TimeoutsConfig(data_stall=0.5, shutdown=1.0))
-    with Dialogue(server.address) as client:
-        client.login()
-        with client.data():
-            client.expect(150, "STOR file")
-            assert client.read().code == 426
-    assert visible(root) == []
-
-
-def test_a_transfer_may_be_limited_in_time(serve: Callable[..., Running], root: Path) -> None:
-    server = serve(timeouts=TimeoutsConfig(transfer=0.6, shutdown=1.0))
-    with Dialogue(server.address) as client:
-        client.login()
-        with client.data() as data:
-            client.expect(150, "STOR file")
-            try:
-                for _ in range(200):
-                    data.sendall(b"x")
-                    time.sleep(0.05)
-            except (BrokenPipeError, ConnectionResetError):
-                pass
-            assert client.read().code == 426
 
 
 class _Clerk(Hooks):
@@ -586,17 +368,3 @@ def test_many_sessions_move_files_at_the_same_time(serve: Callable[..., Running]
         thread.join(DEADLINE * 3)
     assert not failures
     assert len(visible(root)) == 60
-
-
-def test_resuming_never_mixes_an_old_broken_upload_into_a_file_that_is_there(client: Dialogue, root: Path) -> None:
-    data = client.data()
-    client.expect(150, "STOR file")
-    data.sendall(b"from a broken upload")
-    wait_for(lambda: any(entry.stat().st_size == 20 for entry in root.iterdir()))
-    reset(data)
-    assert client.read().code == 426
-    (root / "file").write_bytes(b"0123456789")
-    assert client.expect(213, "SIZE file") == "213 10"
-    client.expect(350, "REST 10")
-    assert client.put("STOR file", b"ABC").code == 226
-    assert (root / "file").read_bytes() == b"0123456789ABC"
