@@ -80,6 +80,9 @@ class Settings:
     def __init__(self, config: ClientConfig) -> None:
         if not config:
             raise InvalidArgumentError("Config is required")
+        given: object = config
+        if not isinstance(given, ClientConfig):
+            raise InvalidArgumentError(f"the client takes a ClientConfig, not {type(given).__name__}")
         if not config.tracker_addrs:
             raise InvalidArgumentError("Tracker addresses are required")
         addresses: object = config.tracker_addrs

@@ -181,6 +181,8 @@ def test_a_configuration_that_makes_no_sense(settings: dict[str, Any]) -> None:
 def test_no_configuration() -> None:
     with pytest.raises(InvalidArgumentError, match="Config is required"):
         Client(None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="takes a ClientConfig, not list"):
+        Client(["10.0.0.1:22122"])  # type: ignore[arg-type]
 
 
 # --- exceptions
