@@ -91,4 +91,4 @@ class Scenario:
     axis: str = ""
     metric: str = "ops_per_s"
     tls: bool = False
-    repetitions: int = 5
+    repetitions: int = 3

@@ -17,7 +17,7 @@ FDFS = (
         ops=SMALL,
         full=(Load(4 * KIB, 4000),),
         short=(Load(4 * KIB, 1000),),
-        repetitions=7,
+        repetitions=5,
     ),
     Scenario(
         name="fdfs-small-8",
@@ -26,7 +26,7 @@ FDFS = (
         ops=SMALL,
         full=(Load(4 * KIB, 12000, 8),),
         short=(Load(4 * KIB, 3000, 8),),
-        repetitions=7,
+        repetitions=5,
     ),
     Scenario(
         name="fdfs-small-64",
@@ -35,7 +35,7 @@ FDFS = (
         ops=SMALL,
         full=(Load(4 * KIB, 16000, 64),),
         short=(Load(4 * KIB, 4000, 64),),
-        repetitions=7,
+        repetitions=5,
     ),
     Scenario(
         name="fdfs-medium-8",
@@ -68,7 +68,6 @@ FDFS = (
         ops=FILES,
         full=(Load(512 * MIB, 3),),
         short=(Load(64 * MIB, 3),),
-        repetitions=5,
     ),
     Scenario(
         name="fdfs-file-8",
@@ -77,6 +76,5 @@ FDFS = (
         ops=FILES,
         full=(Load(64 * MIB, 16, 8),),
         short=(Load(64 * MIB, 8, 8),),
-        repetitions=3,
     ),
 )

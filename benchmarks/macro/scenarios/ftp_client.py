@@ -63,6 +63,5 @@ FTP_CLIENT = (
         peers=("fastxfer asyncio", "aioftp", "curl"),
         full=(Load(MIB, 400, 200),),
         short=(Load(256 * KIB, 200, 200),),
-        repetitions=3,
     ),
 )

@@ -44,7 +44,6 @@ FTP_SERVER = (
         ops=("retr", "stor"),
         full=(Load(10 * MIB, 200, 200),),
         short=(Load(2 * MIB, 200, 200),),
-        repetitions=3,
     ),
     Scenario(
         name="ftpd-login-1",
@@ -53,7 +52,6 @@ FTP_SERVER = (
         ops=("login",),
         full=(Load(0, 150),),
         short=(Load(0, 40),),
-        repetitions=3,
     ),
     Scenario(
         name="ftpd-login-8",
@@ -62,7 +60,6 @@ FTP_SERVER = (
         ops=("login",),
         full=(Load(0, 400, 8),),
         short=(Load(0, 100, 8),),
-        repetitions=3,
     ),
     Scenario(
         name="ftpd-login-tls",
@@ -72,7 +69,6 @@ FTP_SERVER = (
         full=(Load(0, 100),),
         short=(Load(0, 25),),
         tls=True,
-        repetitions=3,
     ),
     Scenario(
         name="ftpd-noop",
@@ -89,7 +85,6 @@ FTP_SERVER = (
         ops=("list", "mlsd", "nlst"),
         full=(Load(0, 5, entries=10_000),),
         short=(Load(0, 2, entries=10_000),),
-        repetitions=5,
     ),
     Scenario(
         name="ftpd-idle",

@@ -28,7 +28,6 @@ SCALING = (
         metric="mb_per_s",
         full=tuple(Load(size, _moves(size)) for size in SIZES),
         short=tuple(Load(size, max(1, _moves(size) // 5)) for size in SIZES[:4]),
-        repetitions=3,
     ),
     Scenario(
         name="scale-fdfs-files",
@@ -83,7 +82,6 @@ SCALING = (
         axis="entries",
         full=tuple(Load(0, 1, entries=entries) for entries in ENTRIES),
         short=tuple(Load(0, 1, entries=entries) for entries in ENTRIES[:3]),
-        repetitions=3,
     ),
     Scenario(
         name="scale-ftpd-idle",
