@@ -37,7 +37,7 @@ class Timeouts:
 
     Attributes:
         connect: for a TCP connection, control or data, and for its TLS handshake.
-        reply: for a reply on the control connection.
+        reply: for a whole reply on the control connection; anew after each preliminary one (1xx).
         data: for the next byte on a data connection.
         total: for one operation with all its retries.
         lease: for a free connection of the pool.

@@ -204,9 +204,9 @@ async def _transfer(here: Link, there: Link, retrieve: str, store: str, seconds:
 async def _verdict(link: Link, line: str, seconds: float | None) -> None:
     session = link.session
     reply = await session.any_reply(line)
-    while reply.preliminary:
+    if reply.preliminary:
         # The transfer takes as long as it takes; the control connection may be silent meanwhile.
-        reply = await session.any_reply(line, seconds=float("inf") if seconds is None else seconds)
+        reply = await session.reply(line, seconds=float("inf") if seconds is None else seconds)
     if reply.code >= 400:
         refusal: ReplyError = session.refusal(reply, line)
         raise refusal

@@ -36,6 +36,7 @@ __all__ = ["Session"]
 log = logging.getLogger("fastxfer.ftp")
 
 _MOST_PRELIMINARY = 50
+"""Replies that only say that another will come, before one command is given up: each of them may take its time."""
 
 
 class Session:
@@ -237,11 +238,8 @@ class Session:
 
     async def _greeting(self) -> None:
         self._outstanding = 1
+        # After 120, "ready in nnn minutes", the real greeting follows.
         reply = await self.reply()
-        if reply.code == 120:
-            # "Ready in nnn minutes": the real greeting follows.
-            self._outstanding = 1
-            reply = await self.reply()
         if reply.code != 220:
             self._failed = True
             if reply.code < 400:
@@ -451,14 +449,22 @@ class Session:
         raise ProtocolError("preliminary replies without end", server=self.server, command=shown(line))
 
     async def any_reply(self, line: str = "", *, seconds: float | None = None) -> Reply:
-        """The next reply, 1xx too. 421 closes the session and is raised."""
+        """The next reply, 1xx too. 421 closes the session and is raised.
+
+        The whole reply is to be there within *seconds*: a server that sends a byte now and then gains no time by it.
+        """
         reader = self._reader
-        wait = self.config.timeouts.reply if seconds is None else seconds
+        wait = left = self.config.timeouts.reply if seconds is None else seconds
         if wait == float("inf"):
-            wait = None
+            wait = left = None
+        end = 0.0
         try:
             while (reply := reader.take()) is None:
-                data = await self.stream.receive(wait)
+                if wait is not None:
+                    now = time.monotonic()
+                    end = end or now + wait
+                    left = max(end - now, 0.0)
+                data = await self.stream.receive(left)
                 if not data:
                     self._failed = True
                     raise ConnectionLostError(

@@ -124,8 +124,15 @@ class Stream(ABC):
 
         Raises OSError, TimeoutError, ssl.SSLError, :class:`fastxfer.net.tls_channel.TLSTruncatedError`.
         """
+        end = None
         while (data := self.receive_now()) is None:
-            await self.wait(reading=True, seconds=seconds)
+            left = seconds
+            if seconds is not None:
+                # A piece of a TLS record is no byte yet.
+                now = time.monotonic()
+                end = end or now + seconds
+                left = max(end - now, 0.0)
+            await self.wait(reading=True, seconds=left)
         return data
 
     async def send(self, data: Buffer, seconds: float | None) -> None:

@@ -21,6 +21,7 @@ from fastxfer.ftp import (
     InvalidArgumentError,
     Limits,
     PermanentError,
+    ProtocolError,
     RetryPolicy,
     TLSSettings,
     UnsupportedError,
@@ -406,6 +407,19 @@ async def test_servers_that_break_off_on_each_other_are_asked_again() -> None:
             assert await here.transfer_to("a", there, "b") == 7
         assert second.files == {"/b": b"content"}
         assert second.count("STOR") == 2
+
+
+@on_a_loop
+async def test_a_server_that_never_comes_to_an_end_with_another_is_given_up() -> None:
+    with scripted_server() as first, scripted_server() as second:
+        first.files["/a"] = b"content"
+        first.handlers["RETR"] = lambda control, argument: control.reply("150 here it comes")
+        second.handlers["STOR"] = lambda control, argument: control.reply(*["150 wait"] * 500)
+        options = {"retry": RetryPolicy(attempts=1), "timeout": 20.0}
+        async with AsyncClient(first.url, **options) as here, AsyncClient(second.url, **options) as there:
+            with pytest.raises(ProtocolError, match="without end"):
+                await here.transfer_to("a", there, "b")
+        assert second.files == {}
 
 
 @on_a_loop

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,8 @@ from fastxfer.ftp import (
     TimedOutError,
     Timeouts,
 )
+from fastxfer.ftp._asyncio import AsyncDriver
+from fastxfer.net.tls_channel import TLSChannel
 from tests.ftp.hostile import run
 from tests.support.scripted_ftp import Control, ScriptedServer, scripted_server
 
@@ -53,6 +58,44 @@ def test_preliminary_replies_without_end_are_given_up() -> None:
         server.handlers["NOOP"] = lambda control, argument: control.reply(*["150 wait"] * 500)
         with pytest.raises(ProtocolError):
             run(server, lambda client: client.noop())
+
+
+def test_a_reply_that_comes_byte_by_byte_is_given_up_after_the_timeout() -> None:
+    def drip(control: Control) -> None:
+        # Each byte alone comes in time. The client hangs up.
+        control.raw(b"220 ")
+        while True:
+            control.raw(b"x")
+            time.sleep(0.02)
+
+    with scripted_server() as server:
+        server.greet = drip
+        with pytest.raises(TimedOutError):
+            run(server, nothing, timeout=0.2)
+
+
+def test_a_tls_record_that_comes_byte_by_byte_is_given_up_after_the_timeout() -> None:
+    async def fetch() -> None:
+        # A record of 16 KiB of which the head is here, and a byte now and then.
+        here, there = socket.socketpair()
+        with here, there:
+            there.sendall(b"\x16\x03\x03\x40\x00")
+            stream = AsyncDriver().stream(here)
+            stream.channel = TLSChannel(ssl.create_default_context(), "example.org")
+            dripping = asyncio.create_task(drip(there))
+            try:
+                with pytest.raises(TimeoutError):
+                    await stream.receive(0.2)
+            finally:
+                dripping.cancel()
+                stream.close()
+
+    async def drip(there: socket.socket) -> None:
+        while True:
+            there.send(b"x")
+            await asyncio.sleep(0.02)
+
+    asyncio.run(fetch())
 
 
 def test_service_not_available_in_the_greeting_is_tried_again() -> None:
