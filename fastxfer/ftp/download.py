@@ -157,12 +157,31 @@ class DownloadOperations(Verification, ClientBase):
             await self._download_to(sink, remote, offset, False, False, False, None)
             return sink.data
 
-        async def piece(link: Link) -> bytes:
-            parts: list[bytes] = []
-            await self._receive_part(link, remote, ChunkSink(parts.append), offset, length)
-            return b"".join(parts)
+        return await self._read_part(remote, offset, length) if length else b""
 
-        return await self._run(piece) if length else b""
+    async def _read_part(self, remote: str, offset: int, length: int) -> bytes:
+        async def piece(link: Link) -> tuple[bytes, TimedOutError | None]:
+            parts: list[bytes] = []
+            sink = ChunkSink(parts.append)
+            try:
+                # Whether fewer bytes are all there are the server says, or else SIZE.
+                patient = not self._profile.may_try("SIZE")
+                await self._receive_part(link, remote, sink, offset, length, patient=patient)
+            except TimedOutError as error:
+                if not parts:
+                    raise
+                return b"".join(parts), error
+            return b"".join(parts), None
+
+        failures = 0
+        end = self._deadline()
+        while True:
+            found, silence = await self._run(piece)
+            if silence is None or offset + len(found) == await self.size(remote):
+                return found
+            failures += 1
+            if not await self._pause(silence, failures, end):
+                raise silence
 
     async def _download_to(
         self,
@@ -406,8 +425,13 @@ class DownloadOperations(Verification, ClientBase):
         if not await self._run(compare):
             sink.reset()
 
-    async def _receive_part(self, link: Link, remote: str, sink: Sink, offset: int, length: int) -> None:
-        """*length* bytes from *offset* on (fewer at the end of the file); the transfer is broken off after them."""
+    async def _receive_part(
+        self, link: Link, remote: str, sink: Sink, offset: int, length: int, *, patient: bool = False
+    ) -> None:
+        """*length* bytes from *offset* on (fewer at the end of the file); the transfer is broken off after them.
+
+        A server that says nothing to fewer bytes is waited for if *patient*; else it soon ends in TimedOutError.
+        """
         session = link.session
         if session.type != "I":
             await session.command("TYPE I")
@@ -428,7 +452,7 @@ class DownloadOperations(Verification, ClientBase):
         if sink.position - start >= length:
             await link.port.break_off(data)
         else:
-            await link.port.finish(data, path=remote)
+            await link.port.finish(data, path=remote, short=not patient)
 
 
 def _truncated(fetch: _Fetch, then: str) -> TruncatedError:

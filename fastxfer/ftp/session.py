@@ -37,6 +37,8 @@ log = logging.getLogger("fastxfer.ftp")
 
 _MOST_PRELIMINARY = 50
 """Replies that only say that another will come, before one command is given up: each of them may take its time."""
+_ONLY_WORD = "(measured here)"
+"""In the 150 that is all Pure-FTPd says of a download whose connection broke: no other reply follows it."""
 
 
 class Session:
@@ -489,6 +491,8 @@ class Session:
             raise ProtocolError(str(error), server=self.server, command=shown(line)) from error
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s > %d %s", self.server, reply.code, reply.text)
+        if reply.code < 200 and _ONLY_WORD in reply.lines[-1]:
+            reply = Reply(426, reply.lines)
         if reply.code >= 200:
             self._outstanding -= 1
             self.last_used = time.monotonic()

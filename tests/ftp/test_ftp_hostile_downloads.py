@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastxfer.ftp import (
     AsyncClient,
+    Client,
     ConnectionLostError,
     Limits,
     LocalFileError,
     PermanentError,
     RetryPolicy,
     TimedOutError,
+    TLSSettings,
     TransferError,
     TruncatedError,
     VerificationError,
 )
 from tests.ftp.hostile import run
-from tests.support.scripted_ftp import Control, end_data, reset, scripted_server
+from tests.support.ftp_servers import FTPPeer
+from tests.support.scripted_ftp import Control, ScriptedServer, end_data, reset, scripted_server
 
 
 def contents(directory: Path) -> list[str]:
@@ -189,30 +196,110 @@ def test_a_download_cut_ten_times_ends_whole(tmp_path: Path, kind: str) -> None:
     assert contents(tmp_path) == ["a"]
 
 
-def test_a_download_that_ends_early_and_without_a_verdict_is_soon_gone_on_with(tmp_path: Path) -> None:
-    content = bytes(range(256)) * 1000
+CONTENT = bytes(range(256)) * 1000
+DOWNLOADS = {
+    "download": lambda client, path: client.download("a", path),
+    "download_segmented": lambda client, path: client.download_segmented("a", path, segments=2),
+    "read": lambda client, path: client.read("a", offset=5, length=200_000),
+}
+
+
+def breaking_once(server: ScriptedServer, *last_words: str) -> Callable[[Control, str], None]:
+    """A RETR whose first data connection ends early, in good order."""
 
     def retr(control: Control, argument: str) -> None:
         start, control.restart = control.restart, 0
         if server.count("RETR") > 1:
-            control.send_file(content[start:])
+            control.reply("150 opening")
+            data = control.data()
+            with contextlib.suppress(OSError):
+                data.sendall(server.files["/a"][start:])
+            end_data(data)
+            control.reply("226 done")
             return
         control.reply("150 opening")
         data = control.data()
-        data.sendall(content[:100_000])
+        data.sendall(server.files["/a"][start : start + 100_000])
         end_data(data)
-        # As Pure-FTPd does when its data connection broke.
-        control.reply("150 0.1 seconds (measured here)")
+        control.reply(*last_words)
 
-    async def body(client: AsyncClient) -> None:
+    return retr
+
+
+@pytest.mark.parametrize("way", DOWNLOADS)
+def test_a_download_that_ends_early_and_without_a_verdict_is_soon_gone_on_with(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastxfer.ftp.segmented._LEAST", 1000)
+
+    async def body(client: AsyncClient) -> Any:
         # The reply itself would be waited for much longer.
-        await asyncio.wait_for(client.download("a", tmp_path / "a"), 60)
+        return await asyncio.wait_for(DOWNLOADS[way](client, tmp_path / "a"), 60)
 
     with scripted_server() as server:
-        server.files["/a"] = content
+        server.files["/a"] = CONTENT
+        server.handlers["RETR"] = breaking_once(server)
+        found = run(server, body, timeout=3600.0)
+    if way == "read":
+        assert found == CONTENT[5:200_005]
+    else:
+        assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("way", DOWNLOADS)
+def test_the_only_word_of_pure_ftpd_on_a_broken_download_is_its_last(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastxfer.ftp.segmented._LEAST", 1000)
+
+    async def body(client: AsyncClient) -> Any:
+        return await asyncio.wait_for(DOWNLOADS[way](client, tmp_path / "a"), 60)
+
+    with scripted_server() as server:
+        server.files["/a"] = CONTENT
+        words = "150 0.1 seconds (measured here), 1.00 Mbytes per second"
+        server.handlers["RETR"] = breaking_once(server, words)
+        found = run(server, body, timeout=3600.0)
+        if way != "download_segmented":
+            # The session has gone on: nobody logged in again for it.
+            assert server.connections == 1
+    if way == "read":
+        assert found == CONTENT[5:200_005]
+    else:
+        assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_a_piece_beyond_the_end_of_the_file_is_what_there_is_though_no_verdict_comes() -> None:
+    def retr(control: Control, argument: str) -> None:
+        start, control.restart = control.restart, 0
+        control.reply("150 opening")
+        data = control.data()
+        data.sendall(b"content"[start:])
+        end_data(data)
+
+    async def body(client: AsyncClient) -> bytes:
+        return await asyncio.wait_for(client.read("a", offset=3, length=100), 60)
+
+    with scripted_server() as server:
+        server.files["/a"] = b"content"
         server.handlers["RETR"] = retr
-        run(server, body, timeout=3600.0)
-    assert (tmp_path / "a").read_bytes() == content
+        assert run(server, body, timeout=3600.0) == b"tent"
+        assert server.count("RETR") == 1
+
+
+def test_pieces_of_a_file_cost_no_session_at_real_servers(peer: FTPPeer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="fastxfer.ftp")
+    content = os.urandom(3_000_000)
+    (peer.root / "big").write_bytes(content)
+    (peer.root / "big").chmod(0o644)
+    settings = TLSSettings(ca_file=peer.ca_file)
+    with Client(peer.url, user=peer.user, password=peer.password, tls_settings=settings) as client:
+        for offset in (0, 5, 1_000_000):
+            assert client.read("big", offset=offset, length=100_000) == content[offset : offset + 100_000]
+        assert client.read("big", offset=2_999_990, length=100_000) == content[-10:]
+        kept = client.server_kind in ("pure-ftpd", "vsftpd", "proftpd")
+    logins = sum("< USER" in line for line in caplog.messages)
+    assert logins == 1 or not kept
 
 
 def test_the_reason_of_a_broken_download_is_told(tmp_path: Path) -> None:
