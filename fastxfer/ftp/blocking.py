@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+import operator
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from fastxfer.ftp._blocking import BlockingDriver
 from fastxfer.ftp.base import RemotePath
+from fastxfer.ftp.blocking_forms import Place, blocking, iterating
 from fastxfer.ftp.client import AsyncClient
 from fastxfer.ftp.config import ClientConfig
 from fastxfer.ftp.errors import InvalidArgumentError
@@ -19,32 +21,18 @@ from fastxfer.net.stream import run_blocking
 
 __all__ = ["Client"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
+
+class _CallingThread:
+    """Operations on blocking streams run in the thread that calls them."""
+
+    piece = 1
+    run = staticmethod(run_blocking)
+
+    def __init__(self, client: FileOperations) -> None:
+        self.client = client
 
 
-def _here(
-    operation: Callable[Concatenate[FileOperations, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Client, P], T]:
-    """The blocking form of *operation*, with its signature and documentation: it waits in the calling thread."""
-
-    @functools.wraps(operation)
-    def run(self: Client, /, *arguments: P.args, **named: P.kwargs) -> T:
-        return run_blocking(operation(self._operations, *arguments, **named))
-
-    return run
-
-
-def _iterate_here(
-    operation: Callable[Concatenate[FileOperations, P], AsyncIterator[T]],
-) -> Callable[Concatenate[Client, P], Iterator[T]]:
-    """The same for an iterator."""
-
-    @functools.wraps(operation)
-    def iterate(self: Client, /, *arguments: P.args, **named: P.kwargs) -> Iterator[T]:
-        return _iterate(operation(self._operations, *arguments, **named))
-
-    return iterate
+_HERE: Callable[[Client], Place[FileOperations]] = operator.attrgetter("_here")
 
 
 class Client(BlockingTreeTools):
@@ -73,6 +61,7 @@ class Client(BlockingTreeTools):
         self._operations = FileOperations(
             url, user=user, password=password, account=account, config=config, hooks=hooks, **options
         )
+        self._here = _CallingThread(self._operations)
         self._twin: Callable[[], AsyncClient] = functools.partial(
             AsyncClient, url, user=user, password=password, account=account, config=config, hooks=hooks, **options
         )
@@ -146,13 +135,13 @@ class Client(BlockingTreeTools):
 
     # Files
 
-    download = _here(FileOperations.download)
-    read = _here(FileOperations.read)
-    stream = _iterate_here(FileOperations.stream)
-    upload = _here(FileOperations.upload)
-    upload_unique = _here(FileOperations.upload_unique)
-    checksum = _here(FileOperations.checksum)
-    copy = _here(FileOperations.copy)
+    download = blocking(_HERE, FileOperations.download)
+    read = blocking(_HERE, FileOperations.read)
+    stream = iterating(_HERE, FileOperations.stream)
+    upload = blocking(_HERE, FileOperations.upload)
+    upload_unique = blocking(_HERE, FileOperations.upload_unique)
+    checksum = blocking(_HERE, FileOperations.checksum)
+    copy = blocking(_HERE, FileOperations.copy)
 
     def checksums(self) -> builtins.list[str]:
         """The checksum algorithms that the server offers, best first."""
@@ -186,42 +175,24 @@ class Client(BlockingTreeTools):
 
     # Directories
 
-    list = _here(FileOperations.list)
-    iterate = _iterate_here(FileOperations.iterate)
-    names = _here(FileOperations.names)
-    walk = _iterate_here(FileOperations.walk)
-    glob = _here(FileOperations.glob)
-    stat = _here(FileOperations.stat)
-    exists = _here(FileOperations.exists)
-    is_directory = _here(FileOperations.is_directory)
-    size = _here(FileOperations.size)
-    modified = _here(FileOperations.modified)
-    set_modified = _here(FileOperations.set_modified)
-    chmod = _here(FileOperations.chmod)
-    symlink = _here(FileOperations.symlink)
-    mkdir = _here(FileOperations.mkdir)
-    rmdir = _here(FileOperations.rmdir)
-    remove = _here(FileOperations.remove)
-    rename = _here(FileOperations.rename)
-    pwd = _here(FileOperations.pwd)
-    chdir = _here(FileOperations.chdir)
-    command = _here(FileOperations.command)
-    noop = _here(FileOperations.noop)
-
-
-def _iterate(source: AsyncIterator[T]) -> Iterator[T]:
-    """An asynchronous generator that waits on blocking streams only, as a plain one."""
-    try:
-        while True:
-            try:
-                yield run_blocking(_next(source))
-            except StopAsyncIteration:
-                return
-    finally:
-        close = getattr(source, "aclose", None)
-        if close is not None:
-            run_blocking(close())
-
-
-async def _next(source: AsyncIterator[T]) -> T:
-    return await source.__anext__()
+    list = blocking(_HERE, FileOperations.list)
+    iterate = iterating(_HERE, FileOperations.iterate)
+    names = blocking(_HERE, FileOperations.names)
+    walk = iterating(_HERE, FileOperations.walk)
+    glob = blocking(_HERE, FileOperations.glob)
+    stat = blocking(_HERE, FileOperations.stat)
+    exists = blocking(_HERE, FileOperations.exists)
+    is_directory = blocking(_HERE, FileOperations.is_directory)
+    size = blocking(_HERE, FileOperations.size)
+    modified = blocking(_HERE, FileOperations.modified)
+    set_modified = blocking(_HERE, FileOperations.set_modified)
+    chmod = blocking(_HERE, FileOperations.chmod)
+    symlink = blocking(_HERE, FileOperations.symlink)
+    mkdir = blocking(_HERE, FileOperations.mkdir)
+    rmdir = blocking(_HERE, FileOperations.rmdir)
+    remove = blocking(_HERE, FileOperations.remove)
+    rename = blocking(_HERE, FileOperations.rename)
+    pwd = blocking(_HERE, FileOperations.pwd)
+    chdir = blocking(_HERE, FileOperations.chdir)
+    command = blocking(_HERE, FileOperations.command)
+    noop = blocking(_HERE, FileOperations.noop)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import functools
+import operator
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastxfer.ftp.base import ClientBase
+from fastxfer.ftp.blocking_forms import Place, blocking, iterating
 from fastxfer.ftp.errors import ClosedError
 from fastxfer.ftp.tree.operations import TreeOperations
 
@@ -18,11 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockingTreeTools", "Portal"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
-_PIECE = 100
-"""Items that are fetched from the loop at a time."""
 _PATIENCE = 30.0
 """Seconds to wait for work that was cancelled."""
 
@@ -34,6 +32,8 @@ class Portal:
         client: not connected; it uses the connections of *owner*.
         owner: a client of the same server.
     """
+
+    piece = 100
 
     def __init__(self, client: AsyncClient, owner: ClientBase) -> None:
         self._client = client
@@ -113,44 +113,7 @@ class Portal:
         await self._client._leave()
 
 
-def _on_the_loop(
-    operation: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[BlockingTreeTools, P], T]:
-    """The blocking form of *operation*, with its signature and documentation."""
-
-    @functools.wraps(operation)
-    def run(self: BlockingTreeTools, /, *arguments: P.args, **named: P.kwargs) -> T:
-        return self._portal.run(operation(self._portal.client, *arguments, **named))
-
-    return run
-
-
-def _from_the_loop(
-    operation: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]],
-) -> Callable[Concatenate[BlockingTreeTools, P], Iterator[T]]:
-    """The same for an iterator."""
-
-    @functools.wraps(operation)
-    def iterate(self: BlockingTreeTools, /, *arguments: P.args, **named: P.kwargs) -> Iterator[T]:
-        items = operation(self._portal.client, *arguments, **named)
-        try:
-            while piece := self._portal.run(_some(items)):
-                yield from piece
-        finally:
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                self._portal.run(close())
-
-    return iterate
-
-
-async def _some(items: AsyncIterator[T]) -> list[T]:
-    piece: list[T] = []
-    async for item in items:
-        piece.append(item)
-        if len(piece) == _PIECE:
-            break
-    return piece
+_PLACE: Callable[[BlockingTreeTools], Place[AsyncClient]] = operator.attrgetter("_portal")
 
 
 class BlockingTreeTools:
@@ -163,14 +126,14 @@ class BlockingTreeTools:
 
     _portal: Portal
 
-    batch = _on_the_loop(TreeOperations.batch)
-    fetch = _on_the_loop(TreeOperations.fetch)
-    sync = _on_the_loop(TreeOperations.sync)
-    mirror = _on_the_loop(TreeOperations.mirror)
-    backup = _on_the_loop(TreeOperations.backup)
-    restore = _on_the_loop(TreeOperations.restore)
-    verify = _on_the_loop(TreeOperations.verify)
-    search = _from_the_loop(TreeOperations.search)
-    download_segmented = _on_the_loop(TreeOperations.download_segmented)
-    remove_tree = _on_the_loop(TreeOperations.remove_tree)
-    move = _on_the_loop(TreeOperations.move)
+    batch = blocking(_PLACE, TreeOperations.batch)
+    fetch = blocking(_PLACE, TreeOperations.fetch)
+    sync = blocking(_PLACE, TreeOperations.sync)
+    mirror = blocking(_PLACE, TreeOperations.mirror)
+    backup = blocking(_PLACE, TreeOperations.backup)
+    restore = blocking(_PLACE, TreeOperations.restore)
+    verify = blocking(_PLACE, TreeOperations.verify)
+    search = iterating(_PLACE, TreeOperations.search)
+    download_segmented = blocking(_PLACE, TreeOperations.download_segmented)
+    remove_tree = blocking(_PLACE, TreeOperations.remove_tree)
+    move = blocking(_PLACE, TreeOperations.move)
