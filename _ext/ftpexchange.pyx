@@ -78,6 +78,8 @@ cdef extern from "ftpexchange.h" nogil:
         size_t payload_size
         bint sending
         size_t limit
+        int size_at
+        int file
         bint done
         int data
         int next
@@ -94,6 +96,7 @@ cdef extern from "ftpexchange.h" nogil:
     void fx_ftp_init(fx_ftp* x, int control)
     void fx_ftp_destroy(fx_ftp* x)
     void fx_ftp_begin(fx_ftp* x)
+    bint fx_ftp_ordinary(const fx_ftp* x)
     void fx_ftp_control(fx_ftp* x)
     void fx_ftp_data(fx_ftp* x, bint hung_up)
     bint fx_ftp_run(fx_ftp* x, int64_t patience, int64_t spin)
@@ -136,7 +139,7 @@ cdef class Exchange:
         fx_ftp_destroy(&self.x)
 
     def begin(self, bytes request not None, int finals, int transfer_at=-1, int address_at=-1, int next_at=-1,
-              object payload=None, size_t limit=65536):
+              object payload=None, size_t limit=65536, int size_at=-1, int file=-1):
         cdef const char* text = request
         cdef size_t size = len(request)
         cdef bytes held = payload
@@ -149,6 +152,8 @@ cdef class Exchange:
             raise ValueError("a data connection is either there or to be asked for")
         if transfer_at < 0 and (address_at >= 0 or next_at >= 0 or payload is not None):
             raise ValueError("a data connection is of no use without a transfer")
+        if file >= 0 and (transfer_at < 0 or payload is not None):
+            raise ValueError("only what is received can be written to a file")
         while True:
             count = send(self.x.control, text, size, MSG_NOSIGNAL)
             if count >= 0 or errno != EINTR:
@@ -165,6 +170,8 @@ cdef class Exchange:
             self.x.payload = <const uint8_t*><const char*>held
             self.x.payload_size = len(held)
         self.x.limit = limit
+        self.x.size_at = size_at
+        self.x.file = file
         if self.x.data >= 0:
             close(self.x.data)
         self.x.data = -1
@@ -203,6 +210,14 @@ cdef class Exchange:
     @property
     def body(self):
         return (<char*>self.x.body)[:self.x.body_size] if self.x.body_size else b""
+
+    @property
+    def received(self):
+        return self.x.body_size
+
+    @property
+    def ordinary(self):
+        return self.x.done and fx_ftp_ordinary(&self.x)
 
     @property
     def connected(self):

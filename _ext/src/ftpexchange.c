@@ -17,11 +17,14 @@
 
 #define FIRST_BODY 8192
 #define BLOCK 65536
+#define DATA_FIRST_MS 1
 
 void fx_ftp_init(fx_ftp *x, int control) {
     memset(x, 0, offsetof(fx_ftp, replies));
     x->control = control;
     x->epoll_fd = x->data = x->next = x->address_at = x->next_at = x->transfer_at = -1;
+    x->size_at = x->file = -1;
+    x->size = -1;
     x->done = true;
 }
 
@@ -66,8 +69,16 @@ static void watch_data(fx_ftp *x) {
     }
 }
 
+bool fx_ftp_ordinary(const fx_ftp *x) {
+    return x->seen == x->finals && x->parsed == x->reply_size && x->ended && !x->data_error &&
+           (x->transfer_at < 0 || x->agreed) && (x->next_at < 0 || x->next >= 0) &&
+           (x->size_at < 0 || x->size == (int64_t)x->body_size) && (x->file < 0 || x->stored);
+}
+
 static void settle(fx_ftp *x) {
-    if (x->seen == x->finals && x->ended) x->done = true;
+    if (x->seen < x->finals || !x->ended) return;
+    x->done = true;
+    x->steady = x->transfer_at >= 0 && x->body_size > 0 && x->body_size <= FIRST_BODY && fx_ftp_ordinary(x);
 }
 
 static void send_payload(fx_ftp *x) {
@@ -100,6 +111,18 @@ static bool room_for_block(fx_ftp *x) {
     return true;
 }
 
+static void store_body(fx_ftp *x) {
+    size_t done = 0;
+    while (done < x->body_size) {
+        ssize_t count = pwrite(x->file, x->body + done, x->body_size - done, (off_t)done);
+        if (count < 0 && errno == EINTR) continue;
+        /* The caller meets the same error when it writes what is not in the file. */
+        if (count <= 0) return;
+        done += (size_t)count;
+    }
+    x->stored = true;
+}
+
 static void receive_body(fx_ftp *x, bool hung_up) {
     while (!x->ended && !x->done && room_for_block(x)) {
         size_t room = x->body_room - x->body_size;
@@ -117,6 +140,7 @@ static void receive_body(fx_ftp *x, bool hung_up) {
         if (count == 0 || (hung_up && (size_t)count < room)) {
             x->ended = true;
             close_fd(&x->data);
+            if (x->file >= 0) store_body(x);
             settle(x);
         } else if (x->body_size > x->limit) {
             x->done = true;
@@ -154,6 +178,20 @@ static unsigned port_in(const char *line, size_t size) {
     return port;
 }
 
+/* The number that is all of "213 1234" but for blanks around it; -1 where there is none (RFC 3659, section 4). */
+static int64_t number_in(const char *text, size_t size) {
+    const char *at = text, *end = text + size;
+    int64_t number = 0;
+    while (at < end && *at == ' ') at++;
+    while (at < end && (end[-1] == ' ' || end[-1] == '\r')) end--;
+    if (at == end || end - at > 18) return -1;
+    for (; at < end; at++) {
+        if (*at < '0' || *at > '9') return -1;
+        number = number * 10 + (*at - '0');
+    }
+    return number;
+}
+
 static void open_data(fx_ftp *x, unsigned port) {
     x->data = open_to(x, port);
     if (x->data < 0) {
@@ -183,8 +221,11 @@ static void take_final(fx_ftp *x, int code, const char *line, size_t size) {
             open_data(x, port);
         else
             x->done = true;
-    } else if (index == x->transfer_at && code >= 300) {
-        x->done = true;
+    } else if (index == x->transfer_at) {
+        x->agreed = code < 300;
+        if (!x->agreed) x->done = true;
+    } else if (index == x->size_at && code == 213) {
+        x->size = number_in(line + 4, size - 4);
     }
 }
 
@@ -240,7 +281,10 @@ void fx_ftp_control(fx_ftp *x) {
 }
 
 void fx_ftp_begin(fx_ftp *x) {
-    x->done = x->connected = false;
+    x->data_first = x->steady && x->data >= 0 && !x->sending;
+    x->steady = false;
+    x->done = x->connected = x->agreed = x->stored = false;
+    x->size = -1;
     x->ended = x->transfer_at < 0;
     x->seen = x->multi = x->data_error = 0;
     x->sent = x->body_size = x->reply_size = x->parsed = 0;
@@ -256,6 +300,15 @@ void fx_ftp_begin(fx_ftp *x) {
 static int wait_for(fx_ftp *x, int64_t patience, int64_t spin, struct pollfd *polled) {
     polled[0] = (struct pollfd){.fd = x->seen < x->finals ? x->control : -1, .events = POLLIN};
     polled[1] = (struct pollfd){.fd = x->ended ? -1 : x->data, .events = x->sending ? POLLOUT : POLLIN | POLLRDHUP};
+    if (x->data_first && !spin) {
+        /* Each wake-up saved is time for the server, too. A refusal, which moves no data, comes this much later. */
+        x->data_first = false;
+        struct pollfd end = {.fd = polled[1].fd, .events = POLLRDHUP};
+        int count = poll(&end, 1, DATA_FIRST_MS);
+        if (count < 0) return count;
+        polled[1].revents = end.revents;
+        if (count) return count;
+    }
     int64_t now = fx_now();
     for (int64_t until = now + spin; now < until; now = fx_now()) {
         int count = poll(polled, 2, 0);

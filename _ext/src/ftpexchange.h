@@ -33,6 +33,8 @@ typedef struct {
     size_t payload_size;
     bool sending;
     size_t limit; /* longest body taken */
+    int size_at;  /* which of the final replies tells the file's size (SIZE); -1: none */
+    int file;     /* a whole body is written to this descriptor, from its start; -1: it is not */
 
     /* Where it is. */
     bool done;
@@ -43,6 +45,11 @@ typedef struct {
     int64_t moved_at;
     bool connected;
     bool ended; /* the peer's end was received, or the whole payload handed over */
+    bool agreed; /* the transfer's verdict was positive */
+    bool stored; /* the whole body is in the file */
+    bool steady; /* a small file has come in the ordinary course: so will the next, most likely */
+    bool data_first; /* its replies are not worth being woken for before its bytes have come */
+    int64_t size; /* what the server says; -1: nothing */
     int data_error;
     size_t sent;
     uint8_t *body;
@@ -60,6 +67,9 @@ void fx_ftp_destroy(fx_ftp *x);
 
 /* Begins: x->data, or a port that will be told, is the data connection. */
 void fx_ftp_begin(fx_ftp *x);
+/* All has taken its course: the replies are what they should be, the body is whole, of the size that the server tells,
+ * and in the file, and the next data connection is open; as far as that was asked for. */
+bool fx_ftp_ordinary(const fx_ftp *x);
 /* Something came on the control connection. */
 void fx_ftp_control(fx_ftp *x);
 /* The data connection is ready: hung up is whether its peer's end is already known to be there. */

@@ -29,6 +29,8 @@ class Exchange:
         next_at: int = -1,
         payload: bytes | None = None,
         limit: int = 65536,
+        size_at: int = -1,
+        file: int = -1,
     ) -> int:
         """Send the commands; how many bytes of *request* went out. Nothing was begun where that is not all of them.
 
@@ -41,6 +43,8 @@ class Exchange:
             next_at: which of them is EPSV's answer for the next transfer, whose connection is then opened; -1: none.
             payload: what is sent over the data connection; None to receive.
             limit: a body longer than this ends the exchange.
+            size_at: which of the replies is SIZE's; -1: none.
+            file: descriptor of a file that a whole body is written to, from the file's start; -1: none.
 
         RuntimeError while one is under way, ValueError where there is no data connection, or one too many.
         """
@@ -63,6 +67,16 @@ class Exchange:
     @property
     def body(self) -> bytes:
         """What came on the data connection."""
+    @property
+    def received(self) -> int:
+        """Bytes of the body."""
+    @property
+    def ordinary(self) -> bool:
+        """Nothing is left to be looked at.
+
+        All replies came and no more, the transfer's verdict is positive, the body is whole, as long as SIZE says and
+        in the file, and the next data connection is open: each as far as it was asked for.
+        """
     @property
     def connected(self) -> bool:
         """The data connection is known to be open, or was."""

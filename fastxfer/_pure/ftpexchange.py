@@ -16,6 +16,7 @@ __all__ = ["Exchange", "Watch"]
 _MOST_REPLIES = 8192
 _BLOCK = 65536
 _LINE = re.compile(rb"([1-5]\d\d)([ -])")
+_SIZE = re.compile(rb"213 +(\d{1,18}) *\r?$")
 _PORT = re.compile(rb"\(([!-/:-~])\1\1(\d{1,5})\1\)")
 
 
@@ -39,6 +40,9 @@ class Exchange:
         self._finals = self._seen = 0
         self._at = (0, -1, -1)
         self._limit = 0
+        self._size_at = self._file = -1
+        self._size: int | None = None
+        self._agreed = self._stored = False
         self._parsed = 0
         self._multi = b""
         self.moved_at = 0.0
@@ -59,6 +63,8 @@ class Exchange:
         next_at: int = -1,
         payload: bytes | None = None,
         limit: int = 65536,
+        size_at: int = -1,
+        file: int = -1,
     ) -> int:
         if not self.done:
             raise RuntimeError("an exchange is under way")
@@ -68,6 +74,8 @@ class Exchange:
             raise ValueError("a data connection is either there or to be asked for")
         if transfer_at < 0 and (address_at >= 0 or next_at >= 0 or payload is not None):
             raise ValueError("a data connection is of no use without a transfer")
+        if file >= 0 and (transfer_at < 0 or payload is not None):
+            raise ValueError("only what is received can be written to a file")
         if payload is not None and not isinstance(payload, bytes):
             raise TypeError(f"the payload must be bytes, not {type(payload).__name__}")
         try:
@@ -78,6 +86,8 @@ class Exchange:
             return count
         self._finals, self._seen, self._at = finals, 0, (transfer_at, address_at, next_at)
         self._payload, self._limit = payload, limit
+        self._size_at, self._file = size_at, file
+        self._size, self._agreed, self._stored = None, False, False
         self._parsed, self._multi = 0, b""
         self.replies, self.body, self.sent, self.data_error = b"", b"", 0, 0
         self.done = self.connected = False
@@ -125,6 +135,25 @@ class Exchange:
         except OSError:
             return False
         return False
+
+    @property
+    def received(self) -> int:
+        return len(self.body)
+
+    @property
+    def ordinary(self) -> bool:
+        transfer_at, _, next_at = self._at
+        return (
+            self.done
+            and self._seen == self._finals
+            and self._parsed == len(self.replies)
+            and self.ended
+            and not self.data_error
+            and (transfer_at < 0 or self._agreed)
+            and (next_at < 0 or self._next is not None)
+            and (self._size_at < 0 or self._size == len(self.body))
+            and (self._file < 0 or self._stored)
+        )
 
     @property
     def next_age(self) -> float:
@@ -199,6 +228,8 @@ class Exchange:
         if self.ended:
             self._data.close()
             self._data = None
+            if self._file >= 0:
+                self._store()
             self._settle()
 
     def _receive(self, data: socket.socket) -> None:
@@ -208,6 +239,16 @@ class Exchange:
             self.body += piece
             self.ended = not piece
             self.done = len(self.body) > self._limit and not self.ended
+
+    def _store(self) -> None:
+        done = 0
+        try:
+            while done < len(self.body):
+                done += os.pwrite(self._file, self.body[done:], done)
+        except OSError:
+            # The caller meets the same error when it writes what is not in the file.
+            return
+        self._stored = True
 
     def _on_control(self) -> None:
         if self.done:
@@ -254,7 +295,10 @@ class Exchange:
         transfer_at, address_at, next_at = self._at
         index, self._seen = self._seen, self._seen + 1
         if index == transfer_at:
-            self.done = code >= 300
+            self._agreed = code < 300
+            self.done = not self._agreed
+        if index == self._size_at and code == 213 and (told := _SIZE.match(line)):
+            self._size = int(told[1])
         if index not in (next_at, address_at):
             return
         named = _PORT.search(line) if code == 229 else None

@@ -25,6 +25,7 @@ from fastxfer.ftp.errors import (
     TimedOutError,
 )
 from fastxfer.ftp.passive import address_in, extended, passive_address, passive_stream
+from fastxfer.ftp.ready_download import ReadyDownload
 from fastxfer.ftp.refusals import reason
 from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.session import Session
@@ -35,6 +36,8 @@ __all__ = ["DataOpener"]
 
 _PREOPENED_LIFE = 5.0
 """Seconds after which a connection opened in advance is not trusted any more: servers and firewalls drop them."""
+_SMALL = 65536
+"""Bytes that are received along with the replies."""
 _BURST = 1.0
 """Seconds between two transfers that make the second one probably not the last."""
 
@@ -291,6 +294,59 @@ class DataOpener:
         await session.exchange(self._exchange, lines)
         return [await session.reply(line) for line in lines]
 
+    @property
+    def ready(self) -> bool:
+        """A small file may be asked for at once: the one before it has ended a moment ago and opened its connection."""
+        exchange = self._exchange
+        return exchange is not None and 0 <= exchange.next_age < _BURST and self._session.type == "I" and exchange.quiet
+
+    def ask_at_once(self, path: str, sized: bool, file: int) -> ReadyDownload | None:
+        """Ask for a small file where :attr:`ready`; None where it can not be, and nothing was sent.
+
+        Args:
+            path: the remote file.
+            sized: ask for its size, too, and compare.
+            file: descriptor of the empty file that it is written to.
+        """
+        session, exchange = self._session, self._exchange
+        assert exchange is not None
+        try:
+            raw = path.encode(session.config.encoding, "surrogateescape").replace(b"\xff", b"\xff\xff")
+        except UnicodeEncodeError:
+            return None
+        if sized:
+            data, before = b"SIZE %b\r\nRETR %b\r\nEPSV\r\n" % (raw, raw), 1
+        else:
+            data, before = b"RETR %b\r\nEPSV\r\n" % raw, 0
+        session.count_sent(before + 2)
+        sent = exchange.begin(data, before + 2, before, -1, before + 1, None, _SMALL, before - 1, file)
+        return ReadyDownload(exchange, path, sized, data[sent:])
+
+    def end_at_once(self, download: ReadyDownload) -> None:
+        """Everything took its course, and the session is free."""
+        self._session.count_answered(3 if download.sized else 2)
+        self._last_end = time.monotonic()
+
+    async def open_at_once(self, download: ReadyDownload) -> DataConnection:
+        """As :meth:`open`: go on with *download*, which did not take its course."""
+        session, path = self._session, download.path
+        line = f"RETR {path}"
+        try:
+            session.drop_strays()
+            if download.unsent:
+                await session.send_rest(download.unsent, line)
+            else:
+                session.take_in(download.exchange, line)
+            return await self._take_stock(
+                download.exchange, line, path, download.before, None, True, True, not download.unsent
+            )
+        except ReplyError:
+            raise
+        except BaseException:
+            session.fail()
+            self.close()
+            raise
+
     def _may_exchange(self) -> bool:
         """Whether commands, replies and data of a small file may be left to an exchange."""
         session = self._session
@@ -340,6 +396,21 @@ class DataOpener:
             next_at=len(lines) - 1 if preopening else -1,
             payload=payload,
         )
+        return await self._take_stock(exchange, line, path, before, payload, ahead, preopening, begun)
+
+    async def _take_stock(
+        self,
+        exchange: Exchange,
+        line: str,
+        path: str,
+        before: Sequence[str],
+        payload: bytes | None,
+        ahead: bool,
+        preopening: bool,
+        begun: bool,
+    ) -> DataConnection:
+        """Go on from where *exchange* stands, which had its data connection *ahead* or not."""
+        session = self._session
         replies = [await session.reply(command) for command in before]
         address = None
         if not ahead:

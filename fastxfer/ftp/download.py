@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from fastxfer.ftp.errors import (
 from fastxfer.ftp.local import Landing
 from fastxfer.ftp.moving import receive
 from fastxfer.ftp.pool import Link
+from fastxfer.ftp.ready_download import ReadyDownload
 from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.textual import FromNetworkLines
 from fastxfer.ftp.types import ProgressLike, TransferResult, progress_of
@@ -33,6 +35,8 @@ from fastxfer.net.tls_pump import Transform
 
 __all__ = ["DownloadOperations"]
 
+
+log = logging.getLogger("fastxfer.ftp")
 
 _SMALL = 65536
 """Bytes of a file that is received along with the replies."""
@@ -63,6 +67,14 @@ class _Fetch:
     @property
     def transform(self) -> Transform | None:
         return FromNetworkLines() if self.ascii else None
+
+
+@dataclass
+class _Begun:
+    """A download begun at once that did not take its course."""
+
+    link: Link
+    asked: ReadyDownload
 
 
 class DownloadOperations(Verification, ClientBase):
@@ -138,9 +150,25 @@ class DownloadOperations(Verification, ClientBase):
                 await self._check_partial(remote, file, offset)
                 left = file.position
             ask_time = preserve_time and mtime is None
-            result = await self._download_to(
-                file, remote, offset, ask_time, verify, ascii, progress, resumed=left, target=target, size=size
-            )
+            outcome: TransferResult | _Begun | None = None
+            if not (offset or resume or ask_time or verify or ascii) and progress is None:
+                outcome = await self._download_at_once(remote, file, size)
+            if isinstance(outcome, TransferResult):
+                result = outcome
+            else:
+                result = await self._download_to(
+                    file,
+                    remote,
+                    offset,
+                    ask_time,
+                    verify,
+                    ascii,
+                    progress,
+                    resumed=left,
+                    target=target,
+                    size=size,
+                    begun=outcome,
+                )
             landing.commit(result.mtime if ask_time else mtime)
         except BaseException:
             landing.discard(keep=resume)
@@ -183,6 +211,47 @@ class DownloadOperations(Verification, ClientBase):
             if not await self._pause(silence, failures, end):
                 raise silence
 
+    async def _download_at_once(self, remote: str, file: FileSink, size: int | None) -> TransferResult | _Begun | None:
+        """Fetch a small file by the shortest way, where a session is ready for that and all takes its course.
+
+        Else what was begun, to be gone on with; None where nothing was.
+        """
+        sized = size is None
+        if (
+            (size is not None and size > _SMALL)
+            or self._hooks
+            or self._rates.download
+            or (sized and not self._profile.may_try("SIZE"))
+            # Commands and replies are to be seen there.
+            or log.isEnabledFor(logging.DEBUG)
+        ):
+            return None
+        began = time.monotonic()
+        pool, driver = self._pool, self._driver
+        link = pool.take_ready(driver)
+        if link is None:
+            return None
+        try:
+            asked = link.port.ask_at_once(remote, sized, file.fd)
+            if asked is None:
+                pool.release(link)
+                return None
+            exchange = asked.exchange
+            if not exchange.done:
+                await driver.carry_exchange(exchange)
+        except BaseException:
+            pool.discard(link)
+            raise
+        count = exchange.received
+        if asked.unsent or not exchange.ordinary or (size is not None and count != size):
+            return _Begun(link, asked)
+        file.position = count
+        link.port.end_at_once(asked)
+        pool.release(link)
+        self._state.transfers += 1
+        verified = "size" if sized else ""
+        return TransferResult(remote, count, count, time.monotonic() - began, 1, 0, verified)
+
     async def _download_to(
         self,
         sink: Sink,
@@ -196,10 +265,11 @@ class DownloadOperations(Verification, ClientBase):
         resumed: int = 0,
         target: object = None,
         size: int | None = None,
+        begun: _Begun | None = None,
     ) -> TransferResult:
         """Fill *sink*, which stands where the first byte belongs; *resumed* bytes before that are there already.
 
-        *target* is what the caller calls it.
+        *target* is what the caller calls it, *begun* what was begun of it.
         """
         began = time.monotonic()
         follow = progress_of(progress, None)
@@ -209,7 +279,7 @@ class DownloadOperations(Verification, ClientBase):
         if self._hooks:
             await self._hook("download", remote, target if is_path(target) else None)
         try:
-            await self._fetch(fetch)
+            await self._fetch(fetch, begun)
             checked = "size" if fetch.sized else ""
             if verify:
                 checked = await self._verify_local(remote, sink, verify, fetch.size)
@@ -231,17 +301,18 @@ class DownloadOperations(Verification, ClientBase):
             fetch.mtime,
         )
 
-    async def _fetch(self, fetch: _Fetch) -> None:
-        """Attempts until the sink is full."""
+    async def _fetch(self, fetch: _Fetch, begun: _Begun | None = None) -> None:
+        """Attempts until the sink is full; *begun* is the first of them."""
         failures = 0
         end = self._deadline()
         while True:
             link: Link | None = None
             before = fetch.sink.position
             try:
-                link = await self._pool.acquire(self._driver)
+                link = begun.link if begun is not None else await self._pool.acquire(self._driver)
+                asked, begun = (begun.asked if begun is not None else None), None
                 fetch.attempts += 1
-                await self._receive_once(link, fetch)
+                await self._receive_once(link, fetch, asked)
             except FTPError as error:
                 moved = fetch.sink.position - before
                 fetch.transferred += max(0, moved)
@@ -286,10 +357,10 @@ class DownloadOperations(Verification, ClientBase):
         fetch.sink.reset()
         fetch.origin = fetch.sink.position
 
-    async def _receive_once(self, link: Link, fetch: _Fetch) -> None:
+    async def _receive_once(self, link: Link, fetch: _Fetch, asked: ReadyDownload | None = None) -> None:
         session = link.session
         going_on = fetch.position > fetch.offset
-        before = self._questions(link, fetch)
+        before = self._questions(link, fetch) if asked is None else asked.before
         if going_on and before:
             # The answers decide whether there is anything to go on with.
             self._note(fetch, before, await session.ask_all(before), going_on)
@@ -298,9 +369,12 @@ class DownloadOperations(Verification, ClientBase):
                 return
         line = f"RETR {fetch.path}"
         try:
-            data = await link.port.open(
-                line, path=fetch.path, before=before, restart=fetch.position, small=self._small(fetch)
-            )
+            if asked is not None:
+                data = await link.port.open_at_once(asked)
+            else:
+                data = await link.port.open(
+                    line, path=fetch.path, before=before, restart=fetch.position, small=self._small(fetch)
+                )
         except UnsupportedError as error:
             if not error.command.startswith("REST") or fetch.position == fetch.offset:
                 raise

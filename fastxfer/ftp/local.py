@@ -33,7 +33,7 @@ class Landing:
         overwrite: bool = True,
         make_directories: bool = False,
     ) -> None:
-        self.path = os.fsdecode(path).rstrip(os.sep) or os.sep
+        self.path = (path if type(path) is str else os.fsdecode(path)).rstrip(os.sep) or os.sep
         self._resume = resume
         self._overwrite = overwrite
         self._make_directories = make_directories
@@ -41,11 +41,12 @@ class Landing:
         self._fd = -1
 
     def _beside(self) -> str:
-        folder, name = os.path.split(self.path)
+        name = os.path.basename(self.path) if os.altsep else self.path.rpartition(os.sep)[2]
+        folder = self.path[: len(self.path) - len(name)]
         if len(name) > _LONGEST // 4:
             name = os.fsdecode(os.fsencode(name)[:_LONGEST])
         suffix = "" if self._resume else f".{mark()}"
-        return os.path.join(folder, f".{name}{suffix}.part")
+        return f"{folder}.{name}{suffix}.part"
 
     @property
     def writing(self) -> str:
@@ -59,13 +60,17 @@ class Landing:
         if not self._resume:
             flags |= os.O_TRUNC if self._temporary is None and self._overwrite else os.O_EXCL
         try:
-            if os.path.isdir(self.path):
+            if _is_directory(self.path):
                 raise IsADirectoryError(21, "Is a directory", self.path)
             if not self._overwrite and os.path.lexists(self.path):
                 raise FileExistsError(17, "File exists", self.path)
-            if self._make_directories:
+            try:
+                self._fd = os.open(target, flags, 0o666)
+            except FileNotFoundError:
+                if not self._make_directories:
+                    raise
                 os.makedirs(os.path.dirname(self.path) or os.curdir, exist_ok=True)
-            self._fd = os.open(target, flags, 0o666)
+                self._fd = os.open(target, flags, 0o666)
             return FileSink(self._fd, os.fstat(self._fd).st_size if self._resume else 0)
         except OSError as error:
             raise local_error(error, "cannot write the local file") from error
@@ -75,17 +80,19 @@ class Landing:
         try:
             if mtime is not None:
                 os.utime(self._fd if os.utime in os.supports_fd else self._temporary or self.path, (mtime, mtime))
-            self._close()
-            if self._temporary is not None:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+            if self._temporary is None:
+                return
+            if self._overwrite:
+                os.replace(self._temporary, self.path)
+            else:
                 self._move(self._temporary)
         except OSError as error:
             self.discard(keep=self._resume)
             raise local_error(error, "cannot put the local file in its place") from error
 
     def _move(self, temporary: str) -> None:
-        if self._overwrite:
-            os.replace(temporary, self.path)
-            return
         try:
             # Unlike a rename, a link never replaces what somebody else has put there meanwhile.
             os.link(temporary, self.path)
@@ -112,3 +119,10 @@ class Landing:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _is_directory(path: str) -> bool:
+    if os.name != "posix":
+        return os.path.isdir(path)
+    # A path with a slash behind it leads to nothing else, and this raises no exception where there is nothing.
+    return os.access(path + "/", os.F_OK)

@@ -116,6 +116,18 @@ class SessionPool:
                 continue
             await self._queue(driver.gate(), end, wait)
 
+    def take_ready(self, driver: Driver) -> Link | None:
+        """The session given back last, if *driver* waits on it and a small file can be asked for on it at once."""
+        with self._lock:
+            if self._idle:
+                link = self._idle[-1]
+                if link.session.driver is driver and link.port.ready:
+                    self._idle.pop()
+                    self._lent.add(link)
+                    link.fresh = False
+                    return link
+        return None
+
     def _lend(self, link: Link) -> Link:
         with self._lock:
             if not self._closed:
@@ -213,16 +225,13 @@ class SessionPool:
             link.owner.release(link)
             return
         link.idle_since = time.monotonic()
-        with self._lock:
-            self._lent.discard(link)
         self._put_back(link)
 
     def _put_back(self, link: Link) -> None:
-        if link.session.broken or self._closed:
-            self.discard(link)
-            return
+        broken = link.session.broken
         with self._lock:
-            if not self._closed and len(self._idle) < self._limits.idle and self._open <= self._ceiling:
+            self._lent.discard(link)
+            if not broken and not self._closed and len(self._idle) < self._limits.idle and self._open <= self._ceiling:
                 self._idle.append(link)
                 self._wake_locked()
                 return

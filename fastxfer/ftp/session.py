@@ -399,7 +399,7 @@ class Session:
         encoding = self.config.encoding
         data = b"".join([encode(line, encoding) for line in lines])
         if not self._outstanding:
-            self._drop_strays()
+            self.drop_strays()
         if log.isEnabledFor(logging.DEBUG):
             for line in lines:
                 log.debug("%s < %s", self.server, shown(line))
@@ -434,12 +434,29 @@ class Session:
             return False
         if not exchange.done:
             await self.driver.carry_exchange(exchange)
+        self.take_in(exchange, lines[transfer_at])
+        return True
+
+    def take_in(self, exchange: Exchange, line: str) -> None:
+        """Have the replies that *exchange* has received ready for :meth:`reply`."""
         try:
             self._reader.feed(exchange.replies)
         except ValueError as error:
             self._failed = True
-            raise ProtocolError(str(error), server=self.server, command=shown(lines[transfer_at])) from error
-        return True
+            raise ProtocolError(str(error), server=self.server, command=shown(line)) from error
+
+    def count_sent(self, commands: int) -> None:
+        """So many commands were sent past this session; their replies are to be fetched, or counted as answered."""
+        self._outstanding += commands
+
+    def count_answered(self, commands: int) -> None:
+        """So many final replies were received past this session, and none of them matters to it."""
+        self._outstanding -= commands
+        self.last_used = time.monotonic()
+
+    async def send_rest(self, data: bytes, line: str) -> None:
+        """Send what is left of commands that were counted as sent."""
+        await self._send(data, line)
 
     async def reply(self, line: str = "", *, seconds: float | None = None) -> Reply:
         """The next final reply: not 1xx. *line* is for the error."""
@@ -519,7 +536,7 @@ class Session:
             f"the control connection broke: {error}", server=self.server, command=shown(line)
         ) from error
 
-    def _drop_strays(self) -> None:
+    def drop_strays(self) -> None:
         """Replies to nothing must not be taken for the answer to what is sent next."""
         while (reply := self._reader.take()) is not None:
             log.warning("%s sent a reply to nothing: %d %s", self.server, reply.code, reply.text)
@@ -546,7 +563,7 @@ class Session:
             data = self.stream.receive_now()
             if data:
                 self._reader.feed(data)
-                self._drop_strays()
+                self.drop_strays()
         except FTPError:
             raise
         except (OSError, ValueError) as error:

@@ -333,3 +333,64 @@ def test_a_closed_watch_and_a_closed_exchange_let_go(peer: Peer) -> None:
     watch.close()
     with pytest.raises(RuntimeError):
         watch.join(peer.exchange)
+
+
+@pytest.mark.parametrize(
+    ("size", "code", "verdict", "after", "ordinary"),
+    [
+        (b"213 5", b"150", b"226 done", b"", True),
+        (b"213   5 ", b"125", b"250 done", b"", True),
+        (b"213-in\r\n213 5", b"150", b"226-well\r\n226 done", b"", True),
+        (b"213 6", b"150", b"226 done", b"", False),
+        (b"213 5x", b"150", b"226 done", b"", False),
+        (b"213 ", b"150", b"226 done", b"", False),
+        (b"213 5555555555555555555", b"150", b"226 done", b"", False),
+        (b"550 no", b"150", b"226 done", b"", False),
+        (b"213 5", b"150", b"451 no", b"", False),
+        (b"213 5", b"150", b"226 done", b"226 again\r\n", False),
+    ],
+)
+def test_what_is_ordinary(
+    peer: Peer, carry: Any, tmp_path: Any, size: bytes, code: bytes, verdict: bytes, after: bytes, ordinary: bool
+) -> None:
+    def answer() -> None:
+        data = peer.accept()
+        data.sendall(b"12345")
+        data.close()
+
+    peer.server.sendall(size + b"\r\n" + peer.listening + code + b" now\r\n" + verdict + b"\r\n" + after)
+    thread = serve(peer, answer)
+    file = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    with contextlib.closing(os.fdopen(file)):
+        peer.exchange.begin(b"SIZE a\r\nEPSV\r\nRETR a\r\n", 3, 2, 1, size_at=0, file=file)
+        assert not peer.exchange.ordinary
+        carry()
+        thread.join()
+        assert peer.exchange.ordinary is ordinary
+        assert peer.exchange.received == len(peer.exchange.body)
+        if ordinary:
+            assert os.pread(file, 100, 0) == b"12345"
+
+
+def test_a_file_that_takes_no_bytes_is_not_ordinary(peer: Peer, carry: Any) -> None:
+    def answer() -> None:
+        data = peer.accept()
+        data.sendall(b"12345")
+        data.close()
+
+    peer.server.sendall(peer.listening + b"150 now\r\n226 done\r\n")
+    thread = serve(peer, answer)
+    with open("/dev/full", "wb", buffering=0) as full:
+        peer.exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0, file=full.fileno())
+        carry()
+    thread.join()
+    assert peer.exchange.body == b"12345"
+    assert peer.exchange.ended
+    assert not peer.exchange.ordinary
+
+
+def test_only_what_is_received_goes_to_a_file(peer: Peer) -> None:
+    with pytest.raises(ValueError, match="file"):
+        peer.exchange.begin(b"NOOP\r\n", 1, file=0)
+    with pytest.raises(ValueError, match="file"):
+        peer.exchange.begin(b"EPSV\r\nSTOR a\r\n", 2, 1, 0, payload=b"x", file=0)

@@ -1,0 +1,296 @@
+"""Small files one after the other on one connection: the short way, and all that may happen on it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastxfer.ftp import (
+    AsyncClient,
+    Client,
+    LocalFileError,
+    NotFoundError,
+    PermanentError,
+    TransferResult,
+    TruncatedError,
+    VerificationError,
+)
+from fastxfer.ftp.download import DownloadOperations
+from tests.ftp.hostile import QUICK
+from tests.support.scripted_ftp import Control, ScriptedServer, reset, scripted_server
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="files are moved in one go on Linux only")
+
+CONTENT = bytes(range(256)) * 16
+Fetch = Callable[..., TransferResult]
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with scripted_server() as found:
+        found.files |= {"/first": b"one", "/second": b"two", "/odd": CONTENT, "/last": b"end"}
+        yield found
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How each download went: the short way, the short way and then another, or another."""
+    found: list[str] = []
+    original = DownloadOperations._download_at_once
+
+    async def watched(*arguments: Any) -> object:
+        outcome = await original(*arguments)
+        found.append("other" if outcome is None else "short" if isinstance(outcome, TransferResult) else "left")
+        return outcome
+
+    monkeypatch.setattr(DownloadOperations, "_download_at_once", watched)
+    return found
+
+
+@pytest.fixture(params=["asyncio", "blocking"])
+def fetch(request: pytest.FixtureRequest, server: ScriptedServer, tmp_path: Path, ways: list[str]) -> Iterator[Fetch]:
+    """Downloads a file into *tmp_path* with a client whose next download can go the short way."""
+    options: dict[str, Any] = {"timeout": 5.0, "retry": QUICK, "preopen": True}
+
+    def target(name: str, named: dict[str, Any]) -> object:
+        return named.pop("target", tmp_path / name)
+
+    if request.param == "blocking":
+        with Client(server.url, **options) as client:
+
+            def blocking(name: str, **named: Any) -> TransferResult:
+                return client.download(name, target(name, named), **named)
+
+            warm_up(blocking, ways)
+            yield blocking
+        return
+    loop = asyncio.new_event_loop()
+
+    async def opened() -> AsyncClient:
+        return await AsyncClient(server.url, **options).__aenter__()
+
+    other = loop.run_until_complete(opened())
+
+    def waited(name: str, **named: Any) -> TransferResult:
+        result: Awaitable[TransferResult] = other.download(name, target(name, named), **named)
+        return loop.run_until_complete(result)  # type: ignore[arg-type, no-any-return]
+
+    try:
+        warm_up(waited, ways)
+        yield waited
+    finally:
+        loop.run_until_complete(other.aclose())
+        loop.close()
+
+
+def warm_up(fetch: Fetch, ways: list[str]) -> None:
+    """The first download shows that passive connections work, the second opens the connection of the next."""
+    for name in ("first", "second", "first"):
+        fetch(name)
+    assert ways[0] == "other"
+    assert ways[-1] == "short"
+    ways.clear()
+
+
+def sending(*pieces: bytes, verdict: str = "226 done", cut: bool = False) -> Callable[[Control, str], None]:
+    def retr(control: Control, argument: str) -> None:
+        control.restart = 0
+        control.reply("150 here it comes")
+        data = control.data()
+        for piece in pieces:
+            data.sendall(piece)
+        if cut:
+            reset(data)
+        else:
+            data.close()
+        control.reply(verdict)
+
+    return retr
+
+
+def once(server: ScriptedServer, verb: str, handler: Callable[[Control, str], None]) -> None:
+    """The next *verb* is dealt with by *handler*, further ones as usual."""
+    usual = server.handlers[verb]
+
+    def first(control: Control, argument: str) -> None:
+        server.handlers[verb] = usual
+        handler(control, argument)
+
+    server.handlers[verb] = first
+
+
+def left_over(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_files_come_the_short_way_and_one_round_trip_each(
+    server: ScriptedServer, fetch: Fetch, tmp_path: Path, ways: list[str]
+) -> None:
+    server.commands.clear()
+    for name in ("second", "odd", "last"):
+        result = fetch(name)
+        assert result.size == result.transferred == len(server.files[f"/{name}"])
+        assert result.verified == "size"
+        assert (tmp_path / name).read_bytes() == server.files[f"/{name}"]
+    assert ways == ["short"] * 3
+    assert server.commands == [
+        line for name in ("second", "odd", "last") for line in (f"SIZE {name}", f"RETR {name}", "EPSV")
+    ]
+    assert left_over(tmp_path) == ["first", "last", "odd", "second"]
+
+
+def test_a_size_that_is_known_is_not_asked_for_and_compared_all_the_same(
+    server: ScriptedServer, fetch: Fetch, tmp_path: Path, ways: list[str]
+) -> None:
+    server.commands.clear()
+    assert fetch("odd", size=len(CONTENT), mtime=1_000_000.0).verified == ""
+    assert server.commands == ["RETR odd", "EPSV"]
+    assert (tmp_path / "odd").stat().st_mtime == 1_000_000.0
+    assert fetch("odd", size=3).size == len(CONTENT)
+    assert ways == ["short", "left"]
+
+
+def test_what_is_not_ascii_or_looks_like_a_telnet_command_is_sent_as_it_has_to_be(
+    server: ScriptedServer, fetch: Fetch, tmp_path: Path, ways: list[str]
+) -> None:
+    server.files["/größe"] = b"wide"
+    fetch("größe")
+    assert (tmp_path / "größe").read_bytes() == b"wide"
+    # The byte 255 is doubled, as Telnet wants it.
+    server.files["/\udcff\udcff"] = b"twice"
+    fetch("\udcff", target=tmp_path / "doubled")
+    assert (tmp_path / "doubled").read_bytes() == b"twice"
+    assert ways == ["short", "short"]
+
+
+def slowly(control: Control, argument: str) -> None:
+    time.sleep(0.4)
+    control.send_file(CONTENT)
+
+
+def without_a_word(control: Control, argument: str) -> None:
+    control.hang_up()
+
+
+def going_away(control: Control, argument: str) -> None:
+    control.reply("421 going away")
+    control.hang_up()
+
+
+@pytest.mark.parametrize(
+    ("verb", "handler", "connections"),
+    [
+        ("RETR", sending(CONTENT[:1000], cut=True, verdict="426 broken"), 2),
+        ("RETR", sending(CONTENT, verdict="450 say it again"), 1),
+        ("RETR", sending(CONTENT[:1000]), 1),
+        ("RETR", sending(CONTENT, verdict="226 done\r\n226 and again"), 1),
+        ("RETR", sending(CONTENT, verdict="226-done\r\n226 after all"), 1),
+        ("RETR", sending(CONTENT, verdict="150 not yet\r\n226 now"), 1),
+        ("RETR", slowly, 1),
+        ("RETR", without_a_word, 2),
+        ("RETR", going_away, 2),
+        ("SIZE", going_away, 2),
+        ("SIZE", lambda control, argument: control.reply("550 who knows"), 1),
+        ("SIZE", lambda control, argument: control.reply("213 many"), 1),
+        ("SIZE", lambda control, argument: control.reply("502 not here"), 1),
+        ("EPSV", lambda control, argument: control.reply("425 not now"), 1),
+        ("EPSV", lambda control, argument: control.reply("229 (|||0|)"), 2),
+        ("EPSV", going_away, 2),
+    ],
+)
+def test_a_file_comes_whole_whatever_happens(
+    server: ScriptedServer,
+    fetch: Fetch,
+    tmp_path: Path,
+    ways: list[str],
+    verb: str,
+    handler: Callable[[Control, str], None],
+    connections: int,
+) -> None:
+    once(server, verb, handler)
+    fetch("odd")
+    assert (tmp_path / "odd").read_bytes() == CONTENT
+    assert fetch("last").size == 3
+    assert (tmp_path / "last").read_bytes() == b"end"
+    assert left_over(tmp_path) == ["first", "last", "odd", "second"]
+    assert server.connections == connections
+
+
+@pytest.mark.parametrize(
+    ("retr", "error"),
+    [
+        (lambda control, argument: control.reply("550 no such file"), NotFoundError),
+        (sending(CONTENT[:1000]), TruncatedError),
+        (sending(CONTENT, b"more"), VerificationError),
+        (sending(CONTENT, verdict="551 disk trouble"), PermanentError),
+    ],
+)
+def test_an_error_leaves_nothing_behind_and_the_client_as_it_was(
+    server: ScriptedServer,
+    fetch: Fetch,
+    tmp_path: Path,
+    ways: list[str],
+    retr: Callable[[Control, str], None],
+    error: type[Exception],
+) -> None:
+    usual, server.handlers["RETR"] = server.handlers["RETR"], retr
+    with pytest.raises(error) as caught:
+        fetch("odd")
+    assert getattr(caught.value, "path", "") == "odd"
+    assert ways == ["left"]
+    assert left_over(tmp_path) == ["first", "second"]
+    server.handlers["RETR"] = usual
+    fetch("odd")
+    assert (tmp_path / "odd").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 1_000_000])
+def test_any_length(server: ScriptedServer, fetch: Fetch, tmp_path: Path, ways: list[str], size: int) -> None:
+    content = server.files["/odd"] = os.urandom(size)
+    for _ in range(2):
+        assert fetch("odd").size == size
+        assert (tmp_path / "odd").read_bytes() == content
+    assert ways[0] == ("short" if size <= 65_536 else "left")
+
+
+def test_a_full_disk_is_the_local_files_error(server: ScriptedServer, fetch: Fetch, ways: list[str]) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full")
+    with pytest.raises(LocalFileError) as caught:
+        fetch("odd", target="/dev/full", atomic=False)
+    assert caught.value.errno == errno.ENOSPC
+    assert ways == ["left"]
+    assert fetch("last").size == 3
+
+
+def test_a_directory_in_the_way_is_seen_before_anything_is_sent(
+    server: ScriptedServer, fetch: Fetch, tmp_path: Path
+) -> None:
+    (tmp_path / "odd").mkdir()
+    server.commands.clear()
+    with pytest.raises(LocalFileError, match="directory"):
+        fetch("odd")
+    assert server.commands == []
+
+
+def test_what_lies_unread_on_the_connection_is_not_taken_for_an_answer(
+    server: ScriptedServer, fetch: Fetch, tmp_path: Path, ways: list[str]
+) -> None:
+    def chatty(control: Control, argument: str) -> None:
+        server.do_epsv(control, argument)
+        control.reply("226 what a nice day")
+
+    once(server, "EPSV", chatty)
+    fetch("last")
+    for _ in range(3):
+        fetch("odd")
+        assert (tmp_path / "odd").read_bytes() == CONTENT
+    assert ways[-1] == "short"
