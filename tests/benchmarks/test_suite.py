@@ -52,6 +52,7 @@ def test_a_scenario_of_each_family_measures_every_peer_or_says_why_not(
     (first, *_) = results(tmp_path)["scenarios"]
     (point,) = first["points"]
     assert first["name"] == scenario
+    assert {name: point["failures"][name] for name in ours if name in point["failures"]} == {}
     for name in ours:
         for op in first["ops"]:
             (measured,) = point["runs"][name][op]

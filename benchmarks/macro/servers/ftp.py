@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import os
 import socket
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,11 @@ DAEMONS = {
     "pyftpdlib": ftp_pyftpdlib,
     "aioftp": ftp_aioftp,
 }
-PASSIVE_PORTS = 2400
-_ranges = itertools.cycle(range(10000, 10000 + 8 * PASSIVE_PORTS, PASSIVE_PORTS))
+HOST = "127.0.0.1"
+PASSIVE_PORTS = 1200
+CONTROL_PORTS = range(9000, 9900)
+RANGES = range(10000, 10000 + 16 * PASSIVE_PORTS, PASSIVE_PORTS)
+"""First passive ports: outside of the ports that the system gives out."""
 
 
 class FtpDaemon:
@@ -54,14 +58,18 @@ class FtpDaemon:
         self.root.mkdir(parents=True)
         if os.geteuid() == 0:
             os.chown(self.root, UID, UID)
-        first = next(_ranges)
-        host, port = "127.0.0.1", _control_port()
-        setup = Setup(folder, self.root, host, port, (first, first + PASSIVE_PORTS - 1), certificate)
+        self._claims = contextlib.ExitStack()
+        port, first = (self._claims.enter_context(_claim(ports)) for ports in (CONTROL_PORTS, RANGES))
+        setup = Setup(folder, self.root, HOST, port, (first, first + PASSIVE_PORTS - 1), certificate)
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))}
-        self._program = Program(daemon.command(setup), (host, port), folder / "log", environment, cwd=ROOT)
+        try:
+            self._program = Program(daemon.command(setup), (HOST, port), folder / "log", environment, cwd=ROOT)
+        except BaseException:
+            self._claims.close()
+            raise
         self.description = f"{name} {self.version}"
         self.server: dict[str, Any] = {
-            "host": host,
+            "host": HOST,
             "port": port,
             "user": USER,
             "password": PASSWORD,
@@ -75,6 +83,7 @@ class FtpDaemon:
 
     def stop(self) -> None:
         self._program.stop()
+        self._claims.close()
 
 
 def first_available(names: tuple[str, ...], folder: Path, certificate: Certificate | None) -> FtpDaemon:
@@ -92,14 +101,21 @@ def first_available(names: tuple[str, ...], folder: Path, certificate: Certifica
     raise ServerError("; ".join(reasons))
 
 
-def _control_port() -> int:
-    """A free port outside the ranges of passive ports and of ports the system gives out."""
-    for port in range(9000, 9900):
-        with socket.socket() as probe:
+@contextlib.contextmanager
+def _claim(ports: Iterable[int]) -> Iterator[int]:
+    """The first of *ports* that nobody listens on and no other run beside this one has claimed.
+
+    The claim is a UDP socket of that number: these servers have no use for it, and the system ends it with the process.
+    """
+    for port in ports:
+        with socket.socket() as probe, socket.socket(type=socket.SOCK_DGRAM) as claim:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                claim.bind((HOST, port))
+                probe.bind((HOST, port))
             except OSError:
                 continue
-            return port
-    raise ServerError("no free control port")
+            probe.close()
+            yield port
+            return
+    raise ServerError("no free port")
