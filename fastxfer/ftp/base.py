@@ -225,12 +225,16 @@ class ClientBase:
 
     # Operations
 
-    async def _run(self, operation: Callable[[Link], Awaitable[T]], *, repeatable: bool = True) -> T:
+    async def _run(
+        self, operation: Callable[[Link], Awaitable[T]], *, repeatable: bool = True, refusable: bool = True
+    ) -> T:
         """Run *operation* on a session, again after failures that may pass.
 
         Args:
             operation: given a session of its own.
-            repeatable: doing it twice is as good as once. Else it is tried again only where it can not have begun.
+            repeatable: doing it twice is as good as once. Else it is tried again only where it can not have been done:
+                before it began, and after a refusal.
+            refusable: what the server refuses it has not done at all (RFC 959, section 4.2.1).
         """
         failures = 0
         end = self._deadline()
@@ -247,7 +251,8 @@ class ClientBase:
                 if stale and repeatable:
                     continue
                 failures += 1
-                again = self._passing(error) and (repeatable or link is None)
+                undone = link is None or (refusable and isinstance(error, ReplyError))
+                again = self._passing(error) and (repeatable or undone)
                 if not again or not await self._pause(error, failures, end):
                     await self._hook("error", error)
                     raise

@@ -186,7 +186,7 @@ class UploadOperations(Verification, ClientBase):
                         await session.command(f"CWD {home}")
                 return _unique_name(data.preliminary.text, final.text)
 
-            return await self._run(store, repeatable=False)
+            return await self._run(store, repeatable=False, refusable=False)
         finally:
             if opened >= 0:
                 os.close(opened)

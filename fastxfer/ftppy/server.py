@@ -17,7 +17,7 @@ from fastxfer.ftppy.hooks import Hook
 from fastxfer.ftppy.settings import SSL
 
 if TYPE_CHECKING:
-    from aiohttp.web import Application, Request, StreamResponse
+    from aiohttp.web import Application, AppRunner, Request, StreamResponse
 
     import fastxfer.server as engine
     from fastxfer.server.web import WebInterface
@@ -74,6 +74,16 @@ class FtpServer(Configured):
     def app(self) -> Application | None:
         """The HTTP application; None while the server does not run."""
         return self._interface.app if self._interface is not None else None
+
+    @property
+    def runner(self) -> AppRunner | None:
+        """What runs :attr:`app`; None while the server does not run."""
+        return self._interface.runner if self._interface is not None else None
+
+    @property
+    def site(self) -> WebInterface | None:
+        """What listens for HTTP; None while the server does not run."""
+        return self._interface
 
     @property
     def web_port(self) -> int:

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -331,6 +332,45 @@ def test_what_must_not_be_done_twice_is_not_tried_twice() -> None:
         with pytest.raises(ConnectionLostError):
             run(server, lambda client: client.rename("a", "b"))
         assert server.count("RNTO") == 1
+
+
+@pytest.mark.parametrize("verb", ["DELE", "RMD", "RNFR", "RNTO", "NOOP"])
+def test_what_was_refused_for_the_moment_was_not_done_and_is_tried_again(verb: str) -> None:
+    operations: dict[str, Callable[[AsyncClient], Awaitable[object]]] = {
+        "DELE": lambda client: client.remove("a"),
+        "RMD": lambda client: client.rmdir("d"),
+        "RNFR": lambda client: client.rename("a", "b"),
+        "RNTO": lambda client: client.rename("a", "b"),
+        "NOOP": lambda client: client.command("NOOP"),
+    }
+
+    with scripted_server() as server:
+        server.files["/a"] = b"x"
+        server.directories.add("/d")
+        decent = server.handlers[verb]
+
+        def busy_once(control: Control, argument: str) -> None:
+            if server.count(verb) == 1:
+                control.reply("450 busy")
+            else:
+                decent(control, argument)
+
+        server.handlers[verb] = busy_once
+        run(server, operations[verb])
+        assert server.count(verb) == 2
+
+
+def test_a_unique_upload_that_was_broken_off_is_not_tried_again() -> None:
+    def stou(control: Control, argument: str) -> None:
+        control.reply("150 FILE: one")
+        control.data().close()
+        control.reply("426 broken off")
+
+    with scripted_server() as server:
+        server.handlers["STOU"] = stou
+        with pytest.raises(FTPError):
+            run(server, lambda client: client.upload_unique(b"content"))
+        assert server.count("STOU") == 1
 
 
 def test_the_blocking_client_meets_the_same_errors() -> None:

@@ -7,8 +7,11 @@ import ftplib
 import http.client
 import io
 import json
+import re
+import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +89,10 @@ def use_ftp(server: FtpServer, user: str = USER, password: str = PASSWORD) -> li
 def test_ftp_and_http_show_the_same_files(tmp_path: Path) -> None:
     async def task(server: FtpServer) -> None:
         assert server.app is not None
+        assert server.runner is not None
+        assert server.runner.app is server.app
+        assert server.site is not None
+        assert server.site.port == server.web_port
         body, headers = form(("file", "local.txt", b"by http"))
         assert await in_thread(use_ftp, server) == ["by-ftp.txt"]
         assert await in_thread(fetch, server, "GET", "/files/by-ftp.txt") == (200, b"by ftp")
@@ -106,7 +113,7 @@ def test_ftp_and_http_show_the_same_files(tmp_path: Path) -> None:
 
     server = factory().server(tmp_path)
     serve(server, task)
-    assert (server.server, server.app, server.web_port) == (None, None, 0)
+    assert (server.server, server.app, server.runner, server.site, server.web_port) == (None, None, None, None, 0)
 
 
 def two_free_ports() -> int:
@@ -263,6 +270,45 @@ def test_the_hooks_of_a_server(tmp_path: Path) -> None:
         ("request", "GET", "/files/missing", 404, True),
         ("stop", seen[0]),
     ]
+
+
+def test_the_request_hook_of_the_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data.txt").write_text("data")
+    noted, _ = readme.run(readme.HOOKS)
+
+    async def task(server: FtpServer) -> None:
+        assert await in_thread(fetch, server, "GET", "/files/data.txt") == (200, b"data")
+
+    serve(factory(hooks={"request": noted["ftp"].hooks["request"]}).server(tmp_path), task)
+    assert re.fullmatch(r"GET /files/data\.txt - 200 \(\d+\.\d\ds\)\n", capsys.readouterr().out)
+
+
+def test_the_interface_is_used_as_the_example_says(tmp_path: Path) -> None:
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed")
+    (tmp_path / "data.txt").write_text("data")
+    (tmp_path / "old.txt").write_text("old")
+    (tmp_path / "empty").mkdir()
+    local = tmp_path / "local.txt"
+    local.write_text("local")
+
+    def call(server: FtpServer, *arguments: str) -> str:
+        url = f"http://127.0.0.1:{server.web_port}{arguments[-1]}"
+        command = [curl, "--silent", "--fail", "--user", f"{USER}:{PASSWORD}", *arguments[:-1], url]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=WAIT).stdout
+
+    async def task(server: FtpServer) -> None:
+        assert await in_thread(call, server, "-X", "GET", "/files/data.txt") == "data"
+        answer = await in_thread(call, server, "-X", "POST", "-F", f"file=@{local}", "/files/remote.txt")
+        assert json.loads(answer)["status"] == "success"
+        for path in ("/files/old.txt", "/files/empty"):
+            answer = await in_thread(call, server, "-X", "DELETE", path)
+            assert (json.loads(answer)["status"], json.loads(answer)["path"]) == ("success", path[6:])
+
+    serve(factory().server(tmp_path), task)
+    assert (tmp_path / "remote.txt").read_text() == "local"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.txt", "local.txt", "remote.txt"]
 
 
 def test_faults_reach_the_error_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,11 @@ class WebInterface:
         return self._app
 
     @property
+    def runner(self) -> web.AppRunner | None:
+        """aiohttp's side of it; None while it does not run."""
+        return self._runner
+
+    @property
     def stopping(self) -> bool:
         """Whether :meth:`stop` was called."""
         return self._shared.drained is not None
