@@ -133,19 +133,14 @@ class Control(ControlWire):
             runtime.count_refused()
             self.finish(replies.BANNED if refusal == "banned" else replies.TOO_MANY)
             return
-        name: tuple[Any, ...] = self._transport.get_extra_info("sockname") or ("",)
-        local = plain_address(name[0])
-        session = self.session = Session(runtime, self, self._listener, address, port, local)
-        if len(name) > 3:
-            session.local_zone = name[3]
+        session = self.session = Session(runtime, self, self._listener, address, port)
         if proxy is not None:
-            session.peer_address = peer
-            session.told_address = plain_address(proxy.told_address) or local
+            session.come_through(peer, plain_address(proxy.told_address))
         runtime.count_opened()
         limit = runtime.service.config.limits.unread_replies
         self._transport.set_write_buffer_limits(high=limit)
         if runtime.service.hooks.listens("on_connect"):
-            self._begin(runtime.ask_connect(self.session), "")
+            self._begin(runtime.ask_connect(session), "")
         else:
             self.greet()
 
@@ -171,7 +166,10 @@ class Control(ControlWire):
             return
         self.last = self._loop.time()
         if self._task is None and not self._queue and not self._blocked:
-            self._carry_out(commands)
+            if len(commands) == 1:
+                self._dispatch(*commands[0])
+            else:
+                self._carry_out(commands)
         else:
             self._enqueue(commands)
         if self._channel is not channel and channel is None and self._reader.pending:

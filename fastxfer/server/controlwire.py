@@ -12,6 +12,7 @@ from fastxfer.core.ftpwire import CommandReader
 from fastxfer.net.tls_channel import TLSChannel
 from fastxfer.server.clienthello import parse_client_hello
 from fastxfer.server.config import ListenerConfig
+from fastxfer.server.networks import plain_address
 from fastxfer.server.replies import reply
 
 if TYPE_CHECKING:
@@ -187,6 +188,11 @@ class ControlWire(asyncio.Protocol):
     def write_text(self, code: int, text: str) -> None:
         """Send a reply that is not prepared."""
         self.write(reply(code, text))
+
+    def local_address(self) -> tuple[str, int]:
+        """This end's address, and the zone if it has one."""
+        name: tuple[Any, ...] = self._transport.get_extra_info("sockname") or ("",)
+        return plain_address(name[0]), name[3] if len(name) > 3 else 0
 
     # The end
 

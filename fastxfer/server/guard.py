@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastxfer.server.config import LimitsConfig
-from fastxfer.server.sharedbooks import ALL
 
 if TYPE_CHECKING:
     from fastxfer.server.sharedbooks import WorkerBooks
@@ -26,7 +25,7 @@ MAX_REMEMBERED = 16384
 """Addresses with failed logins that are remembered at the same time."""
 MAX_DOUBLINGS = 4
 ADDRESS, USER = "@", "="
-"""What keys of counts begin with, beside the key for all."""
+"""What keys of counts begin with."""
 
 
 class LoginRefusedError(Exception):
@@ -68,6 +67,7 @@ class Guard:
     def __init__(self, limits: LimitsConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
+        self._connections = 0
         self._counts: dict[str, int] = {}
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._judges = 1
@@ -76,37 +76,37 @@ class Guard:
     @property
     def connections(self) -> int:
         """Connections that stand."""
-        return self._counts.get(ALL, 0)
+        return self._connections
 
     def enter(self, address: str) -> str:
         """Count a new connection from *address*: empty, or why it must be refused (and was not counted)."""
-        if self.banned(address):
+        if self.remembers(address) and self.banned(address):
             return "banned"
         limits = self._limits
-        with self._alone():
-            if not self._add(ALL, limits.sessions):
-                return "too many connections"
-            if limits.sessions_per_ip and not self._add(ADDRESS + peer_key(address), limits.sessions_per_ip):
-                self._remove(ALL)
-                return "too many connections from this address"
+        if not self._enter(limits.sessions):
+            return "too many connections"
+        if limits.sessions_per_ip and not self._add(ADDRESS + peer_key(address), limits.sessions_per_ip):
+            self._leave()
+            return "too many connections from this address"
         return ""
 
     def leave(self, address: str) -> None:
         """A connection that :meth:`enter` counted has ended."""
-        with self._alone():
-            self._remove(ALL)
-            if self._limits.sessions_per_ip:
-                self._remove(ADDRESS + peer_key(address))
+        self._leave()
+        if self._limits.sessions_per_ip:
+            self._remove(ADDRESS + peer_key(address))
 
     def enter_user(self, name: str, limit: int = 0) -> bool:
         """Count a session of the user *name*, whose own *limit* goes before the general one; False: refused."""
-        with self._alone():
-            return self._add(USER + name, limit or self._limits.sessions_per_user)
+        return self._add(USER + name, limit or self._limits.sessions_per_user)
 
     def leave_user(self, name: str) -> None:
         """A session that :meth:`enter_user` counted has ended."""
-        with self._alone():
-            self._remove(USER + name)
+        self._remove(USER + name)
+
+    def remembers(self, address: str) -> bool:
+        """Whether a login from *address* has failed, or is likely to have."""
+        return self._look_up(address) is not None
 
     def banned(self, address: str) -> bool:
         """Whether *address* may not even try."""
@@ -135,7 +135,7 @@ class Guard:
             record.last = now
             if limits.ban_after and record.failures >= limits.ban_after:
                 record.banned_until = now + limits.ban_time
-            self._enter(address, record)
+            self._note(address, record)
         return float(limits.login_delay * 2 ** min(record.failures - 1, MAX_DOUBLINGS))
 
     def succeeded(self, address: str) -> None:
@@ -149,6 +149,15 @@ class Guard:
 
     def _alone(self) -> contextlib.AbstractContextManager[None]:
         return _NOBODY_ELSE
+
+    def _enter(self, limit: int) -> bool:
+        if limit and self._connections >= limit:
+            return False
+        self._connections += 1
+        return True
+
+    def _leave(self) -> None:
+        self._connections -= 1
 
     def _add(self, key: str, limit: int) -> bool:
         count = self._counts.get(key, 0)
@@ -167,7 +176,7 @@ class Guard:
     def _look_up(self, address: str) -> _Record | None:
         return self._records.get(peer_key(address)) if self._records else None
 
-    def _enter(self, address: str, record: _Record) -> None:
+    def _note(self, address: str, record: _Record) -> None:
         key = peer_key(address)
         self._records[key] = record
         self._records.move_to_end(key)
@@ -193,23 +202,43 @@ class SharedGuard(Guard):
     @property
     def connections(self) -> int:
         """Connections that stand, of all workers together."""
-        return self._books.sessions.total(ALL)
+        return sum(self._books.connections.counts())
 
     def _alone(self) -> contextlib.AbstractContextManager[None]:
         return self._books.locked()
 
+    def _enter(self, limit: int) -> bool:
+        connections = self._books.connections
+        if connections.enter(self._worker, limit):
+            return True
+        # They may be just as many as there can be, or one that is just being refused was counted.
+        with self._books.locked():
+            return connections.enter_last(self._worker, limit)
+
+    def _leave(self) -> None:
+        self._books.connections.leave(self._worker)
+
     def _add(self, key: str, limit: int) -> bool:
-        return self._books.sessions.add(key, self._worker, limit)
+        if not limit:
+            return self._books.sessions.add(key, self._worker, 0)
+        with self._books.locked():
+            return self._books.sessions.add(key, self._worker, limit)
 
     def _remove(self, key: str) -> None:
         self._books.sessions.remove(key, self._worker)
 
     def _look_up(self, address: str) -> _Record | None:
-        found = self._books.failures.get(peer_key(address))
+        failures = self._books.failures
+        if failures.all_forgotten(self._clock()):
+            return None
+        found = failures.get(peer_key(address))
         return _Record(*found) if found is not None else None
 
-    def _enter(self, address: str, record: _Record) -> None:
-        self._books.failures.put(peer_key(address), record.failures, record.last, record.banned_until)
+    def _note(self, address: str, record: _Record) -> None:
+        failures = self._books.failures
+        failures.put(peer_key(address), record.failures, record.last, record.banned_until)
+        # After so long neither failures count any more nor a ban.
+        failures.remember_until(record.last + self._limits.ban_time)
 
     def _forget(self, address: str) -> None:
         self._books.failures.put(peer_key(address), 0, 0.0, 0.0)

@@ -91,6 +91,12 @@ class Handover:
         if loop is not None:
             loop.remove_reader(self._ends[self._number][1].fileno())
 
+    def crowded(self) -> bool:
+        """Whether another worker should have the next connection."""
+        loads = self._books.loads()
+        mine = loads[self._number]
+        return mine - min(loads) > mine // SLACK
+
     def pass_on(self, descriptor: int, listener: int) -> bool:
         """Send a new connection to a worker that has fewer sessions; False where it had better stay."""
         now = time.monotonic()
@@ -134,7 +140,7 @@ class Handover:
 
 
 class Arrival(asyncio.Protocol):
-    """A connection of which it is still to be decided which worker keeps it.
+    """A connection that came to a worker while it was crowded, and is another's if that one will have it.
 
     Args:
         protocol: what is to speak on it if it stays.

@@ -147,7 +147,7 @@ class FtpServer:
 
         def connected() -> asyncio.Protocol:
             control = Control(runtime, listener, loop)
-            return control if handover is None else Arrival(control, handover, number)
+            return control if handover is None or not handover.crowded() else Arrival(control, handover, number)
 
         for sock in await _bind(listener, self.config):
             self._servers.append(await loop.create_server(connected, sock=sock, backlog=self.config.backlog))

@@ -20,7 +20,7 @@ from fastxfer.server.hooks import Hooks, SessionInfo, TransferInfo
 from fastxfer.server.quota import Ledger, Quota, SharedLedger
 from fastxfer.server.transferlog import TransferLog
 from fastxfer.server.turns import Turns
-from fastxfer.server.users import Authenticator, Credentials, User
+from fastxfer.server.users import Authenticator, Credentials, User, may_welcome
 
 if TYPE_CHECKING:
     from fastxfer.core.xfer import RateLimit
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Service"]
 
 logger = logging.getLogger("fastxfer.server")
+
+MOST_ACCOUNTS = 1024
+"""Accounts that are kept for the next login."""
 
 
 class Service:
@@ -58,6 +61,10 @@ class Service:
         self._books = books
         self.guard = SharedGuard(config.limits, books) if books is not None else Guard(config.limits)
         self._turns = Turns(self.guard)
+        self._accounts: dict[int, Account] = {}
+        """Of users who need nothing of their own, by the identity of the user."""
+        self.welcoming = may_welcome(authenticator)
+        """Whether some name may need no password."""
         self._ids = itertools.count(1)
         self._trees: weakref.WeakValueDictionary[tuple[int, str], Filesystem] = weakref.WeakValueDictionary()
         self._quotas: dict[tuple[str, str], _Books] = {}
@@ -65,6 +72,8 @@ class Service:
         self._user_limits: dict[tuple[str, int], RateLimit] = {}
         self._tell_renames = self.hooks.listens("on_rename")
         self._tell_deletes = self.hooks.listens("on_delete")
+        self.watches = self._tell_renames or self._tell_deletes
+        """Whether a hook wants to know what users rename or delete."""
         self._log = TransferLog(config.log.xferlog, config.log.json)
         self.metrics: Metrics | None = None
         if config.metrics or (config.web.enabled and config.web.metrics):
@@ -81,6 +90,57 @@ class Service:
     def next_id(self) -> int:
         """A number for a new session, unique in this process."""
         return next(self._ids)
+
+    def admit(self, name: str, password: str, address: str, *, tls: bool, host: str = "") -> Account | None:
+        """Log somebody in who is known at once and whom nothing stands against; None: ask :meth:`authenticate`.
+
+        Nothing is noted of one who is not let in here.
+
+        Args:
+            name: login name.
+            password: what was shown as the password.
+            address: where the user comes from.
+            tls: whether the connection is encrypted.
+            host: virtual host asked for.
+        """
+        if self._turns.taken or self.guard.remembers(address) or self.hooks.listens("on_login"):
+            return None
+        user = self.authenticator.recognize(name, password)
+        if (
+            user is None
+            or not user.enabled
+            or (user.require_tls and not tls)
+            or (user.networks and not user.may_come_from(address))
+        ):
+            return None
+        account = self._accounts.get(id(user))
+        if account is None or account.user is not user:
+            account = self.account(user, host)
+            if self._common(account):
+                if len(self._accounts) >= MOST_ACCOUNTS:
+                    self._accounts.clear()
+                self._accounts[id(user)] = account
+        if self.metrics is not None:
+            self.metrics.logins.labels("ftp", "ok").inc()
+        return account
+
+    def _common(self, account: Account) -> bool:
+        """Whether every session of the user can have this very account, now and later."""
+        user = account.user
+        rates = self.config.rates
+        return not (
+            self.config.hosts
+            or self._tell_renames
+            or self._tell_deletes
+            or rates.user_download
+            or rates.user_upload
+            or user.download_rate
+            or user.upload_rate
+            or user.quota_bytes
+            or user.quota_files
+            # A subtree is opened anew for whoever comes when nobody is there: another directory may have its name.
+            or account.filesystem is not (user.filesystem or self.filesystem)
+        )
 
     async def authenticate(self, credentials: Credentials, session: SessionInfo) -> Account:
         """Judge *credentials*; failures are counted, delayed and lead to bans.
@@ -145,7 +205,7 @@ class Service:
         )
 
     def watch(self, account: Account, session: SessionInfo) -> None:
-        """Have the hooks told what *account* renames and deletes, as done by *session*."""
+        """Have the hooks told what *account* renames and deletes, as done by *session*; if :attr:`watches`."""
         if self._tell_renames:
             account.on_rename = lambda source, target: self.call("on_rename", session, session, source, target)
         if self._tell_deletes:
@@ -154,6 +214,8 @@ class Service:
     def session_limits(self) -> tuple[Sequence[RateLimit], Sequence[RateLimit]]:
         """Token buckets of one new session: for downloads, and for uploads."""
         rates = self.config.rates
+        if not (rates.session_download or rates.session_upload):
+            return (), ()
         return _rate_limits(rates.session_download), _rate_limits(rates.session_upload)
 
     def transfer_ended(self, transfer: TransferInfo) -> None:

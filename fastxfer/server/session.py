@@ -32,6 +32,8 @@ class Session:
 
     __slots__ = (
         "_account",
+        "_local",
+        "_told",
         "aborted",
         "address",
         "attempts",
@@ -49,8 +51,6 @@ class Session:
         "host",
         "id",
         "listener",
-        "local_address",
-        "local_zone",
         "login_clock",
         "mode_z",
         "name",
@@ -64,7 +64,6 @@ class Session:
         "runtime",
         "service",
         "started",
-        "told_address",
         "type_ascii",
         "upload_limits",
         "zlevel",
@@ -77,7 +76,6 @@ class Session:
         listener: ListenerConfig,
         address: str,
         port: int,
-        local_address: str,
     ) -> None:
         self.runtime = runtime
         self.service: Service = runtime.service
@@ -89,12 +87,8 @@ class Session:
         self.port = port
         self.peer_address = address
         """Where the TCP connection comes from: the client, or a load balancer in front of it."""
-        self.local_address = local_address
-        """The address of this machine that the connection came in at."""
-        self.local_zone = 0
-        """Number of the interface that a link-local address belongs to (RFC 4007); 0 for other addresses."""
-        self.told_address = local_address
-        """The address that the client connected to."""
+        self._local: tuple[str, int] | None = None
+        self._told = ""
         self.started = time.monotonic()
         self.login_clock = control.last
         self.attempts = 0
@@ -126,6 +120,33 @@ class Session:
         self.upload_limits: Sequence[RateLimit] = ()
 
     @property
+    def _here(self) -> tuple[str, int]:
+        # Not asked of the system before it is needed: most sessions that only look in never do.
+        if self._local is None:
+            self._local = self.control.local_address()
+        return self._local
+
+    @property
+    def local_address(self) -> str:
+        """The address of this machine that the connection came in at."""
+        return self._here[0]
+
+    @property
+    def local_zone(self) -> int:
+        """Number of the interface that a link-local address belongs to (RFC 4007); 0 for other addresses."""
+        return self._here[1]
+
+    @property
+    def told_address(self) -> str:
+        """The address that the client connected to."""
+        return self._told or self.local_address
+
+    def come_through(self, proxy: str, told_address: str) -> None:
+        """A load balancer at *proxy* has passed the connection on, which was made to *told_address*, if it says so."""
+        self.peer_address = proxy
+        self._told = told_address
+
+    @property
     def logged_in(self) -> bool:
         return self._account is not None
 
@@ -142,9 +163,14 @@ class Session:
         """The user of *account* has logged in."""
         self._account = account
         self.name = account.user.name
-        self.cwd = paths.resolve(paths.ROOT, account.user.home)
-        self.service.watch(account, self.info())
-        down, up = self.service.session_limits()
+        home = account.user.home
+        # That is where a session begins.
+        if home != paths.ROOT:
+            self.cwd = paths.resolve(paths.ROOT, home)
+        service = self.service
+        if service.watches:
+            service.watch(account, self.info())
+        down, up = service.session_limits()
         self.download_limits = (*account.download_limits, *down)
         self.upload_limits = (*account.upload_limits, *up)
 

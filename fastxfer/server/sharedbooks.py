@@ -4,13 +4,15 @@ The parent makes them before it forks: a piece of memory that all see, and a loc
 process that dies. The memory holds tables of slots of one size; a key is a keyed hash, by which it belongs to one
 bucket of few slots, so that looking one up is one short search. What does not fit pushes out what matters least.
 
-Counts of sessions stand by worker: those of a worker that died are struck out by the parent.
+Counts of sessions stand by worker, each in memory that no other worker writes to, so that counting takes no lock but
+where a limit must be kept; those of a worker that died are struck out by the parent.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import mmap
 import os
 import secrets
@@ -18,8 +20,9 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from hashlib import blake2b
+from typing import cast
 
-__all__ = ["FailureTable", "QuotaTable", "SessionTable", "SharedBooks", "WorkerBooks"]
+__all__ = ["ConnectionCounts", "FailureTable", "QuotaTable", "SessionTable", "SharedBooks", "WorkerBooks"]
 
 KEY = 16
 WAYS = 8
@@ -27,8 +30,57 @@ SESSION_BUCKETS = 4096
 FAILURE_BUCKETS = 2048
 """With eight ways as many as the books of one process remember."""
 QUOTA_BUCKETS = 1024
-ALL = "*"
-"""What sessions of all kinds are counted under."""
+KNOWN_DIGESTS = 1024
+"""Keys whose place is kept in mind."""
+_COUNT = struct.Struct("I")
+_MOMENT = struct.Struct("d")
+
+
+class ConnectionCounts:
+    """How many connections each worker has. Only the worker itself writes its count, but for :meth:`strike_out`."""
+
+    def __init__(self, memory: mmap.mmap, start: int, workers: int) -> None:
+        self._memory = memory
+        self.start = start
+        self._workers = workers
+        self._record = struct.Struct(f"{workers}I")
+        self.end = start + self._record.size
+
+    def counts(self) -> tuple[int, ...]:
+        """Of each worker."""
+        return self._record.unpack_from(self._memory, self.start)
+
+    def _write(self, worker: int, count: int) -> None:
+        _COUNT.pack_into(self._memory, self.start + worker * _COUNT.size, count)
+
+    def enter(self, worker: int, limit: int) -> bool:
+        """Count one more, without a lock; False, and nothing counted, where that may be more than *limit* (0: none).
+
+        It is counted first and looked at then, and some room is left, one for each worker: so nobody who is let in
+        here goes beyond what :meth:`enter_last` has looked at meanwhile.
+        """
+        mine = self.counts()[worker]
+        self._write(worker, mine + 1)
+        if not limit or sum(self.counts()) + self._workers <= limit:
+            return True
+        self._write(worker, mine)
+        return False
+
+    def enter_last(self, worker: int, limit: int) -> bool:
+        """Count one more unless that would be more than *limit*. Hold the lock."""
+        counts = self.counts()
+        if limit and sum(counts) >= limit:
+            return False
+        self._write(worker, counts[worker] + 1)
+        return True
+
+    def leave(self, worker: int) -> None:
+        """Count one less."""
+        self._write(worker, max(self.counts()[worker] - 1, 0))
+
+    def strike_out(self, worker: int) -> None:
+        """Forget what *worker*, which has died, has counted."""
+        self._write(worker, 0)
 
 
 class _Table:
@@ -36,21 +88,22 @@ class _Table:
 
     def __init__(self, books: SharedBooks, start: int, buckets: int, record: struct.Struct) -> None:
         self._memory = books.memory
-        self._secret = books.secret
+        self._digest = books.digest
         self._start = start
         self._buckets = buckets
         self._record = record
         self._slot = KEY + record.size
         self.end = start + buckets * WAYS * self._slot
 
-    def _bucket(self, key: str) -> tuple[bytes, int]:
-        digest = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=KEY, key=self._secret).digest()
-        return digest, self._start + int.from_bytes(digest[:4], "little") % self._buckets * WAYS * self._slot
+    def _bucket(self, digest: bytes) -> int:
+        return self._start + int.from_bytes(digest[:4], "little") % self._buckets * WAYS * self._slot
 
     def find(self, key: str) -> int:
         """Where the record of *key* is; -1 if there is none."""
-        digest, bucket = self._bucket(key)
-        at = bucket
+        return self._find(self._digest(key))
+
+    def _find(self, digest: bytes) -> int:
+        at = bucket = self._bucket(digest)
         end = bucket + WAYS * self._slot
         while (at := self._memory.find(digest, at, end)) >= 0:
             if (at - bucket) % self._slot == 0:
@@ -60,16 +113,18 @@ class _Table:
 
     def claim(self, key: str) -> int:
         """Where the record of *key* is or, zeroed, will be; -1 if there is no room for it."""
-        at = self.find(key)
+        digest = self._digest(key)
+        at = self._find(digest)
         if at >= 0:
             return at
-        digest, bucket = self._bucket(key)
+        bucket = self._bucket(digest)
         slots = [bucket + way * self._slot + KEY for way in range(WAYS)]
         at = min(slots, key=self._worth)
         if self._worth(at) == float("inf"):
             return -1
-        self._memory[at - KEY : at] = digest
+        # In this order: who reads without the lock never sees what another key had here under this one.
         self._memory[at : at + self._record.size] = bytes(self._record.size)
+        self._memory[at - KEY : at] = digest
         return at
 
     def _worth(self, at: int) -> float:
@@ -77,55 +132,89 @@ class _Table:
         raise NotImplementedError
 
 
-class SessionTable(_Table):
-    """Sessions by key and worker."""
+class SessionTable:
+    """Sessions by key and worker: a table for each worker, which no other writes to."""
 
-    def _worth(self, at: int) -> float:
-        return float("inf") if any(self._record.unpack_from(self._memory, at)) else 0.0
+    def __init__(self, books: SharedBooks, start: int, buckets: int) -> None:
+        self._parts: list[_SessionPart] = []
+        for _ in range(books.workers):
+            self._parts.append(_SessionPart(books, start, buckets, _COUNT))
+            start = self._parts[-1].end
+        self.end = start
 
     def add(self, key: str, worker: int, limit: int) -> bool:
-        """Count one more unless that would be more than *limit* (0: no limit) of all workers together."""
-        at = self.claim(key)
-        if at < 0:
-            # The bucket is full of others who are here: with a limit, rather refuse than let in without counting.
-            return not limit
-        counts = list(self._record.unpack_from(self._memory, at))
-        if limit and sum(counts) >= limit:
+        """Count one more unless that would be more than *limit* of all workers together; with a limit, hold the lock.
+
+        Args:
+            key: what is counted.
+            worker: who counts.
+            limit: 0 for none.
+        """
+        if limit and self.total(key) >= limit:
             return False
-        counts[worker] += 1
-        self._record.pack_into(self._memory, at, *counts)
-        return True
+        # The bucket may be full of others who are here: with a limit, rather refuse than let in without counting.
+        return self._parts[worker].change(key, 1) or not limit
 
     def remove(self, key: str, worker: int) -> None:
         """Count one less."""
-        at = self.find(key)
-        if at >= 0:
-            counts = list(self._record.unpack_from(self._memory, at))
-            counts[worker] = max(counts[worker] - 1, 0)
-            self._record.pack_into(self._memory, at, *counts)
+        self._parts[worker].change(key, -1)
 
     def total(self, key: str) -> int:
         """Of all workers together."""
-        return sum(self.by_worker(key))
-
-    def by_worker(self, key: str) -> tuple[int, ...]:
-        """Of each worker."""
-        at = self.find(key)
-        return self._record.unpack_from(self._memory, at) if at >= 0 else (0,) * self._cells
+        return sum(part.count(key) for part in self._parts)
 
     def strike_out(self, worker: int) -> None:
-        """Forget all that *worker* has counted."""
-        cell = self._record.size // self._cells
-        for at in range(self._start + KEY, self.end, self._slot):
-            self._memory[at + worker * cell : at + (worker + 1) * cell] = bytes(cell)
+        """Forget all that *worker*, which has died, has counted."""
+        self._parts[worker].clear()
 
-    @property
-    def _cells(self) -> int:
-        return len(self._record.unpack(bytes(self._record.size)))
+
+class _SessionPart(_Table):
+    """What one worker has counted."""
+
+    def _worth(self, at: int) -> float:
+        return float("inf") if _COUNT.unpack_from(self._memory, at)[0] else 0.0
+
+    def change(self, key: str, change: int) -> bool:
+        """Add *change*; False where there is no room for the key."""
+        at = self.claim(key) if change > 0 else self.find(key)
+        if at < 0:
+            return False
+        _COUNT.pack_into(self._memory, at, max(_COUNT.unpack_from(self._memory, at)[0] + change, 0))
+        return True
+
+    def count(self, key: str) -> int:
+        """What is counted under *key*, seen from another worker, too."""
+        digest = self._digest(key)
+        at = self._find(digest)
+        if at < 0:
+            return 0
+        count: int = _COUNT.unpack_from(self._memory, at)[0]
+        # Its owner may have given the place to another key meanwhile.
+        return count if self._memory[at - KEY : at] == digest else 0
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        for at in range(self._start + KEY, self.end, self._slot):
+            if _COUNT.unpack_from(self._memory, at)[0]:
+                _COUNT.pack_into(self._memory, at, 0)
 
 
 class FailureTable(_Table):
     """Failed logins by address: how many, when the last was, until when the address is banned."""
+
+    def __init__(self, books: SharedBooks, start: int, buckets: int) -> None:
+        super().__init__(books, start, buckets, struct.Struct("Qdd"))
+        self._until = self.end
+        self.end += _MOMENT.size
+
+    def all_forgotten(self, now: float) -> bool:
+        """Whether nothing in here counts any more."""
+        return now > cast(float, _MOMENT.unpack_from(self._memory, self._until)[0])
+
+    def remember_until(self, moment: float) -> None:
+        """What was entered counts until *moment* at least."""
+        if self.all_forgotten(moment):
+            _MOMENT.pack_into(self._memory, self._until, moment)
 
     def _worth(self, at: int) -> float:
         failures, last, banned_until = self._record.unpack_from(self._memory, at)
@@ -167,20 +256,20 @@ class SharedBooks:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.secret = secrets.token_bytes(KEY)
-        sessions = struct.Struct(f"{workers}I")
-        failures = struct.Struct("Qdd")
-        quotas = struct.Struct("qqd")
-        slots = ((sessions, SESSION_BUCKETS), (failures, FAILURE_BUCKETS), (quotas, QUOTA_BUCKETS))
-        size = sum((KEY + record.size) * WAYS * buckets for record, buckets in slots)
-        self._expected = size, struct.Struct(f"{workers}i")
-        size += self._expected[1].size
+        self.digest = functools.lru_cache(KNOWN_DIGESTS)(self._digest)
         with tempfile.TemporaryFile() as file:
             self._lock = os.dup(file.fileno())
         # Pages that are never touched take no memory.
-        self.memory = mmap.mmap(-1, size)
-        self.sessions = SessionTable(self, 0, SESSION_BUCKETS, sessions)
-        self.failures = FailureTable(self, self.sessions.end, FAILURE_BUCKETS, failures)
-        self.quotas = QuotaTable(self, self.failures.end, QUOTA_BUCKETS, quotas)
+        self.memory = mmap.mmap(-1, _size(workers))
+        self.quotas = QuotaTable(self, 0, QUOTA_BUCKETS, struct.Struct("qqd"))
+        self.failures = FailureTable(self, self.quotas.end, FAILURE_BUCKETS)
+        self.sessions = SessionTable(self, self.failures.end, SESSION_BUCKETS)
+        self.connections = ConnectionCounts(self.memory, self.sessions.end, workers)
+        self._expected = self.connections.end, struct.Struct(f"{workers}i")
+        self._loads = struct.Struct(f"{workers}I{workers}i")
+
+    def _digest(self, key: str) -> bytes:
+        return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=KEY, key=self.secret).digest()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -194,13 +283,14 @@ class SharedBooks:
     def strike_out(self, worker: int) -> None:
         """*worker* has died: its sessions are gone."""
         with self.locked():
+            self.connections.strike_out(worker)
             self.sessions.strike_out(worker)
 
     def loads(self) -> list[int]:
         """Of each worker, how many sessions it has or can expect. No lock is taken: it may be a moment old."""
-        start, record = self._expected
-        expected = record.unpack_from(self.memory, start)
-        return [have + max(come, 0) for have, come in zip(self.sessions.by_worker(ALL), expected, strict=True)]
+        workers = self.workers
+        known = self._loads.unpack_from(self.memory, self.connections.start)
+        return [known[worker] + known[workers + worker] for worker in range(workers)]
 
     def expect(self, worker: int, change: int) -> None:
         """So many more connections are on their way to *worker*."""
@@ -214,6 +304,12 @@ class SharedBooks:
         """Give back memory and lock."""
         self.memory.close()
         os.close(self._lock)
+
+
+def _size(workers: int) -> int:
+    """Bytes that all tables take together."""
+    slots = ((4, SESSION_BUCKETS * workers), (24, FAILURE_BUCKETS), (24, QUOTA_BUCKETS))
+    return sum((KEY + record) * WAYS * buckets for record, buckets in slots) + _MOMENT.size + 2 * 4 * workers
 
 
 class WorkerBooks:

@@ -24,6 +24,11 @@ class Turns:
         self._judged: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
+    @property
+    def taken(self) -> bool:
+        """Whether anybody is being judged."""
+        return bool(self._judged)
+
     @contextlib.asynccontextmanager
     async def turn(self, address: str) -> AsyncIterator[None]:
         """Wait until a login from *address* may be judged; its failure must be noted before the end.

@@ -16,7 +16,7 @@ import pytest
 
 from fastxfer.server import FtpServer, LimitsConfig, TimeoutsConfig, TlsConfig, User, handover
 from fastxfer.server.handover import Boxes, Handover
-from fastxfer.server.sharedbooks import ALL, SharedBooks, WorkerBooks
+from fastxfer.server.sharedbooks import SharedBooks, WorkerBooks
 from tests.server.conftest import Tls
 from tests.server.dialogue import ENGINE_DESCRIPTORS, PASSWORD, USER, Dialogue, Running, wait_for
 
@@ -126,7 +126,7 @@ def test_what_waits_for_a_worker_that_died_is_taken_by_the_one_that_replaces_it(
     async def play() -> socket.socket:
         sender = Handover(boxes, books, 0)
         sender.open(lambda connection, listener: connection.close())
-        books.sessions.add(ALL, 0, 0)
+        books.connections.enter(0, 0)
         assert sender.pass_on(far.fileno(), 7)
         assert books.loads() == [1, 1]
         far.close()
@@ -176,12 +176,11 @@ def test_a_worker_whose_box_is_full_gets_no_more(
     async def play() -> int:
         sender = Handover(boxes, books, 0)
         sender.open(lambda connection, listener: connection.close())
-        books.sessions.add(ALL, 0, 0)
         passed = 0
         end = time.monotonic() + 60
         while time.monotonic() < end:
             # More sessions here than could ever be passed on.
-            at = books.sessions.claim(ALL)
+            at = books.connections.start
             books.memory[at : at + 4] = (1_000_000).to_bytes(4, "little")
             if not sender.pass_on(far.fileno(), 0):
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
 from fastxfer.server.commands.table import command
 from fastxfer.server.guard import LoginRefusedError
@@ -19,6 +20,9 @@ from fastxfer.server.replies import (
 )
 from fastxfer.server.session import Session
 from fastxfer.server.users import Credentials
+
+if TYPE_CHECKING:
+    from fastxfer.server.account import Account
 
 _NEED_PASSWORD = reply(331, "Password required.")
 _LOGGED_IN = reply(230, "Logged in.")
@@ -44,24 +48,25 @@ _MAX_NAME = 256
 @command("USER", "RFC 959 section 4.1.1", syntax="name", login=False)
 def user(session: Session, argument: str) -> bytes | Awaitable[bytes | None]:
     """Name the user. A new login takes the old one's place only when it succeeds in full; until then nobody is in."""
-    if not session.tls and session.runtime.tls_required(session.listener):
+    if session.runtime.tls_required(session.listener) and not session.tls:
         return CONTROL_MUST_BE_PRIVATE
     if len(argument) > _MAX_NAME:
         return BAD_SYNTAX
     if session.logged_in:
         session.runtime.logout(session)
     session.name = argument
-    if session.service.authenticator.welcomes(_credentials(session, "")):
+    if session.service.welcoming and session.service.authenticator.welcomes(_credentials(session, "")):
         return _login(session, "")
     return _NEED_PASSWORD
 
 
 @command("PASS", "RFC 959 section 4.1.1", syntax="[password]", login=False)
-def password(session: Session, argument: str) -> bytes | Awaitable[bytes | None]:
+def password(session: Session, argument: str) -> bytes | Awaitable[bytes | None] | None:
     """Show the password of the user named before."""
     if not session.name or session.logged_in:
         return BAD_SEQUENCE
-    return _login(session, argument)
+    account = session.service.admit(session.name, argument, session.address, tls=session.tls, host=session.host)
+    return _login(session, argument) if account is None else _enter(session, account)
 
 
 def _credentials(session: Session, password: str) -> Credentials:
@@ -91,6 +96,10 @@ async def _login(session: Session, password: str) -> bytes | None:
     except OSError:
         session.name = ""
         raise
+    return _enter(session, account)
+
+
+def _enter(session: Session, account: Account) -> bytes | None:
     user = account.user
     if not session.service.guard.enter_user(user.name, user.max_sessions):
         session.control.finish(TOO_MANY)

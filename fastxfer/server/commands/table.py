@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from fastxfer.server.session import Session
@@ -17,7 +18,8 @@ Handler = Callable[["Session", str], "bytes | Awaitable[bytes | None] | None"]
 H = TypeVar("H", bound=Handler)
 
 
-class Command(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Command:
     """One entry of the table."""
 
     verb: str
