@@ -123,6 +123,17 @@ class TLSChannel:
             self._ended = True
         return data
 
+    def read_available(self) -> bytes:
+        """All the plaintext that is there; b"" where there is none. Raises what :meth:`read` raises."""
+        plain = self.read()
+        if not plain or not (self._incoming.pending or self._object.pending()):
+            # Asking once more would only raise an exception, which costs more than this look.
+            return plain or b""
+        pieces = [plain]
+        while plain := self.read():
+            pieces.append(plain)
+        return b"".join(pieces)
+
     def read_into(self, target: memoryview) -> int:
         """As :meth:`read`, into *target*, as many records as there are: how many bytes; 0 at the end or for want.
 

@@ -49,15 +49,15 @@ def parse_client_hello(data: bytes) -> ClientHello | None:
         ValueError: they are no ClientHello; OpenSSL says so better.
     """
     message = b""
-    records = _Reader(data)
-    while records.left >= 5:
-        if records.take(1)[0] != _HANDSHAKE:
+    at = 0
+    while len(data) - at >= 5:
+        if data[at] != _HANDSHAKE:
             raise ValueError("not a handshake")
-        records.take(2)
-        length = int.from_bytes(records.take(2), "big")
-        if length > records.left:
+        end = at + 5 + (data[at + 3] << 8 | data[at + 4])
+        if end > len(data):
             break
-        message += records.take(length)
+        message += data[at + 5 : end]
+        at = end
         if len(message) >= 4:
             if message[0] != _CLIENT_HELLO:
                 raise ValueError("not a ClientHello")
@@ -69,23 +69,45 @@ def parse_client_hello(data: bytes) -> ClientHello | None:
 
 
 def _parse(body: bytes) -> ClientHello:
-    reader = _Reader(body)
-    reader.take(2 + 32)
-    reader.vector(1)
-    reader.vector(2)
-    reader.vector(1)
     name = ""
     protocols: list[bytes] = []
-    extensions = _Reader(reader.vector(2) if reader.left else b"")
-    while extensions.left:
-        kind = int.from_bytes(extensions.take(2), "big")
-        content = _Reader(extensions.vector(2))
-        if kind == _SERVER_NAME and content.left:
-            names = _Reader(content.vector(2))
-            if names.left and names.take(1)[0] == 0:
-                name = names.vector(2).decode("ascii", "replace").lower()
-        elif kind == _ALPN:
-            offered = _Reader(content.vector(2))
-            while offered.left:
-                protocols.append(offered.vector(1))
+    try:
+        # Version and random bytes; then session ID, cipher suites and compression methods, which are of no interest.
+        at = 2 + 32
+        at += 1 + body[at]
+        at += 2 + (body[at] << 8 | body[at + 1])
+        at += 1 + body[at]
+        if at == len(body):
+            return ClientHello()
+        end = at + 2 + (body[at] << 8 | body[at + 1])
+        if end > len(body):
+            raise ValueError("cut off")
+        at += 2
+        while at < end:
+            kind = body[at] << 8 | body[at + 1]
+            begin = at + 4
+            at = begin + (body[at + 2] << 8 | body[at + 3])
+            if at > end:
+                raise ValueError("cut off")
+            if kind == _SERVER_NAME:
+                name = _server_name(body[begin:at]) or name
+            elif kind == _ALPN:
+                protocols += _protocols(body[begin:at])
+    except IndexError:
+        raise ValueError("cut off") from None
     return ClientHello(name, tuple(protocols))
+
+
+def _server_name(content: bytes) -> str:
+    names = _Reader(content and _Reader(content).vector(2))
+    if names.left and names.take(1)[0] == 0:
+        return names.vector(2).decode("ascii", "replace").lower()
+    return ""
+
+
+def _protocols(content: bytes) -> list[bytes]:
+    offered = _Reader(_Reader(content).vector(2))
+    found = []
+    while offered.left:
+        found.append(offered.vector(1))
+    return found

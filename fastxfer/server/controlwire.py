@@ -40,6 +40,7 @@ class ControlWire(asyncio.Protocol):
         "_loop",
         "_reader",
         "_runtime",
+        "_tickets",
         "_transport",
         "context",
         "session",
@@ -55,6 +56,7 @@ class ControlWire(asyncio.Protocol):
         self._handshaking = False
         self._leaving = False
         self._hello: bytes | None = None
+        self._tickets = False
         self._closing = False
         self._closing_since = 0.0
         self.context: ssl.SSLContext | None = None
@@ -113,26 +115,33 @@ class ControlWire(asyncio.Protocol):
 
     def _decrypt(self, data: bytes) -> bytes:
         channel = cast(TLSChannel, self._channel)
+        fresh = False
         try:
             channel.feed(data)
             if self._handshaking:
                 if self._hello is not None and not self._inspect(data):
                     return b""
                 done = channel.handshake()
-                self._send_ciphertext(channel)
+                # What TLS 1.3 has still to send when it is done are session tickets (RFC 8446 section 4.6.1). Nobody
+                # waits for those: they go with the first reply, and wake no client for nothing.
+                self._tickets = fresh = done and channel.version == "TLSv1.3"
+                if not fresh:
+                    self._send_ciphertext(channel)
                 if not done:
                     return b""
                 self._handshaking = False
                 self._handshaken(channel)
             if self._leaving:
                 return self._leave_tls(channel)
-            pieces = []
-            while plain := channel.read():
-                pieces.append(plain)
-            self._send_ciphertext(channel)
+            plain = channel.read_available()
+            if self._tickets:
+                # Not for longer: a client can make OpenSSL answer without giving a command (KeyUpdate).
+                self._tickets = fresh
+            else:
+                self._send_ciphertext(channel)
             if channel.ended:
                 self._transport.close()
-            return b"".join(pieces)
+            return plain
         except (ssl.SSLError, ConnectionError) as error:
             logger.info("TLS with %s failed: %s", self._address, error)
             self._runtime.count_tls_failure()
@@ -168,6 +177,7 @@ class ControlWire(asyncio.Protocol):
             self.write(self._runtime.banner)
 
     def _send_ciphertext(self, channel: TLSChannel) -> None:
+        self._tickets = False
         data = channel.outgoing()
         if data:
             self._transport.write(data)
@@ -210,12 +220,15 @@ class ControlWire(asyncio.Protocol):
 
     def finish(self, last_words: bytes) -> None:
         """Send *last_words* and close once they are sent; commands that wait are forgotten."""
-        self.write(last_words)
-        self._closing = True
         channel = self._channel
-        if channel is not None and not (self._handshaking or self._leaving or self._transport.is_closing()):
+        if channel is None or self._handshaking or self._leaving:
+            self.write(last_words)
+        elif not self._transport.is_closing():
+            if last_words:
+                channel.write(last_words)
             channel.close()
             self._send_ciphertext(channel)
+        self._closing = True
         self._transport.close()
 
     def _abort(self) -> None:

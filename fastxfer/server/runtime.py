@@ -316,7 +316,8 @@ class Runtime:
 
     def handshaken(self, channel: TLSChannel) -> None:
         """The TLS handshake of a control connection is done."""
-        logger.debug("TLS %s %s", channel.version, channel.cipher)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("TLS %s %s", channel.version, channel.cipher)
 
     # Counting
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import ssl
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -211,6 +212,66 @@ def test_a_session_of_another_control_connection_opens_nothing(
         assert received == b""
         assert victim.read().code == 150
         assert victim.read().code == 522
+
+
+def _shake_hands(sock: socket.socket, tls: Tls) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+    """A TLS client that sends nothing by itself: the object, what it is to read, and what it wants to send."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = tls.context(ssl.TLSVersion.TLSv1_3).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    while True:
+        try:
+            client.do_handshake()
+        except ssl.SSLWantReadError:
+            sock.sendall(outgoing.read())
+            incoming.write(sock.recv(65536))
+        else:
+            return client, incoming, outgoing
+
+
+def _read_plain(sock: socket.socket, client: ssl.SSLObject, incoming: ssl.MemoryBIO) -> bytes:
+    while True:
+        try:
+            return client.read(65536)
+        except ssl.SSLZeroReturnError:
+            return b""
+        except ssl.SSLWantReadError:
+            data = sock.recv(65536)
+            assert data, "the server closed the connection"
+            incoming.write(data)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_session_tickets_come_with_the_first_reply(secure: Running, tls: Tls, together: bool) -> None:
+    with Dialogue(secure.address) as dialogue:
+        dialogue.expect(234, "AUTH TLS")
+        client, incoming, outgoing = _shake_hands(dialogue.sock, tls)
+        last = outgoing.read()
+        if not together:
+            dialogue.sock.sendall(last)
+            last = b""
+        client.write(f"USER {USER}\r\n".encode())
+        dialogue.sock.sendall(last + outgoing.read())
+        assert _read_plain(dialogue.sock, client, incoming).startswith(b"331 ")
+        session = client.session
+        assert session is not None
+        assert session.has_ticket
+
+
+def test_commands_in_any_number_of_records_are_all_carried_out(secure: Running, tls: Tls) -> None:
+    with Dialogue(secure.address) as dialogue:
+        dialogue.expect(234, "AUTH TLS")
+        client, incoming, outgoing = _shake_hands(dialogue.sock, tls)
+        for piece in (f"USER {USER}\r\nPASS ", f"{PASSWORD}\r\n", "NO", "OP\r\nQUIT\r\n"):
+            client.write(piece.encode())
+        records = outgoing.read()
+        # The last record is cut in two.
+        dialogue.sock.sendall(records[:-5])
+        time.sleep(0.05)
+        dialogue.sock.sendall(records[-5:])
+        said = b""
+        while data := _read_plain(dialogue.sock, client, incoming):
+            said += data
+        assert [line[:3] for line in said.splitlines()] == [b"331", b"230", b"200", b"221"]
 
 
 def test_a_truncated_upload_is_no_upload(secure: Running, tls: Tls, root: Path) -> None:
