@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the native core with sanitizers in a copy of the tree and runs the tests there.
 #
-#   tests/sanitize.sh [pytest arguments; default: all tests but those that measure
-#                                           or run foreign programs, which have no use for a sanitizer]
+#   tests/sanitize.sh [pytest arguments; default: all tests but those that measure, judge
+#                                           the allocator, or run foreign programs: no use for a sanitizer]
 #
 # SANITIZER is "address" (the default: AddressSanitizer and UBSan) or "thread" (ThreadSanitizer). PYTHON names the
 # interpreter (default: python on PATH), which has the test dependencies and Cython installed.
@@ -41,7 +41,7 @@ esac
 PYTHONMALLOC='' FASTXFER_SANITIZE=$build "$python" setup.py -q build_ext --inplace
 
 [ $# -gt 0 ] || set -- tests --ignore=tests/benchmarks --ignore=tests/guard --ignore=tests/web/test_file_manager.py \
-    --ignore=tests/server/test_server_clients.py --ignore=tests/server/test_server_client_matrix.py -n "${JOBS:-2}" --dist worksteal
+    --ignore=tests/server/test_server_clients.py --ignore=tests/server/test_server_client_matrix.py -m "not allocator" -n "${JOBS:-2}" --dist worksteal
 status=0
 "${command[@]}" "$python" -m pytest -q -p no:cacheprovider --timeout 600 -o faulthandler_timeout=590 "$@" || status=$?
 if grep -qsE "ERROR: |runtime error: |WARNING: ThreadSanitizer" "$copy"/report*; then

@@ -128,6 +128,7 @@ def test_thousands_of_small_downloads_at_once(trackers: list[str]) -> None:
 
 
 @needs_proc
+@pytest.mark.allocator
 @pytest.mark.timeout(900)
 def test_hundreds_of_large_downloads_at_once(trackers: list[str], tmp_path: Path) -> None:
     with Client(quick_config(trackers)) as client:

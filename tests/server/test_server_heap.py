@@ -65,6 +65,7 @@ print(done, text.value.count(b"<heap nr="))
 """
 
 
+@pytest.mark.allocator
 @pytest.mark.skipif(heap._trim is None or heap._mallopt is None, reason="only glibc has arenas")
 @pytest.mark.parametrize(
     ("settings", "expected"),
