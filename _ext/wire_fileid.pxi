@@ -83,6 +83,28 @@ cdef void encode_base64(const char *data, Py_ssize_t groups, Py_ssize_t rest, ch
         out[2] = ALPHABET[bits >> 6 & 63]
 
 
+cdef str dotted(const unsigned char *address):
+    """An IPv4 address as text."""
+    cdef char out[15]
+    cdef char *end = out
+    cdef int i
+    cdef unsigned char part
+    for i in range(4):
+        part = address[i]
+        if i:
+            end[0] = c"."
+            end += 1
+        if part >= 100:
+            end[0] = <char>(c"0" + part // 100)
+            end += 1
+        if part >= 10:
+            end[0] = <char>(c"0" + part // 10 % 10)
+            end += 1
+        end[0] = <char>(c"0" + part % 10)
+        end += 1
+    return PyUnicode_DecodeASCII(out, end - out, NULL)
+
+
 @cython.final
 @cython.freelist(64)
 cdef class FileId:
@@ -125,7 +147,7 @@ cdef class FileId:
     def source_ip(self):
         if 0 < self.source_number <= MAX_STORAGE_ID:
             return None
-        return f"{self.source[0]}.{self.source[1]}.{self.source[2]}.{self.source[3]}"
+        return dotted(self.source)
 
     @property
     def storage_id(self):

@@ -32,10 +32,10 @@ class Body:
 
     __slots__ = ("data", "fd", "offset", "size", "small")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, data: Buffer | None = None) -> None:
         self.size = size
-        self.small: Buffer | None = None
-        self.data: Buffer | None = None
+        self.data = data
+        self.small = data if size <= INLINE else None
         self.fd = -1
         self.offset = 0
 
@@ -77,21 +77,15 @@ class Spool:
 def memory_body(data: Buffer) -> Body:
     """The bytes of *data*, which is not copied; :class:`InvalidArgumentError` where it has no contiguous buffer."""
     if data.__class__ is bytes:
-        body = Body(len(data))
-        body.data = data
-    else:
-        try:
-            view = memoryview(data)
-        except TypeError:
-            raise InvalidArgumentError(f"bytes or another buffer is needed, not {type(data).__name__}") from None
-        if not view.c_contiguous:
-            raise InvalidArgumentError("the buffer is not contiguous")
-        flat = view.cast("B") if view.nbytes else memoryview(b"")
-        body = Body(flat.nbytes)
-        body.data = flat
-    if body.size <= INLINE:
-        body.small = body.data
-    return body
+        return Body(len(data), data)
+    try:
+        view = memoryview(data)
+    except TypeError:
+        raise InvalidArgumentError(f"bytes or another buffer is needed, not {type(data).__name__}") from None
+    if not view.c_contiguous:
+        raise InvalidArgumentError("the buffer is not contiguous")
+    flat = view.cast("B") if view.nbytes else memoryview(b"")
+    return Body(flat.nbytes, flat)
 
 
 def file_body(fd: int, size: int, offset: int = 0) -> Body:

@@ -36,31 +36,35 @@ _REPLICATED = 10
 
 
 class Health:
-    """Which servers failed lately."""
+    """Which servers failed lately.
+
+    Attributes:
+        down: by server, until when it is passed over and how often it has failed in a row; mostly empty.
+    """
+
+    __slots__ = ("down",)
 
     def __init__(self) -> None:
-        self._down: dict[Address, tuple[float, int]] = {}
+        self.down: dict[Address, tuple[float, int]] = {}
 
     def up(self, address: Address) -> bool:
         """Whether to go there: it has not failed lately, or long enough ago to try again."""
-        if not self._down:
-            return True
-        mark = self._down.get(address)
+        mark = self.down.get(address)
         return mark is None or monotonic() >= mark[0]
 
     def failed(self, address: Address) -> None:
-        _, failures = self._down.get(address, (0.0, 0))
+        _, failures = self.down.get(address, (0.0, 0))
         penalty = min(_LONGEST_PENALTY, _FIRST_PENALTY * 2.0 ** min(failures, 10))
-        self._down[address] = (monotonic() + penalty, failures + 1)
+        self.down[address] = (monotonic() + penalty, failures + 1)
         _log.info("%s has failed; it is passed over for %.0f seconds", address, penalty)
 
     def worked(self, address: Address) -> None:
-        if self._down and self._down.pop(address, None) is not None:
+        if self.down and self.down.pop(address, None) is not None:
             _log.info("%s answers again", address)
 
     def sorted(self, addresses: Iterable[Address]) -> list[Address]:
         """Those that are up in the order given, then the others, the one whose penalty ends first in front."""
-        down = self._down
+        down = self.down
         if not down:
             return list(addresses)
         now = monotonic()
@@ -69,7 +73,7 @@ class Health:
     def snapshot(self) -> dict[Address, float]:
         """Seconds for which each server that failed is still passed over."""
         now = monotonic()
-        return {address: until - now for address, (until, _) in list(self._down.items()) if until > now}
+        return {address: until - now for address, (until, _) in list(self.down.items()) if until > now}
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,13 @@ class UploadTargets:
         self.due = Due(age)
         self._turn = itertools.count()
 
+    def at_once(self, health: Health) -> Address | None:
+        """The next one in turn; None where there is more to consider: it is time to ask again, or one has failed."""
+        addresses = self.addresses
+        if health.down or not addresses or monotonic() >= self.due.at:
+            return None
+        return addresses[next(self._turn) % len(addresses)]
+
     def next(self, health: Health, without: Iterable[Address]) -> Address | None:
         """The next one in turn that is up and not among *without*."""
         addresses = self.addresses
@@ -202,7 +213,8 @@ class Cluster:
         member = group.members.get(file.source_ip or str(file.storage_id))
         if member is None or not member.active or not (member.writable if update else member.readable):
             return None
-        return member.address if self.health.up(member.address) else None
+        address = member.address
+        return address if not self.health.down or self.health.up(address) else None
 
     def wants_group(self, name: str) -> bool:
         """Whether the servers of that group are to be asked for, since nothing is known of them."""

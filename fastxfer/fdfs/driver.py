@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, TypeVar
 
 from fastxfer.core.xfer import Transfer, exchange
@@ -135,11 +136,14 @@ class SyncDriver:
         try:
             budget = self._fixed_spin
             if budget is None:
-                budget = self._spins[command.code].budget(self._book.busy)
-            if budget and self._fixed_spin is None:
-                began = time.perf_counter()
-                code, status, body = exchange(connection.fd, request, self._timeout, budget, limit)
-                self._spins[command.code].learn(time.perf_counter() - began)
+                spin = self._spins[command.code]
+                budget = spin.budget(self._book.busy)
+                if budget:
+                    began = perf_counter()
+                    code, status, body = exchange(connection.fd, request, self._timeout, budget, limit)
+                    spin.learn(perf_counter() - began)
+                else:
+                    code, status, body = exchange(connection.fd, request, self._timeout, 0, limit)
             else:
                 code, status, body = exchange(connection.fd, request, self._timeout, budget, limit)
             if code:

@@ -61,7 +61,7 @@ class Operations:
         :class:`MetadataNotSetError`, with the file ID, where only the metadata failed; :class:`IntegrityError` where
         the server stored something else; :class:`InsufficientSpaceError`.
         """
-        control = self._control(options)
+        control = self._control(options) if options else None
         plan = files.upload_file(
             self._cluster, local_filename, file_ext_name, metadata, group=group, store_path=store_path, control=control
         )
@@ -78,7 +78,7 @@ class Operations:
         **options: Unpack[TransferOptions],
     ) -> str:
         """Upload bytes, or anything with a contiguous buffer (not copied). As :meth:`upload_file`."""
-        control = self._control(options)
+        control = self._control(options) if options else None
         plan = upload.upload(
             self._cluster,
             memory_body(data),
@@ -101,7 +101,7 @@ class Operations:
         **options: Unpack[TransferOptions],
     ) -> str:
         """Upload a local file as one that can be appended to, modified and truncated. As :meth:`upload_file`."""
-        control = self._control(options)
+        control = self._control(options) if options else None
         plan = files.upload_file(
             self._cluster,
             local_filename,
@@ -125,7 +125,7 @@ class Operations:
         **options: Unpack[TransferOptions],
     ) -> str:
         """Upload bytes as a file that can be appended to, modified and truncated. As :meth:`upload_buffer`."""
-        control = self._control(options)
+        control = self._control(options) if options else None
         plan = upload.upload(
             self._cluster,
             memory_body(data),
@@ -153,7 +153,7 @@ class Operations:
         It outlives its master: delete it by itself. As :meth:`upload_file`; also :class:`FileAlreadyExistsError`
         where the master has a slave of that name. Sent once only: its name cannot be used twice.
         """
-        control = self._control(options)
+        control = self._control(options) if options else None
         plan = files.upload_slave_file(
             self._cluster, master_file_id, prefix_name, local_filename, file_ext_name, metadata, control=control
         )
@@ -169,7 +169,7 @@ class Operations:
         **options: Unpack[TransferOptions],
     ) -> str:
         """Upload bytes as a slave of *master_file_id*. As :meth:`upload_slave_file`."""
-        control = self._control(options)
+        control = self._control(options) if options else None
         plan = upload.upload_slave(
             self._cluster, memory_body(data), master_file_id, prefix_name, file_ext_name, metadata, control=control
         )
@@ -196,7 +196,7 @@ class Operations:
         Args:
             segments: pieces at a time, of 1 MiB at least.
         """
-        control = self._control(options)
+        control = self._control(options) if options else None
         plan = segmented.upload_segmented(
             self._cluster,
             local_filename,
@@ -218,7 +218,7 @@ class Operations:
         **options: Unpack[TransferOptions],
     ) -> bytes:
         """The whole file, checked against size and CRC-32 in its ID (:class:`IntegrityError`) where that has them."""
-        control = self._control(options)
+        control = self._control(options) if options else None
         return self._run(download.download_bytes(self._cluster, file_id, control=control), control)
 
     def download_file_range(
@@ -232,7 +232,7 @@ class Operations:
 
         Raises :class:`InvalidArgumentError` where *offset* is past the end.
         """
-        control = self._control(options)
+        control = self._control(options) if options else None
         return self._run(download.download_bytes(self._cluster, file_id, offset, length, control), control)
 
     def download_to_file(
@@ -255,7 +255,7 @@ class Operations:
 
         Raises OSError, with the path, where the local file cannot be written.
         """
-        control = self._control(options)
+        control = self._control(options) if options else None
         plan = download.download_file(
             self._cluster, file_id, local_filename, offset, length, fsync=fsync, control=control
         )
@@ -274,7 +274,7 @@ class Operations:
         Raises :class:`InvalidArgumentError` where the buffer is too small, read-only or not contiguous. After any error
         its contents are undefined.
         """
-        control = self._control(options)
+        control = self._control(options) if options else None
         return self._run(download.download_buffer(self._cluster, file_id, buffer, offset, length, control), control)
 
     def download_segmented(
@@ -293,7 +293,7 @@ class Operations:
         Args:
             segments: ranges at a time, of 1 MiB at least.
         """
-        control = self._control(options)
+        control = self._control(options) if options else None
         plan = segmented.download_segmented(
             self._cluster, file_id, local_filename, segments, fsync=fsync, control=control
         )
@@ -312,7 +312,7 @@ class Operations:
         Where the connection fails after all has been sent, a :class:`NetworkError` with ``maybe_done`` set is raised:
         look at the size (:meth:`get_file_info`) before trying again.
         """
-        control = self._control(options)
+        control = self._control(options) if options else None
         return self._run(files.append_file(self._cluster, file_id, local_filename, control=control), control)
 
     def append_buffer(
@@ -322,7 +322,7 @@ class Operations:
         **options: Unpack[TransferOptions],
     ) -> None:
         """Add bytes at the end of an appender file. As :meth:`append_file`."""
-        control = self._control(options)
+        control = self._control(options) if options else None
         return self._run(change.append(self._cluster, file_id, memory_body(data), control=control), control)
 
     def modify_file(
@@ -333,7 +333,7 @@ class Operations:
         **options: Unpack[TransferOptions],
     ) -> None:
         """Write a local file's bytes over those of an appender file from *offset* on, which may be its end at most."""
-        control = self._control(options)
+        control = self._control(options) if options else None
         return self._run(files.modify_file(self._cluster, file_id, offset, local_filename, control=control), control)
 
     def modify_buffer(
@@ -344,7 +344,7 @@ class Operations:
         **options: Unpack[TransferOptions],
     ) -> None:
         """Write bytes over those of an appender file from *offset* on. As :meth:`modify_file`."""
-        control = self._control(options)
+        control = self._control(options) if options else None
         return self._run(change.modify(self._cluster, file_id, offset, memory_body(data), control=control), control)
 
     def truncate_file(self, file_id: str, size: int = 0) -> None:

@@ -52,7 +52,9 @@ def download_bytes(
 ) -> Plan[bytes]:
     """*length* bytes from *offset* (0: to the end), in memory. *size* is the file's, where a server has told it."""
     file = parsed(file_id)
-    wanted = _wanted(file_id, file.size if size is None else size, offset, length)
+    if size is None:
+        size = file.size
+    wanted = _wanted(file_id, size, offset, length) if offset or length else size
     if wanted == 0:
         return (yield from _nothing(cluster, file_id, offset))
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from fastxfer.core.crc32 import crc32
 from fastxfer.core.wire import decode_file_id, download_request, upload_request, upload_slave_request
@@ -81,14 +81,44 @@ def upload(
             query_store(group)
     except (ValueError, TypeError) as reason:
         raise InvalidArgumentError(str(reason)) from None
+    first: _Sent | None = None
+    if body.small is not None and cluster.small_by_call(control):
+        # The usual case, without the machinery: the next server in turn takes it.
+        targets = cluster.targets.get(group)
+        address = None if targets is None else targets.at_once(cluster.health)
+        if address is not None:
+            whole = Command(code, head + body.small, new_file_id)
+            try:
+                status, file_id = yield (address, whole, REPLY_LIMIT, True, False)
+                if status == 0:
+                    crc = crc32(body.small) if cluster.config.verify else None
+                    if not metadata and (crc is None or _is_stored(file_id, body, crc)):
+                        return file_id  # type: ignore[no-any-return]
+                    first = _Sent(address, 0, file_id, crc, None)
+                else:
+                    first = _Sent(address, status, "", None, None)
+            except NetworkError as error:
+                if not is_stale(error, False):
+                    first = _Sent(address, 0, "", None, error)
     command = Command(code, head, new_file_id)
-    file_id = yield from _store(cluster, body, extension, command, group, store_path is None, control)
+    file_id = yield from _store(cluster, body, extension, command, group, store_path is None, control, first)
     if metadata:
         try:
             yield from set_metadata(cluster, file_id, metadata)
         except FastDFSError as error:
             raise MetadataNotSetError(file_id, error) from error
     return file_id
+
+
+class _Sent(NamedTuple):
+    """What became of a body that has been sent: status and file ID that were answered and the CRC-32 of what was sent,
+    or the error that came instead."""
+
+    address: Address
+    status: int
+    file_id: str
+    crc: int | None
+    error: NetworkError | None
 
 
 def _store(
@@ -99,8 +129,9 @@ def _store(
     group: str | None,
     any_path: bool,
     control: Control | None,
+    first: _Sent | None,
 ) -> Plan[str]:
-    """Send the file to one server after another until one has it.
+    """Send the file to one server after another until one has it; *first* tells what came of the first time.
 
     Where *any_path*, the store path that a tracker names with a server takes the place of the one in *command*.
     """
@@ -113,7 +144,9 @@ def _store(
         sending = command
         try:
             targets = cluster.targets.get(group)
-            address = None if targets is None or targets.due.passed else targets.next(cluster.health, failed)
+            address = None if first is None else first.address
+            if address is None and targets is not None and not targets.due.passed:
+                address = targets.next(cluster.health, failed)
             if address is None:
                 address, path = yield from store_target(cluster, group, failed)
                 if path is not None and any_path:
@@ -126,9 +159,14 @@ def _store(
             failure = last or error
         else:
             try:
-                status, file_id, crc = yield from send_body(
-                    cluster, address, sending, body, repeatable=False, control=control
-                )
+                if first is None:
+                    status, file_id, crc = yield from send_body(
+                        cluster, address, sending, body, repeatable=False, control=control
+                    )
+                else:
+                    (_, status, file_id, crc, failed_with), first = first, None
+                    if failed_with is not None:
+                        raise failed_with
             except PoolTimeoutError:
                 raise
             except NetworkError as error:
