@@ -35,6 +35,7 @@ def run_fastxfer(root: Path, certificates: Certificates | None = None) -> Iterat
             root,
             tls="none" if certificates is None else "explicit",
             ca_file=None if certificates is None else certificates.ca_file,
+            anonymous=True,
         )
 
 

@@ -254,22 +254,28 @@ async with FtpPy('ftp://server.com').client() as client:
     note('stats', stats)
 """
 
-CONFIGURATION = """
+AUTHENTICATION = """
 from fastxfer.ftppy import FtpPy
 from fastxfer.ftppy.auth import Basic, Guest
-from fastxfer.ftppy.config import Limits, Retry, Timeout
-from fastxfer.ftppy.settings import SSL
 
 # Basic username/password authentication
 auth = Basic('myuser', 'mypassword')
 ftp = FtpPy('ftp://server.com', auth=auth)
+note('basic', ftp)
 
 # Guest/anonymous access with identifier
 guest = Guest('webapp-client-v1.0')
 ftp = FtpPy('ftp://public.server.com', auth=guest)
+note('guest', ftp)
 
 # Anonymous access (no authentication)
 ftp = FtpPy('ftp://anonymous.server.com')  # auth=None is default
+note('anonymous', ftp)
+"""
+
+LIMITS = """
+from fastxfer.ftppy import FtpPy
+from fastxfer.ftppy.config import Limits
 
 # Configure connection pool limits
 limits = Limits(
@@ -278,6 +284,12 @@ limits = Limits(
     host=10          # Maximum connections per host
 )
 ftp = FtpPy('ftp://server.com', limits=limits)
+note('ftp', ftp)
+"""
+
+TIMEOUTS = """
+from fastxfer.ftppy import FtpPy
+from fastxfer.ftppy.config import Timeout
 
 # Configure operation timeouts
 timeout = Timeout(
@@ -287,6 +299,12 @@ timeout = Timeout(
     pool=120.0     # Total operation timeout
 )
 ftp = FtpPy('ftp://server.com', timeout=timeout)
+note('ftp', ftp)
+"""
+
+RETRIES = """
+from fastxfer.ftppy import FtpPy
+from fastxfer.ftppy.config import Retry
 
 # Configure retry with exponential backoff
 retry = Retry(
@@ -295,10 +313,18 @@ retry = Retry(
     status=[421, 450, 500, 502] # FTP status codes that trigger retries
 )
 ftp = FtpPy('ftp://server.com', retry=retry)
+note('ftp', ftp)
+"""
+
+TLS = """
+from fastxfer.ftppy import FtpPy
+from fastxfer.ftppy.settings import SSL
+from fastxfer.ftppy.auth import Basic
 
 # Basic secure FTPS with default verification
 ssl = SSL(verify=True)
 ftp = FtpPy('ftps://secure.server.com', ssl=ssl, auth=Basic('user', 'pass'))
+note('basic', ftp)
 
 # FTPS with client certificate authentication
 ssl = SSL(
@@ -308,6 +334,7 @@ ssl = SSL(
     bundle='/path/to/ca.crt'       # Custom CA bundle
 )
 ftp = FtpPy('ftps://server.com', ssl=ssl)
+note('certificate', ftp)
 
 # FTPS with custom cipher configuration
 ssl = SSL(
@@ -315,10 +342,12 @@ ssl = SSL(
     ciphers='ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!MD5'
 )
 ftp = FtpPy('ftps://server.com', ssl=ssl)
+note('ciphers', ftp)
 
 # Disable SSL verification (not recommended for production)
 ssl = SSL(verify=False)
 ftp = FtpPy('ftps://server.com', ssl=ssl)
+note('unverified', ftp)
 """
 
 SERVER = """
@@ -436,13 +465,21 @@ async with ftp.client() as client:
 """
 
 
+_HOSTS = ("server.com", "backup.server.com", "secure.server.com", "localhost:2121")
+_ANONYMOUS = ("public.server.com", "anonymous.server.com")
+
+
 def fitted(code: str, peer: FTPPeer, folders: dict[str, Path]) -> str:
     """*code* with the server, account and local folders of a test in place of its own."""
     scheme, _, address = peer.url.partition("://")
     url = f"{scheme}://{peer.user}:{peer.password}@{address}"
-    for host in ("ftp://backup.server.com", "ftp://server.com", "ftp://localhost:2121"):
-        code = code.replace(f"'{host}'", f"'{url}'")
-    for user, password in (("username", "password"), ("user", "pass")):
+    for host in _ANONYMOUS:
+        code = code.replace(f"'ftp://{host}'", f"'{peer.url}'")
+    for host in _HOSTS:
+        # Where an account is given, it is not in the URL, too.
+        code = code.replace(f"'ftp://{host}', auth=", f"'{peer.url}', auth=")
+        code = code.replace(f"'ftp://{host}'", f"'{url}'").replace(f"'ftps://{host}'", f"'{url}'")
+    for user, password in (("username", "password"), ("user", "pass"), ("myuser", "mypassword")):
         code = code.replace(f"Basic('{user}', '{password}')", f"Basic('{peer.user}', '{peer.password}')")
     for path, folder in folders.items():
         code = code.replace(f"'{path}'", repr(str(folder)))

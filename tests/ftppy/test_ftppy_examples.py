@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import time
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import fastxfer.ftppy
+from fastxfer.ftppy import FtpPy
 from tests.ftppy import readme
-from tests.support.ftp_servers import FTPPeer
+from tests.support.ftp_servers import Certificates, FTPPeer
 
 
 @pytest.fixture(autouse=True)
@@ -205,6 +207,84 @@ def test_hooks(peer: FTPPeer, local: Path, capsys: pytest.CaptureFixture[str]) -
     assert printed[0].startswith("Connected to FTP server: ")
     assert printed[1:3] == ["Uploading a.txt to /b.txt", "Uploading /b.txt to c.txt"]
     assert printed[-1].startswith("FTP error occurred: ")
+
+
+async def use(ftp: FtpPy, name: str) -> int | None:
+    """The size of what was sent: a login, a data connection and a question."""
+    async with ftp.client() as client:
+        assert await client.upload(name, f"/{name}")
+        return await client.size(f"/{name}")
+
+
+def made(code: str, peer: FTPPeer) -> dict[str, FtpPy]:
+    noted = run(code, peer)
+    return {name: ftp for name, ftp in noted.items() if isinstance(ftp, FtpPy)}
+
+
+def test_authentication(peer: FTPPeer, local: Path) -> None:
+    write(local, "a.txt")
+    write(peer.root, "public.txt")
+    ftps = made(readme.AUTHENTICATION, peer)
+    assert "@" not in ftps["basic"].endpoint
+    assert asyncio.run(use(ftps["basic"], "a.txt")) == 5
+
+    async def read(ftp: FtpPy) -> int | None:
+        async with ftp.client() as client:
+            return await client.size("/public.txt")
+
+    for name in ("guest", "anonymous"):
+        if peer.anonymous:
+            assert asyncio.run(read(ftps[name])) == 10
+        else:
+            with pytest.raises(ConnectionError, match="Failed to connect to FTP server: 530"):
+                asyncio.run(read(ftps[name]))
+
+
+def test_connection_limits(peer: FTPPeer, local: Path) -> None:
+    names = [f"{number}.txt" for number in range(30)]
+    write(local, *names)
+    ftp = made(readme.LIMITS, peer)["ftp"]
+
+    async def many() -> tuple[dict[str, bool], int]:
+        async with ftp.client() as client:
+            most = 0
+            batch = asyncio.ensure_future(client.batch([(name, f"/{name}") for name in names], limit=30))
+            while not batch.done():
+                most = max(most, (await client.stats())["pool"])
+                await asyncio.sleep(0.001)
+            assert len(client.pool) <= 5
+            return await batch, max(most, len(client.pool))
+
+    results, most = asyncio.run(many())
+    assert results == dict.fromkeys(names, True)
+    assert 1 < most <= 10
+
+
+@pytest.mark.parametrize("code", [readme.TIMEOUTS, readme.RETRIES], ids=["timeouts", "retries"])
+def test_timeouts_and_retries(peer: FTPPeer, local: Path, code: str) -> None:
+    write(local, "a.txt")
+    assert asyncio.run(use(made(code, peer)["ftp"], "a.txt")) == 5
+
+
+def test_tls(peer: FTPPeer, local: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    if peer.ca_file is None:
+        pytest.skip("a server without TLS")
+    write(local, "a.txt")
+    code = readme.TLS.replace("/path/to/ca.crt", peer.ca_file)
+    for name in ("crt", "key"):
+        code = code.replace(f"/path/to/client.{name}", certificates.client_file)
+    ftps = made(code, peer)
+    assert list(ftps) == ["basic", "certificate", "ciphers", "unverified"]
+    for ftp in ftps.values():
+        assert ftp.secure
+        assert asyncio.run(use(ftp, "a.txt")) == 5
+    # Where the system does not know the server's authority, who asks for verification gets it.
+    monkeypatch.setenv("SSL_CERT_FILE", certificates.client_file)
+    for name in ("certificate", "unverified"):
+        assert asyncio.run(use(ftps[name], "a.txt")) == 5
+    for name in ("basic", "ciphers"):
+        with pytest.raises(ConnectionError, match=r"(?i)certificate"):
+            asyncio.run(use(ftps[name], "a.txt"))
 
 
 def textwrap_client() -> str:

@@ -91,10 +91,57 @@ def test_arguments_have_their_names_and_order(kind: object, names: str) -> None:
     assert list(inspect.signature(kind).parameters) == names.split()  # type: ignore[arg-type]
 
 
-def test_everything_that_is_configured_in_the_examples_can_be() -> None:
-    noted, warned = readme.run(readme.CONFIGURATION)
-    assert noted == {}
+@pytest.mark.parametrize("name", ["AUTHENTICATION", "LIMITS", "TIMEOUTS", "RETRIES", "TLS"])
+def test_everything_that_is_configured_in_the_examples_can_be(name: str) -> None:
+    noted, warned = readme.run(getattr(readme, name))
+    assert {type(item) for item in noted.values()} == {FtpPy}
     assert [str(item.message) for item in warned] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "defaults"),
+    [
+        (FtpPy, {"auth": None, "hooks": None, "passive": True, "encoding": "utf-8"}),
+        (Basic, {"auth": ""}),
+        (Limits, {"connections": 50, "keepalive": 10, "host": 20}),
+        (Retry, {"total": 3, "backoff": 1.0, "status": None}),
+        (Timeout, {"connect": 5.0, "read": 30.0, "write": 10.0}),
+        (Redirects, {"limit": 10}),
+        (SSL, {"verify": True, "cert": None, "key": None, "bundle": None, "ciphers": None, "context": None}),
+        (FtpClient.upload, {"dirs": True, "replace": True}),
+        (FtpClient.download, {"dirs": True, "replace": True}),
+        (FtpClient.batch, {"dirs": True, "replace": True, "limit": 5}),
+        (FtpClient.fetch, {"dirs": True, "replace": True, "limit": 5}),
+        (FtpClient.sync, {"direction": "up"}),
+        (FtpClient.search, {"path": "."}),
+        (FtpClient.list, {"path": ".", "deep": False}),
+        (FtpClient.mkdir, {"parents": True}),
+        (FtpClient.rmdir, {"recursive": False}),
+    ],
+)
+def test_arguments_have_their_defaults(kind: object, defaults: dict[str, object]) -> None:
+    parameters = inspect.signature(kind).parameters  # type: ignore[arg-type]
+    assert {name: parameters[name].default for name in defaults} == defaults
+
+
+def test_clients_and_servers_can_be_made_directly_with_the_same_arguments() -> None:
+    settings = {
+        "endpoint": "ftps://example.org",
+        "auth": basic(),
+        "limits": Limits(connections=3),
+        "retry": Retry(total=1),
+        "timeout": Timeout(read=1.0),
+        "ssl": SSL(verify=False),
+        "hooks": {"error": print},
+        "passive": False,
+        "encoding": "utf-8",
+    }
+    for kind in (FtpPy, FtpClient, FtpServer):
+        made = kind(**settings)  # type: ignore[arg-type]
+        assert {name: getattr(made, name) for name in settings} == settings
+        assert (made.host, made.port, made.secure) == ("example.org", 990, True)
+    assert isinstance(FtpPy(**settings).client(), FtpClient)  # type: ignore[arg-type]
+    assert isinstance(FtpPy(**settings).server(), FtpServer)  # type: ignore[arg-type]
 
 
 def test_the_factory_shows_what_it_was_told() -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from fastxfer.ftppy import FtpClient, FtpPy, FtpPyWarning, Limits, Retry, Timeout
+from tests.ftppy import readme
 from tests.support.scripted_ftp import Control, ScriptedServer, end_data, scripted_server
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ def test_a_status_that_is_not_listed_is_not_tried_again(server: ScriptedServer, 
     retry = Retry(total=5, backoff=0.01, status=[421, 450, 500, 502])
     result, texts = use(server, lambda client: client.remove("/a"), retry=retry)
     assert (result, len(texts)) == (False, 1)
-    assert str(code) in texts[0]
+    assert f"{code} not now" in texts[0]
     assert server.count("DELE") == 1
 
 
@@ -125,6 +126,29 @@ def test_a_transfer_that_broke_goes_on_where_it_stopped(server: ScriptedServer, 
     assert starts == [0, 300_000]
 
 
+# Errors
+
+
+def test_the_example_of_error_handling_when_things_go_wrong(
+    server: ScriptedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def sleep(self: object, seconds: float) -> None: ...
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fastxfer.ftp._asyncio.AsyncDriver.sleep", sleep)
+    code = readme.ERRORS.replace("ftp://server.com", server.url)
+    readme.run(code)
+    assert capsys.readouterr().out.startswith("Unexpected error: there is no local file 'file.txt'")
+    (tmp_path / "file.txt").write_text("file")
+    server.handlers["STOR"] = lambda control, argument: control.reply("553 not allowed")
+    _, warned = readme.run(code)
+    assert capsys.readouterr().out == "Upload failed - check warnings for details\nFile not found or inaccessible\n"
+    assert ["553 not allowed" in str(item.message) for item in warned] == [True, False]
+    server.greet = lambda control: control.reply("530 go away")
+    readme.run(code)
+    assert capsys.readouterr().out.startswith("Connection failed: Failed to connect to FTP server: 530 go away")
+
+
 # Timeouts
 
 
@@ -134,7 +158,7 @@ def test_a_reply_that_does_not_come_ends_at_the_time_for_reading(server: Scripte
         server, lambda client: client.remove("/a"), timeout=Timeout(connect=WAIT, read=0.2), retry=Retry(total=0)
     )
     assert (result, len(texts)) == (False, 1)
-    assert "0.2" in texts[0]
+    assert "within 0.2 s" in texts[0]
 
 
 def test_data_that_do_not_come_end_at_the_time_for_reading(server: ScriptedServer, tmp_path: Path) -> None:
@@ -183,25 +207,27 @@ def test_the_total_time_ends_a_transfer_that_moves(server: ScriptedServer, tmp_p
 
 
 class Crowd:
-    """STOR that completes only when as many are under way as are expected together."""
+    """STOR that goes on only when as many are under way as are expected together, and *released* is set."""
 
     def __init__(self, server: ScriptedServer, together: int) -> None:
         self._server = server
         self._lock = threading.Lock()
         self._all_here = threading.Event()
         self._together = together
-        self.under_way = self.most = 0
+        self._under_way = self.most = 0
+        self.released = threading.Event()
 
     def __call__(self, control: Control, argument: str) -> None:
         with self._lock:
-            self.under_way += 1
-            self.most = max(self.most, self.under_way)
-            if self.under_way == self._together:
+            self._under_way += 1
+            self.most = max(self.most, self._under_way)
+            if self._under_way == self._together:
                 self._all_here.set()
         self._all_here.wait(WAIT)
+        self.released.wait(WAIT)
         # Before the client knows that it is done, so that the next one is not counted too many.
         with self._lock:
-            self.under_way -= 1
+            self._under_way -= 1
         self._server.do_stor(control, argument)
 
 
@@ -224,6 +250,8 @@ def test_as_many_transfers_run_at_a_time_as_are_allowed(
         active = 0
         while not batch.done():
             active = max(active, (await client.stats())["active"])
+            if active >= together:
+                crowd.released.set()
             await asyncio.sleep(0.001)
         assert (await client.stats())["active"] == 0
         return await batch, active
@@ -239,7 +267,8 @@ def test_no_more_connections_rest_than_are_to_be_kept(server: ScriptedServer, tm
     for number in range(6):
         (tmp_path / f"{number}").write_bytes(bytes(number))
         pairs.append((str(tmp_path / f"{number}"), f"/{number}"))
-    server.handlers["STOR"] = Crowd(server, 3)
+    crowd = server.handlers["STOR"] = Crowd(server, 3)
+    crowd.released.set()
 
     async def task(client: FtpClient) -> int:
         assert all((await client.batch(pairs, limit=3)).values())

@@ -38,6 +38,8 @@ class FTPPeer:
     password: str = PASSWORD
     tls: str = "none"
     ca_file: str | None = None
+    anonymous: bool = False
+    """Everybody may read."""
     log: list[str] = field(default_factory=list)
 
     @property
@@ -116,6 +118,7 @@ def run_pyftpdlib(
             root,
             tls="none" if certificates is None else "explicit",
             ca_file=None if certificates is None else certificates.ca_file,
+            anonymous=True,
         )
     finally:
         stopping.set()
