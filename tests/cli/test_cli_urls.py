@@ -329,6 +329,24 @@ def test_credentials_from_the_url_and_from_netrc(
     assert cli.run("ls", plain, "--netrc", tmp_path / "missing")[0] == ExitCode.LOCAL
 
 
+def test_a_netrc_that_others_may_read_is_not_used(
+    cli: Cli, server: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("FASTXFER_USER", "FASTXFER_PASSWORD", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    plain = f"ftp://127.0.0.1:{server.port}/"
+    assert cli.run("ls", plain)[0] == ExitCode.DENIED
+    netrc = tmp_path / ".netrc"
+    netrc.write_text(f"machine 127.0.0.1 login {USER} password {PASSWORD}\n")
+    netrc.chmod(0o644)
+    assert cli.run("ls", plain)[0] == ExitCode.LOCAL
+    assert "permissive" in cli.error
+    assert PASSWORD not in cli.error
+    netrc.chmod(0o600)
+    cli.ok("ls", plain)
+
+
 def test_a_password_in_a_url_is_not_shown_again(cli: Cli, server: Running) -> None:
     code, _ = cli.run("stat", f"ftp://{USER}:{PASSWORD}@127.0.0.1:{server.port}/missing", "--json")
     assert code == ExitCode.NOT_FOUND

@@ -269,6 +269,35 @@ def test_the_only_word_of_pure_ftpd_on_a_broken_download_is_its_last(
         assert (tmp_path / "a").read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("clean", [True, False], ids=["closed", "reset"])
+def test_a_server_that_closes_down_in_mid_transfer_is_gone_on_with_elsewhere(tmp_path: Path, clean: bool) -> None:
+    starts: list[int] = []
+
+    def retr(control: Control, argument: str) -> None:
+        start, control.restart = control.restart, 0
+        starts.append(start)
+        control.reply("150 opening")
+        data = control.data()
+        if len(starts) == 1:
+            data.sendall(CONTENT[:100_000])
+            end_data(data) if clean else reset(data)
+            control.reply("421 closing down")
+            control.hang_up()
+        data.sendall(CONTENT[start:])
+        end_data(data)
+        control.reply("226 done")
+
+    with scripted_server() as server:
+        server.files["/a"] = CONTENT
+        server.handlers["RETR"] = retr
+        run(server, lambda client: client.download("a", tmp_path / "a"))
+        assert server.connections == 2
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert starts[0] == 0
+    assert len(starts) == 2
+    assert starts[1] == 100_000 or not clean
+
+
 def test_a_piece_beyond_the_end_of_the_file_is_what_there_is_though_no_verdict_comes() -> None:
     def retr(control: Control, argument: str) -> None:
         start, control.restart = control.restart, 0

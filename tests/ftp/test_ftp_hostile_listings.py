@@ -131,6 +131,18 @@ def test_a_local_link_is_replaced_by_a_downloaded_file_and_not_written_through(t
     assert not (tmp_path / "file").is_symlink()
 
 
+@pytest.mark.skipif(os.sep != "/", reason="names with backslashes and drives are paths here")
+def test_names_that_are_paths_elsewhere_are_names_here(tmp_path: Path) -> None:
+    names = ["C:\\evil", "..\\evil", "C:evil", "-rf", "~", "$HOME", "%2e%2e%2fevil", "a\u202ecod.exe"]
+    with scripted_server() as server:
+        server.files |= {f"/{name}": name.encode() for name in names}
+        report = run(server, lambda client: client.sync(tmp_path / "target", "/", "down"))
+        assert report.ok
+    assert everything_below(tmp_path) == sorted(["target", *(f"target/{name}" for name in names)])
+    for name in names:
+        assert (tmp_path / "target" / name).read_text() == name
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a\0b"])
 def test_a_name_is_not_a_path(name: str) -> None:
     with pytest.raises(UnsafeNameError):

@@ -38,11 +38,13 @@ def credentials_for(location: Location, netrc_file: str | None) -> tuple[str | N
 
 
 def _from_netrc(host: str, file: str | None) -> tuple[str | None, str | None]:
-    path = Path(file or os.environ.get("NETRC") or Path.home() / ".netrc")
+    named = file or os.environ.get("NETRC")
+    path = Path(named or Path.home() / ".netrc")
     if file is None and not path.exists():
         return None, None
     try:
-        found = netrc.netrc(str(path)).authenticators(host)
+        # Of the file it looks for by itself, the module sees whether others may read the passwords in it.
+        found = netrc.netrc(named).authenticators(host)
     except OSError as error:
         raise CommandFailed(f"{path}: {error.strerror}", ExitCode.LOCAL) from None
     except netrc.NetrcParseError as error:
