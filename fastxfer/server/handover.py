@@ -28,8 +28,11 @@ SLACK = 8
 """One session in so many may be more than elsewhere: with hundreds it does not matter, and passing one on costs."""
 BURST = 64
 PER_SECOND = 64.0
-"""Connections passed on at once, and a second after that: those that come in their thousands do not stay for long, and
-each that is passed on costs two workers."""
+"""Connections passed on at once, and a second after that: each that is passed on costs two workers."""
+SHORT = 0.25
+SHORT_COST = 4.0
+"""As so many passed on counts a session that was over in so many seconds and moved nothing: where such come by the
+hundreds (to see whether the server is there), passing them on brings nothing."""
 KIND = socket.SOCK_SEQPACKET if sys.platform.startswith("linux") else socket.SOCK_DGRAM
 """Datagrams of Linux wait in a queue of ten at most; elsewhere this family may know nothing else."""
 CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -93,23 +96,33 @@ class Handover:
 
     def crowded(self) -> bool:
         """Whether another worker should have the next connection."""
-        loads = self._books.loads()
-        mine = loads[self._number]
-        return mine - min(loads) > mine // SLACK
+        return self._may_pass_on() and self._least_loaded() != self._number
 
-    def pass_on(self, descriptor: int, listener: int) -> bool:
-        """Send a new connection to a worker that has fewer sessions; False where it had better stay."""
+    def _may_pass_on(self) -> bool:
         now = time.monotonic()
         self._leave = min(self._leave + (now - self._asked) * PER_SECOND, BURST)
         self._asked = now
-        if self._leave < 1.0:
-            return False
+        return self._leave >= 1.0
+
+    def _least_loaded(self) -> int:
+        """The worker that should have the next connection; this one if none has clearly less to do."""
         loads = self._books.loads()
         mine = loads[self._number]
         least = min(loads)
-        if self._loop is None or mine - least <= mine // SLACK:
+        return self._number if mine - least <= mine // SLACK else loads.index(least)
+
+    def looked_in(self, began: float) -> None:
+        """A session is over that moved nothing and *began* at that moment of the monotonic clock."""
+        if time.monotonic() - began < SHORT:
+            self._leave = max(self._leave - SHORT_COST, -BURST)
+
+    def pass_on(self, descriptor: int, listener: int) -> bool:
+        """Send a new connection to a worker that has fewer sessions; False where it had better stay."""
+        if self._loop is None or not self._may_pass_on():
             return False
-        other = loads.index(least)
+        other = self._least_loaded()
+        if other == self._number:
+            return False
         # Counted at once: more may arrive before the other has seen this one.
         self._books.expect(other, 1)
         try:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fastxfer.server.certificates import Certificates
     from fastxfer.server.control import Control
     from fastxfer.server.datastream import DataStream
+    from fastxfer.server.handover import Handover
     from fastxfer.server.transfers import Progress
 
 __all__ = ["Runtime"]
@@ -46,8 +47,9 @@ MAX_TURNS = 8
 class Runtime:
     """The state of one started server on one event loop."""
 
-    def __init__(self, service: Service, certificates: Certificates | None) -> None:
+    def __init__(self, service: Service, certificates: Certificates | None, handover: Handover | None = None) -> None:
         self.service = service
+        self._handover = handover
         self.certificates = certificates
         self.controls: set[Control] = set()
         self.banner = (
@@ -186,6 +188,8 @@ class Runtime:
         self.service.guard.leave(session.address)
         if self._metrics is not None:
             self._metrics.sessions.dec()
+        if self._handover is not None and session.data is None:
+            self._handover.looked_in(session.started)
         if info is not None:
             self.spawn(self.service.call("on_disconnect", info, info))
 

@@ -98,7 +98,7 @@ class FtpServer:
         config = self.config
         certificates = self._certificates()
         service = Service(config, self._open_filesystem(), self._open_authenticator(), self.hooks, self._books)
-        runtime = Runtime(service, certificates)
+        runtime = Runtime(service, certificates, self._handover)
         self._service, self._runtime = service, runtime
         self._stopped = asyncio.Event()
         try:

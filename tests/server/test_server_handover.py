@@ -166,6 +166,26 @@ def test_connections_in_their_thousands_stay_where_they_come_in(
     sender._loop.close()
 
 
+def test_after_many_that_only_looked_in_connections_stay_where_they_come_in_for_a_while(
+    shared: tuple[SharedBooks, Boxes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books, boxes = shared
+    now = 1000.0
+    monkeypatch.setattr(handover.time, "monotonic", lambda: now)
+    monkeypatch.setattr(books, "loads", lambda: [4, 0])
+    sender = Handover(boxes, books, 0)
+    for _ in range(1000):
+        sender.looked_in(now - handover.SHORT)
+    assert sender.crowded()
+    for _ in range(1000):
+        sender.looked_in(now - handover.SHORT / 2)
+    assert not sender.crowded()
+    now += 2.0
+    assert sender.crowded()
+    monkeypatch.setattr(books, "loads", lambda: [4, 4])
+    assert not sender.crowded()
+
+
 def test_a_worker_whose_box_is_full_gets_no_more(
     shared: tuple[SharedBooks, Boxes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,14 +217,14 @@ def test_a_worker_whose_box_is_full_gets_no_more(
 OUT_OF_DESCRIPTORS = """
 import asyncio, logging, os, resource, socket
 from fastxfer.server.handover import Boxes, Handover
-from fastxfer.server.sharedbooks import ALL, SharedBooks
+from fastxfer.server.sharedbooks import SharedBooks
 
 async def play():
     books, boxes = SharedBooks(2), Boxes(2)
     near, far = socket.socketpair()
     sender, taker, adopted = Handover(boxes, books, 0), Handover(boxes, books, 1), []
     sender.open(lambda connection, listener: None)
-    books.sessions.add(ALL, 0, 0)
+    books.connections.enter(0, 0)
     assert sender.pass_on(far.fileno(), 0)
     far.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (os.open("/dev/null", os.O_RDONLY), 4096))
