@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from fastxfer.ftppy import SSL, Basic, FtpClient, FtpPy, FtpPyWarning, Guest, Limits, Retry, Timeout
-from tests.support.ftp_servers import FTPPeer
+from tests.support.ftp_servers import FTPPeer, give_away
 
 T = TypeVar("T")
 
@@ -247,6 +248,11 @@ def test_sizes_are_numbers(peer: FTPPeer) -> None:
         assert await client.size("/four") == 4
         assert await client.size("/folder") is None
         entries = {entry["name"]: entry for entry in await client.list("/")}
+        found = await client.search("fo*", "/")
+        assert sorted(entry["name"] for entry in found) == ["folder", "four"]
+        for entry in (*entries.values(), *found):
+            assert list(entry) == ["path", "name", "dir", "size", "modified"]
+            assert re.fullmatch(r"\d{14}", entry["modified"])
         assert (entries["four"]["size"], entries["four"]["dir"], entries["four"]["path"]) == (4, False, "/four")
         assert (entries["folder"]["size"], entries["folder"]["dir"]) == (0, True)
 
@@ -256,6 +262,7 @@ def test_sizes_are_numbers(peer: FTPPeer) -> None:
 def test_metadata_has_its_documented_shape(peer: FTPPeer) -> None:
     (peer.root / "folder").mkdir()
     (peer.root / "folder" / "a.txt").write_bytes(b"four")
+    (peer.root / "folder" / "a.txt").chmod(0o644)
     os.utime(peer.root / "folder" / "a.txt", (1_700_000_000, 1_700_000_000))
 
     async def task(client: FtpClient) -> None:
@@ -264,7 +271,10 @@ def test_metadata_has_its_documented_shape(peer: FTPPeer) -> None:
         assert list(info) == ["path", "name", "size", "type", "permissions", "modified", "owner", "group"]
         assert (info["path"], info["name"], info["size"], info["type"]) == ("/folder/a.txt", "a.txt", 4, "file")
         assert info["modified"] == "20231114221320"
-        assert isinstance(info["permissions"], str)
+        # What a server does not tell is empty, and nothing is a number or None.
+        assert info["permissions"] in {"", "644"}
+        assert isinstance(info["owner"], str)
+        assert isinstance(info["group"], str)
         folder = await client.metadata("/folder")
         assert folder is not None
         assert (folder["name"], folder["type"], folder["size"]) == ("folder", "dir", 0)
@@ -348,6 +358,10 @@ def test_making_a_directory_that_is_there(own: FTPPeer) -> None:
     assert use(own, lambda client: client.mkdir("/a/b"))
     result, texts = warned(own, lambda client: client.mkdir("/a/b", parents=False))
     assert (result, len(texts)) == (False, 1)
+    result, texts = warned(own, lambda client: client.mkdir("/no/deeper", parents=False))
+    assert (result, len(texts)) == (False, 1)
+    assert not (own.root / "no").exists()
+    assert use(own, lambda client: client.mkdir("/one", parents=False))
 
 
 def test_directories_that_are_not_empty_stay_unless_that_is_said(own: FTPPeer) -> None:
@@ -376,7 +390,29 @@ def test_a_sync_has_three_directions(own: FTPPeer, local: Path) -> None:
     use(own, task)
 
 
-def test_a_sync_leaves_a_newer_file_alone_and_tells_failures(own: FTPPeer, local: Path) -> None:
+def test_a_sync_leaves_a_newer_file_alone(peer: FTPPeer, local: Path) -> None:
+    folder = local / "folder"
+    folder.mkdir()
+    (peer.root / "folder").mkdir()
+    for where, name, time in [
+        (folder, "newer-there", 1_600_000_000),
+        (peer.root / "folder", "newer-there", 1_700_000_000),
+        (folder, "newer-here", 1_700_000_000),
+        (peer.root / "folder", "newer-here", 1_600_000_000),
+    ]:
+        (where / name).write_text(f"of {time}")
+        os.utime(where / name, (time, time))
+    give_away(peer.root)
+
+    assert set(use(peer, lambda client: client.sync(folder, "/folder", "up")).values()) == {True}
+    assert (peer.root / "folder" / "newer-there").read_text() == "of 1700000000"
+    assert (peer.root / "folder" / "newer-here").read_text() == "of 1700000000"
+    assert (folder / "newer-there").read_text() == "of 1600000000"
+    assert set(use(peer, lambda client: client.sync(folder, "/folder", "both")).values()) == {True}
+    assert (folder / "newer-there").read_text() == "of 1700000000"
+
+
+def test_a_sync_of_what_is_not_there_fails(own: FTPPeer, local: Path) -> None:
     result, texts = warned(own, lambda client: client.sync(local / "missing", "/a", "up"))
     assert not any(result.values())
     assert texts

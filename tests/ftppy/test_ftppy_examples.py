@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import fastxfer.ftppy
 from fastxfer.ftppy import FtpPy
 from tests.ftppy import readme
-from tests.support.ftp_servers import Certificates, FTPPeer
+from tests.support.ftp_servers import Certificates, FTPPeer, give_away
 
 
 @pytest.fixture(autouse=True)
@@ -30,14 +29,6 @@ def write(root: Path, *names: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
     give_away(root)
-
-
-def give_away(root: Path) -> None:
-    """Servers that run as somebody else need their files to be theirs."""
-    owner = root.stat()
-    if os.getuid() == 0 and owner.st_uid != 0:
-        for path in root.rglob("*"):
-            shutil.chown(path, owner.st_uid, owner.st_gid)
 
 
 def run(code: str, peer: FTPPeer, **folders: Path) -> dict[str, object]:

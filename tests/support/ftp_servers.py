@@ -135,6 +135,14 @@ def root_for_all() -> Iterator[Path]:
         yield root
 
 
+def give_away(root: Path) -> None:
+    """Servers that run as somebody else need their files to be theirs."""
+    owner = root.stat()
+    if os.getuid() == 0 and owner.st_uid != 0:
+        for path in root.rglob("*"):
+            shutil.chown(path, owner.st_uid, owner.st_gid)
+
+
 def free_port() -> int:
     """A port that is free now, for servers that cannot choose one themselves."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
