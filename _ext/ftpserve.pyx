@@ -2,8 +2,9 @@
 
 import os
 
+cimport cython
 from libc.stdint cimport uint64_t
-from libc.string cimport strlen
+from libc.string cimport memcmp, strchr, strcmp, strlen
 
 cdef extern from "Python.h":
     bytes PyUnicode_EncodeFSDefault(object text)
@@ -182,3 +183,6 @@ def open_partial(int directory, str name not None, unsigned int mode):
     if fd < 0:
         raise failure(-fd, name)
     return fd, status.st_size, status.st_mode & PERMISSIONS
+
+
+include "ftpserve_shortcut.pxi"

@@ -196,6 +196,10 @@ cdef class CommandReader:
     def pending(self):
         return len(self.lines.kept)
 
+    @property
+    def idle(self):
+        return not len(self.lines.kept) and not self.lines.discarding and self.lines.state == PLAIN
+
     def clear(self):
         with cython.critical_section(self):
             self.lines.clear()

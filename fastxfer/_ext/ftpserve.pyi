@@ -1,5 +1,8 @@
 """System calls of the FTP server's hot paths, several at a time. Names are encoded as :func:`os.fsencode` does."""
 
+from collections.abc import Callable
+from typing import final
+
 def accept(listener: int) -> tuple[int, str] | None:
     """The next connection that waits at *listener*, a non-blocking socket; None if there is none.
 
@@ -33,4 +36,95 @@ def open_partial(directory: int, name: str, mode: int) -> tuple[int, int, int]:
         OSError: EBUSY where another holds the lock, EISDIR or EINVAL for what is no regular file, ELOOP for a link;
             else what openat(2) fails with.
         ValueError: the name holds a NUL.
+    """
+
+@final
+class Shortcut:
+    """Carries out what one session says around small files in one call, from the line to the reply.
+
+    It knows EPSV and PASV while its port, which listens already, waits for the next transfer; RETR of regular files up
+    to 64 KiB and STOR, where the data connection stands already and comes from the client. All else, and all that
+    fails, it leaves as it stands, for others to do from the beginning: it never replies with an error.
+
+    Args:
+        control: descriptor of the control connection.
+        listener: descriptor of the passive port, which does not block.
+        top: descriptor of the directory that the client sees as the root.
+        address: the client's.
+        epsv: reply to EPSV; empty where it is to be left to others.
+        pasv: likewise for PASV.
+        sending: reply to RETR before the number of bytes.
+        sent: reply to RETR behind the number of bytes.
+        opening: reply to STOR.
+        cwd: virtual path of the working directory.
+        suffix: ending of the names that clients do not see.
+        partial_name: gives the name of the unfinished upload to a name.
+        reads: RETR is its business.
+        writes: STOR is.
+        replaces: a regular file that has the name already may be replaced.
+        beneath: the system has openat2(2); without it paths with directories are left to others.
+        mode: permissions of new files.
+        uses: how often EPSV and PASV may be answered.
+        max_line: longest line, bytes.
+
+    Attributes:
+        uses: how often they may still be.
+        prepared: the client was told the port, and its transfer has not ended.
+        kept_since: :func:`time.monotonic` when the last transfer ended.
+
+    The descriptors stay the caller's and must stay open.
+    """
+
+    uses: int
+    prepared: bool
+    kept_since: float
+    def __init__(
+        self,
+        control: int,
+        listener: int,
+        top: int,
+        *,
+        address: str,
+        epsv: bytes,
+        pasv: bytes,
+        sending: bytes,
+        sent: bytes,
+        opening: bytes,
+        cwd: str,
+        suffix: str,
+        partial_name: Callable[[str], str],
+        reads: bool,
+        writes: bool,
+        replaces: bool,
+        beneath: bool,
+        mode: int,
+        uses: int,
+        max_line: int,
+    ) -> None: ...
+    def serve(
+        self, line: bytes
+    ) -> bool | bytes | tuple[str, str, int, int, int] | tuple[str, str, int, int, int, str, bytes]:
+        """Carry out *line*, all that has come on the control connection.
+
+        Returns:
+            True: done and replied; bytes: likewise, and they are what is left of the reply to be sent. False: nothing
+            was done. Else what is left of a transfer: ``("RETR", path, file, connection, moved)``, *moved* bytes sent
+            and nothing replied; ``("STOR", path, file, connection, directory, partial, unsent)``, the file *partial*
+            of *directory* (which may be *top*) open and locked as :func:`open_partial` does, to be filled and renamed,
+            and *unsent* what is left of the 150 reply. Descriptors in it are the caller's.
+        """
+    def keep(self) -> None:
+        """The upload has ended: the port waits for the next transfer."""
+    def take(self) -> tuple[int, str] | None:
+        """A connection that was accepted in vain, as from :func:`accept`; for once."""
+
+def land(directory: int, partial: str, name: str, fd: int, connection: int, control: int, reply: bytes) -> int:
+    """End an upload: rename *partial* to *name*, send *reply* by *control*, close *fd* and *connection*.
+
+    Returns:
+        How much of the reply was sent.
+
+    Raises:
+        OSError: what renameat(2) fails with; then nothing else was done.
+        ValueError: a name holds a NUL.
     """

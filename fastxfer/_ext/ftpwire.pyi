@@ -46,6 +46,9 @@ class CommandReader:
     @property
     def pending(self) -> int:
         """Bytes kept of a line that has not ended yet."""
+    @property
+    def idle(self) -> bool:
+        """Whether nothing at all is kept: no line, no rest of a Telnet command or of a line that was too long."""
     def feed(self, data: Buffer, /) -> list[tuple[str, str]]:
         """``(VERB, argument)`` for each line that *data* completes.
 

@@ -52,6 +52,10 @@ class Lines:
     def pending(self) -> int:
         return len(self._line)
 
+    @property
+    def idle(self) -> bool:
+        return not self._line and not self._discarding and self._state == _PLAIN
+
     def split(self, data: Buffer) -> Iterator[bytes | None]:
         chunk = memoryview(data).tobytes()
         if self._telnet and (self._state != _PLAIN or _IAC in chunk):
@@ -114,6 +118,10 @@ class CommandReader:
     @property
     def pending(self) -> int:
         return self._lines.pending
+
+    @property
+    def idle(self) -> bool:
+        return self._lines.idle
 
     def feed(self, data: Buffer, /) -> list[tuple[str, str]]:
         return [self._command(line) for line in self._lines.split(data)]

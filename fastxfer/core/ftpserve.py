@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fastxfer.core._choose import select
 
-__all__ = ["accept", "entry_mode", "open_partial", "turn_away"]
+__all__ = ["Shortcut", "accept", "entry_mode", "land", "open_partial", "turn_away"]
+
+Rest: TypeAlias = tuple[str, str, int, int, int] | tuple[str, str, int, int, int, str, bytes]
+"""What :meth:`Shortcut.serve` leaves of a transfer."""
 
 if TYPE_CHECKING:
-    from fastxfer._ext.ftpserve import accept, entry_mode, open_partial, turn_away
+    from fastxfer._ext.ftpserve import Shortcut, accept, entry_mode, land, open_partial, turn_away
 elif sys.platform == "linux":
     globals().update(select("ftpserve"))
 else:
-    from fastxfer._pure.ftpserve import accept, entry_mode, open_partial, turn_away
+    from fastxfer._pure.ftpserve import Shortcut, accept, entry_mode, land, open_partial, turn_away

@@ -130,7 +130,7 @@ class Account:
 
     def open_upload(self, path: str) -> AtomicWriter | None:
         """As :meth:`LocalFilesystem.open_upload`, where :attr:`local` is that. Needs WRITE; None under a quota."""
-        if self._quota is not None or self._uploads.max_size:
+        if not self.uploads_at_will:
             return None
         self._require_not_root(path)
         self.require(path, Permission.WRITE)
@@ -211,6 +211,11 @@ class Account:
     def max_size(self) -> int:
         """Largest file that may be uploaded, bytes; 0 for any."""
         return self._uploads.max_size
+
+    @property
+    def uploads_at_will(self) -> bool:
+        """Whether neither a quota nor a largest size is set."""
+        return self._quota is None and not self._uploads.max_size
 
     @property
     def limited(self) -> bool:

@@ -16,7 +16,7 @@ import stat
 import struct
 import sys
 
-__all__ = ["open_beneath"]
+__all__ = ["HAS_OPENAT2", "open_beneath"]
 
 MAX_LINKS = 40
 """Symbolic links followed in one path, as Linux has it."""
@@ -58,6 +58,7 @@ def _load_openat2() -> object | None:
 
 
 _syscall = _load_openat2()
+HAS_OPENAT2 = _syscall is not None
 
 
 def open_beneath(top: int, path: str, flags: int, mode: int = 0) -> int:

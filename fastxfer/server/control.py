@@ -16,10 +16,12 @@ from fastxfer.server.config import ListenerConfig
 from fastxfer.server.controlwire import ControlWire
 from fastxfer.server.networks import peer_of, plain_address
 from fastxfer.server.proxyheader import ProxyHeader
+from fastxfer.server.quick import go_on
 from fastxfer.server.replies import ReplyError, from_os_error
 from fastxfer.server.session import Session
 
 if TYPE_CHECKING:
+    from fastxfer.core.ftpserve import Rest, Shortcut
     from fastxfer.server.runtime import Runtime
 
 __all__ = ["Control"]
@@ -89,6 +91,7 @@ class Control(ControlWire):
         "_verb",
         "blocked_since",
         "last",
+        "shortcut",
     )
 
     def __init__(self, runtime: Runtime, listener: ListenerConfig, loop: asyncio.AbstractEventLoop) -> None:
@@ -105,6 +108,8 @@ class Control(ControlWire):
         self._nonsense = 0
         self.blocked_since = 0.0
         self.last = loop.time()
+        self.shortcut: Shortcut | None = None
+        """What carries out the commands around small files, while nothing else is asked for."""
 
     # The connection begins
 
@@ -154,6 +159,8 @@ class Control(ControlWire):
     # Bytes in
 
     def data_received(self, data: bytes) -> None:
+        if self.shortcut is not None and self._take_shortcut(self.shortcut, data):
+            return
         if self._proxy is not None:
             data = self._read_proxy_header(data)
         if self._channel is not None and data:
@@ -174,6 +181,37 @@ class Control(ControlWire):
             self._enqueue(commands)
         if self._channel is not channel and channel is None and self._reader.pending:
             self._injected()
+
+    def _take_shortcut(self, shortcut: Shortcut, data: bytes) -> bool:
+        """Whether *data* was carried out by the shortcut. If not, it has ended."""
+        if not (self._task or self._queue or self._closing or self._transport.get_write_buffer_size()):
+            done = shortcut.serve(data)
+            if done is not False:
+                self.last = self._loop.time()
+                if done is not True:
+                    self._follow(done)
+                return True
+        self._end_shortcut()
+        return False
+
+    def _end_shortcut(self) -> None:
+        data = cast(Session, self.session).data
+        if data is not None:
+            data.settle()
+
+    def _follow(self, rest: bytes | Rest) -> None:
+        """Do what the shortcut has left."""
+        if isinstance(rest, bytes):
+            self.write(rest)
+            return
+        try:
+            begun = go_on(cast(Session, self.session), rest)
+            if begun is not None:
+                self._begin(begun, rest[0])
+        except OSError as error:
+            self.write(from_os_error(error))
+        except Exception as error:
+            self.fault(rest[0], error)
 
     def _read_proxy_header(self, data: bytes) -> bytes:
         header = cast(ProxyHeader, self._proxy)
@@ -285,6 +323,8 @@ class Control(ControlWire):
         session = self.session
         if session is None:
             return
+        if self.shortcut is not None:
+            self._end_shortcut()
         if command is None:
             self._unknown(verb, argument)
             return

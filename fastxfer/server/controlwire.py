@@ -33,6 +33,7 @@ class ControlWire(asyncio.Protocol):
         "_channel",
         "_closing",
         "_closing_since",
+        "_descriptor",
         "_handshaking",
         "_hello",
         "_leaving",
@@ -59,6 +60,7 @@ class ControlWire(asyncio.Protocol):
         self._tickets = False
         self._closing = False
         self._closing_since = 0.0
+        self._descriptor = -1
         self.context: ssl.SSLContext | None = None
         """What the connection was encrypted with."""
         self.session: Session | None = None
@@ -182,6 +184,11 @@ class ControlWire(asyncio.Protocol):
         if data:
             self._transport.write(data)
 
+    @property
+    def undivided(self) -> bool:
+        """Whether what has come so far are whole lines."""
+        return self._reader.idle
+
     # Bytes out
 
     def write(self, data: bytes) -> None:
@@ -203,6 +210,22 @@ class ControlWire(asyncio.Protocol):
         """This end's address, and the zone if it has one."""
         name: tuple[Any, ...] = self._transport.get_extra_info("sockname") or ("",)
         return plain_address(name[0]), name[3] if len(name) > 3 else 0
+
+    def direct(self) -> int:
+        """The connection's descriptor, where what is sent by it comes behind all replies, in the clear; else -1."""
+        transport = self._transport
+        if self._channel is not None or transport.is_closing() or transport.get_write_buffer_size():
+            return -1
+        return self.descriptor()
+
+    def descriptor(self) -> int:
+        """The connection's descriptor; -1 where it is encrypted or gone."""
+        if self._channel is not None or self._transport.is_closing():
+            return -1
+        if self._descriptor < 0:
+            sock = self._transport.get_extra_info("socket")
+            self._descriptor = -1 if sock is None else sock.fileno()
+        return self._descriptor
 
     # The end
 

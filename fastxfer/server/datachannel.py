@@ -58,6 +58,7 @@ class DataChannel:
         "_port",
         "_session",
         "_socket",
+        "_taken",
         "_target",
         "_uses",
         "_watched",
@@ -69,6 +70,8 @@ class DataChannel:
         self._listener: socket.socket | None = None
         self._target: tuple[str, int] | None = None
         self._socket: socket.socket | None = None
+        self._taken: tuple[int, str] | None = None
+        """A connection that was accepted already, and where it comes from."""
         self._port = 0
         self._uses = 0
         self._kept_since = 0.0
@@ -159,6 +162,7 @@ class DataChannel:
     def take_descriptor(self) -> int:
         """As :meth:`take_now`, but the bare descriptor, which is the caller's; -1 if there is none."""
         self._begun = None
+        self.settle()
         if self._watched is not None:
             self._stop_watching()
         if self._early is not None:
@@ -169,7 +173,9 @@ class DataChannel:
         if listener is None:
             return -1
         session = self._session
-        while found := accept(listener.fileno()):
+        taken, self._taken = self._taken, None
+        while found := taken or accept(listener.fileno()):
+            taken = None
             fd, address = found
             if address == session.address or self._welcome(address):
                 return fd
@@ -268,8 +274,30 @@ class DataChannel:
         self._socket = None
         return sock
 
+    def kept_port(self) -> tuple[int, int, int] | None:
+        """Descriptor and number of a port that waits for the next PASV or EPSV, and how many it may still answer."""
+        if self._listener is None or not self._kept_since:
+            return None
+        return self._listener.fileno(), self._port, KEPT_USES - self._uses
+
+    def settle(self) -> None:
+        """End the shortcut over the port; what it has come to holds from now on."""
+        control = self._session.control
+        shortcut, control.shortcut = control.shortcut, None
+        if shortcut is None:
+            return
+        self._uses = KEPT_USES - shortcut.uses
+        self._kept_since = 0.0 if shortcut.prepared else shortcut.kept_since
+        self._taken = shortcut.take()
+        if shortcut.prepared:
+            self._session.runtime.kept_ports.discard(self)
+
     def keep(self) -> None:
         """After a transfer that went well: hold the port ready for the next one, where ports are plenty."""
+        shortcut = self._session.control.shortcut
+        if shortcut is not None:
+            shortcut.keep()
+            return
         listener = self._listener
         if listener is None or self._kept_since:
             return
@@ -284,12 +312,17 @@ class DataChannel:
 
     def close_if_kept(self, now: float) -> None:
         """Close the port if it has been kept in vain."""
+        self.settle()
         if self._kept_since and now - self._kept_since > KEPT_SECONDS:
             self.close()
 
     def close(self) -> None:
         """Drop what was prepared. Idempotent."""
+        self.settle()
         self._target = None
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            os.close(taken[0])
         self._stop_watching()
         if self._early is not None:
             self._early.close()

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from hashlib import blake2b
 
+from fastxfer.core.ftpserve import land
 from fastxfer.server import paths
 from fastxfer.server.filesystem import FileInfo, FileKind, Filesystem, Reader, Writer
 from fastxfer.server.newnames import rename_new
@@ -346,6 +347,23 @@ class AtomicWriter(PlainWriter):
             self._give_up()
             raise
         self._close()
+
+    def land(self, connection: int, control: int, reply: bytes) -> int:
+        """As :meth:`commit_now`; then send *reply* by *control*, and close the data *connection*.
+
+        Returns:
+            How much of the reply was sent; -1 where nothing was done: it takes more than a call.
+        """
+        if not self._replace or self.counted:
+            return -1
+        try:
+            sent = land(self._directory, self._partial, self._name, self._fd, connection, control, reply)
+        except BaseException:
+            self._give_up()
+            raise
+        self._fd = -1
+        self._close()
+        return sent
 
     def _name_it(self) -> None:
         if not self._replace:

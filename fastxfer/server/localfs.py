@@ -78,6 +78,21 @@ class LocalFilesystem(Filesystem):
         self._keep_partial = keep_partial
         self._umask = umask
 
+    @property
+    def top(self) -> int:
+        """Descriptor of the directory."""
+        return self._top
+
+    @property
+    def atomic(self) -> bool:
+        """Whether uploads take their name at the end."""
+        return self._atomic
+
+    @property
+    def new_mode(self) -> int:
+        """Permissions of new files."""
+        return 0o666 & ~self._umask
+
     def subtree(self, path: str) -> Filesystem:
         if path == paths.ROOT:
             return self
@@ -251,6 +266,13 @@ class LocalFilesystem(Filesystem):
         finally:
             if ours:
                 os.close(directory)
+
+    def adopt_upload(
+        self, path: str, fd: int, directory: int, partial: str, name: str, *, replace: bool
+    ) -> AtomicWriter:
+        """The writer of an upload that was begun as by :meth:`open_upload` in *directory*, perhaps :attr:`top`."""
+        ours = directory != self._top
+        return AtomicWriter(self, fd, path, 0, directory, ours, partial, name, replace=replace, keep=self._keep_partial)
 
     async def _open_atomic(
         self, path: str, offset: int, append: bool, replace: bool, uploader: str, *, unfinished: bool

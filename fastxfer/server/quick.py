@@ -17,16 +17,18 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from fastxfer.core.xfer import FRAMING_RAW, Transfer
-from fastxfer.server import replies
+from fastxfer.server import paths, replies
 from fastxfer.server.hooks import Direction
 from fastxfer.server.localfiles import LocalReader
+from fastxfer.server.shortcuts import shorten
 from fastxfer.server.transfers import Progress, error_of, failed, receive_file, record, send_file
 
 if TYPE_CHECKING:
+    from fastxfer.core.ftpserve import Rest
     from fastxfer.server.localfiles import AtomicWriter
     from fastxfer.server.session import Session
 
-__all__ = ["receive_quickly", "send_quickly"]
+__all__ = ["go_on", "receive_quickly", "send_quickly"]
 
 logger = logging.getLogger("fastxfer.server")
 
@@ -85,12 +87,30 @@ def send_quickly(session: Session, path: str, offset: int) -> bytes | Coroutine[
         os.close(given_back)
         (data.close if progress.error else data.keep)()
         record(session, progress)
-        return b"150 Opening the data connection (%d bytes).\r\n%b" % (count, ending)
+        if not progress.error:
+            shorten(session)
+        return b"%b%d%b%b" % (replies.SENDING, count, replies.BYTES, ending)
     finally:
         if fd >= 0:
             os.close(fd)
         if connection >= 0:
             os.close(connection)
+
+
+def go_on(session: Session, rest: Rest) -> Coroutine[Any, Any, None] | None:
+    """Finish the transfer of which a shortcut has left *rest*: by itself, or by the coroutine."""
+    data = session.runtime.data(session)
+    local = session.account.local
+    assert local is not None
+    if len(rest) == 5:
+        _, path, fd, connection, moved = rest
+        data.settle()
+        return _send_rest(session, path, LocalReader(fd, os.fstat(fd), path), 0, data.wrap(connection), moved)
+    _, path, fd, connection, directory, partial, unsent = rest
+    writer = local.adopt_upload(path, fd, directory, partial, paths.basename(path), replace=True)
+    session.control.write(unsent)
+    _Upload(session, path, connection, writer).begin()
+    return None
 
 
 async def _send_rest(
@@ -121,6 +141,7 @@ def receive_quickly(session: Session, path: str) -> bool | Coroutine[Any, Any, N
     connection = data.take_descriptor()
     if connection < 0:
         return receive_file(session, path, writer, False, replies.OPENING)
+    session.control.write(replies.OPENING)
     _Upload(session, path, connection, writer).begin()
     return True
 
@@ -147,10 +168,10 @@ class _Upload:
         self._progress.counter = self._transfer
 
     def begin(self) -> None:
+        """Go on with it; its 150 was said."""
         session = self._session
         session.progress = self._progress
         session.runtime.count_active(1)
-        session.control.write(replies.OPENING)
         try:
             ended = session.runtime.runner.begin(self._transfer, self._ended)
         except BaseException:
@@ -186,8 +207,7 @@ class _Upload:
         try:
             if transfer.error:
                 raise error_of(transfer)
-            self._writer.commit_now()
-            session.control.write(replies.TRANSFER_COMPLETE)
+            self._name_and_reply()
             tidy = data.keep
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -196,7 +216,23 @@ class _Upload:
         finally:
             # The client has its answer already, and goes on while we tidy up.
             tidy()
-            os.close(self._connection)
+            if self._connection >= 0:
+                os.close(self._connection)
             session.progress = None
             session.runtime.count_active(-1)
             record(session, progress)
+            if not progress.error and session.control.shortcut is None:
+                shorten(session)
+
+    def _name_and_reply(self) -> None:
+        control = self._session.control
+        direct = control.direct()
+        sent = -1
+        if direct >= 0:
+            sent = self._writer.land(self._connection, direct, replies.TRANSFER_COMPLETE)
+        if sent < 0:
+            self._writer.commit_now()
+            control.write(replies.TRANSFER_COMPLETE)
+            return
+        self._connection = -1
+        control.write(replies.TRANSFER_COMPLETE[sent:])

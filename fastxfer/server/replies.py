@@ -6,7 +6,7 @@ import errno
 
 from fastxfer.core.ftpwire import format_reply
 
-__all__ = ["ReplyError", "from_os_error", "reply"]
+__all__ = ["ReplyError", "extended_passive_mode", "from_os_error", "passive_mode", "reply"]
 
 
 class ReplyError(Exception):
@@ -46,6 +46,8 @@ DATA_MUST_BE_PRIVATE = reply(521, "Data connections must be protected: use PROT 
 CONTROL_MUST_BE_PRIVATE = reply(550, "TLS is required: use AUTH TLS.")
 NOT_ALLOWED = reply(550, "Permission denied.")
 OPENING = reply(150, "Opening the data connection.")
+SENDING = b"150 Opening the data connection ("
+BYTES = b" bytes).\r\n"
 
 _TEXTS = {
     errno.ENOENT: (550, "No such file or directory."),
@@ -79,6 +81,16 @@ _BY_CLASS = (
 )
 """For exceptions that were raised without an errno."""
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV})
+
+
+def passive_mode(address: str, port: int) -> bytes:
+    """The reply to PASV; *address* with commas."""
+    return f"227 Entering Passive Mode ({address},{port >> 8},{port & 255}).\r\n".encode("ascii")
+
+
+def extended_passive_mode(port: int) -> bytes:
+    """The reply to EPSV."""
+    return b"229 Entering Extended Passive Mode (|||%d|).\r\n" % port
 
 
 def from_os_error(error: OSError) -> bytes:

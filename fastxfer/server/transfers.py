@@ -82,7 +82,7 @@ async def send_file(
     progress = Progress(Direction.DOWNLOAD, path, offset, session.private)
     await _begin(session, progress)
     size = reader.size
-    opening = b"150 Opening the data connection (%d bytes).\r\n" % (size - offset)
+    opening = b"%b%d%b" % (replies.SENDING, size - offset, replies.BYTES)
     plain = reader.fileno() >= 0 and not (session.private or session.type_ascii or session.mode_z)
     write = session.control.write
     data = session.runtime.data(session)

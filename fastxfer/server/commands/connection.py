@@ -6,7 +6,7 @@ import ipaddress
 import re
 
 from fastxfer.server.commands.table import command
-from fastxfer.server.replies import BAD_SYNTAX, NO_SUCH_PARAMETER, OK, reply
+from fastxfer.server.replies import BAD_SYNTAX, NO_SUCH_PARAMETER, OK, extended_passive_mode, passive_mode, reply
 from fastxfer.server.session import Session
 
 _UNSPECIFIED = ("0.0.0.0", "::")
@@ -37,7 +37,7 @@ def pasv(session: Session, argument: str) -> bytes:
     port = session.runtime.data(session).listen()
     if not port:
         return _NO_PORT
-    return f"227 Entering Passive Mode ({address},{port >> 8},{port & 255}).\r\n".encode("ascii")
+    return passive_mode(address, port)
 
 
 @command("EPSV", "RFC 2428 section 3", syntax="[1|2|ALL]", keeps=True)
@@ -56,7 +56,7 @@ def epsv(session: Session, argument: str) -> bytes:
     port = session.runtime.data(session).listen()
     if not port:
         return _NO_PORT
-    return b"229 Entering Extended Passive Mode (|||%d|).\r\n" % port
+    return extended_passive_mode(port)
 
 
 @command("PORT", "RFC 959 section 4.1.2", syntax="h1,h2,h3,h4,p1,p2", keeps=True)
