@@ -43,6 +43,8 @@ class ServerParty:
         self._load = load_program(certificate is not None)
         self._daemon = FtpDaemon(peer.module, folder, certificate)
         self.version = self._daemon.version
+        # Later, memory that sessions have used and given back to the allocator would hide what new ones need.
+        self._fresh = process.proportional_memory_kib(self._daemon.pids)
 
     def run(self, scenario: Scenario, load: Load) -> list[dict[str, Any]]:
         results = []
@@ -74,7 +76,7 @@ class ServerParty:
         server, pids = self._daemon.server, self._daemon.pids
         command = [self._load, op, server["host"], str(server["port"]), str(load.concurrency), str(load.count)]
         command += [str(load.size), name, *(["tls"] if tls else [])]
-        before, rest = process.cpu_seconds(pids), process.proportional_memory_kib(pids)
+        before = process.cpu_seconds(pids)
         with LoadGenerator(command) as generator:
             result: dict[str, Any] = {"op": op, "size": load.size, "concurrency": load.concurrency}
             result |= generator.result(TIMEOUT)
@@ -84,7 +86,7 @@ class ServerParty:
                 memory = process.proportional_memory_kib(pids)
                 unknown = ("cpu_seconds", "p50_us", "p99_us", "server_cpu_seconds")
                 result |= {"operations": load.concurrency, "seconds": 1.0, **dict.fromkeys(unknown)}
-                result |= {"server_memory_kib": memory, "server_grown_kib": memory - rest}
+                result |= {"server_memory_kib": memory, "server_grown_kib": memory - self._fresh}
         if not result["operations"]:
             raise WorkerError(f"{op}: {result['error']}")
         return result

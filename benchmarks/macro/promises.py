@@ -98,7 +98,6 @@ def _ftp_server() -> list[Target]:
         Target("ftpd-login-1", "login", RATE, OURS, ("pyftpdlib",), 1.0),
         Target("ftpd-login-8", "login", RATE, WORKERS, ("pyftpdlib",), 1.0),
         Target("ftpd-login-tls", "login", RATE, OURS, ("pyftpdlib",), 1.0),
-        Target("ftpd-idle", "idle", GROWN, OURS, ("pyftpdlib",), 1.0),
         Target("ftpd-idle", "idle", GROWN, OURS, (), 20),
     ]
     return found
