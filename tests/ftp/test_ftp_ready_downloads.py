@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fastxfer.core.ftpexchange import AVAILABLE
 from fastxfer.ftp import (
     AsyncClient,
     Client,
@@ -27,7 +27,7 @@ from fastxfer.ftp.download import DownloadOperations
 from tests.ftp.hostile import QUICK
 from tests.support.scripted_ftp import Control, ScriptedServer, reset, scripted_server
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="files are moved in one go on Linux only")
+pytestmark = pytest.mark.skipif(not AVAILABLE, reason="files are moved in one go where the system can do it")
 
 CONTENT = bytes(range(256)) * 16
 Fetch = Callable[..., TransferResult]
