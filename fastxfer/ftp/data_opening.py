@@ -26,7 +26,7 @@ from fastxfer.ftp.errors import (
 )
 from fastxfer.ftp.passive import address_in, extended, passive_address, passive_stream
 from fastxfer.ftp.ready_download import ReadyDownload
-from fastxfer.ftp.refusals import reason
+from fastxfer.ftp.refusals import GRACE, reason
 from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.session import Session
 from fastxfer.net.stream import Stream
@@ -277,7 +277,7 @@ class DataOpener:
 
     async def _not_connected(self, error: OSError, line: str) -> FTPError:
         """What to raise. A server that refuses the command may close its port first: then the refusal is the reason."""
-        refusal = await reason(self._session, line)
+        refusal = await reason(self._session, line, GRACE)
         if refusal is not None:
             return refusal
         lost = isinstance(error, (ConnectionResetError, BrokenPipeError))

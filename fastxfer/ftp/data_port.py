@@ -96,7 +96,7 @@ class DataPort(DataOpener):
         session = self._session
         data.close()
         if data.final is None and session.profile.kind in _ANSWERING and not data.preopening and not data.noops:
-            await reason(session, data.line)
+            await reason(session, data.line, GRACE)
         else:
             session.fail()
         if session.broken:

@@ -13,7 +13,7 @@ NOOP_REPLIES = frozenset({200, 500, 502})
 """What NOOP is answered with, and a transfer is not."""
 
 
-async def reason(session: Session, line: str, seconds: float = GRACE, noops: int = 0) -> ReplyError | None:
+async def reason(session: Session, line: str, seconds: float, noops: int = 0) -> ReplyError | None:
     """The refusal that comes within *seconds*, if any; answers to as many *noops* may come before it."""
     try:
         reply = await session.reply(line, seconds=seconds)
