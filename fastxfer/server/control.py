@@ -114,7 +114,7 @@ class Control(ControlWire):
     # The connection begins
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = transport  # type: ignore[assignment]
         self._runtime.controls.add(self)
         address, port = peer_of(transport)
         if self._listener.proxy_protocol:
@@ -461,4 +461,7 @@ class Control(ControlWire):
         if self._queue is not None:
             self._queue.clear()
         self._channel = None
+        if task is None:
+            # Nobody needs it any more: both are to be gone now, and not when cycles are looked for.
+            self.session = None
         self._runtime.gone(self)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fastxfer.core.ftpwire import CommandReader
 from fastxfer.net.tls_channel import TLSChannel
@@ -47,11 +47,12 @@ class ControlWire(asyncio.Protocol):
         "session",
     )
 
+    _transport: asyncio.Transport
+
     def __init__(self, runtime: Runtime, listener: ListenerConfig, loop: asyncio.AbstractEventLoop) -> None:
         self._runtime = runtime
         self._listener = listener
         self._loop = loop
-        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._reader = CommandReader(runtime.service.config.limits.line)
         self._channel: TLSChannel | None = None
         self._handshaking = False
@@ -116,7 +117,8 @@ class ControlWire(asyncio.Protocol):
         return channel.unread()
 
     def _decrypt(self, data: bytes) -> bytes:
-        channel = cast(TLSChannel, self._channel)
+        channel = self._channel
+        assert channel is not None
         fresh = False
         try:
             channel.feed(data)

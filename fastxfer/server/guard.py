@@ -105,8 +105,8 @@ class Guard:
         self._remove(USER + name)
 
     def remembers(self, address: str) -> bool:
-        """Whether a login from *address* has failed, or is likely to have."""
-        return self._look_up(address) is not None
+        """Whether a login from *address* has failed and not been forgotten."""
+        return bool(self._records) and self._look_up(address) is not None
 
     def banned(self, address: str) -> bool:
         """Whether *address* may not even try."""
@@ -203,6 +203,9 @@ class SharedGuard(Guard):
     def connections(self) -> int:
         """Connections that stand, of all workers together."""
         return sum(self._books.connections.counts())
+
+    def remembers(self, address: str) -> bool:
+        return not self._books.failures.all_forgotten(self._clock()) and self._look_up(address) is not None
 
     def _alone(self) -> contextlib.AbstractContextManager[None]:
         return self._books.locked()

@@ -88,4 +88,6 @@ class Hooks:
 
     def listens(self, event: str) -> bool:
         """Whether the method *event* was overridden."""
+        if self.__class__ is Hooks and not self.__dict__:
+            return False
         return getattr(type(self), event) is not getattr(Hooks, event) or event in self.__dict__

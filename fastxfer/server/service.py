@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,8 @@ class Service:
         """Of users who need nothing of their own, by the identity of the user."""
         self.welcoming = may_welcome(authenticator)
         """Whether some name may need no password."""
-        self._ids = itertools.count(1)
+        self.next_id: Callable[[], int] = itertools.count(1).__next__
+        """Numbers for new sessions, unique in this process."""
         self._trees: weakref.WeakValueDictionary[tuple[int, str], Filesystem] = weakref.WeakValueDictionary()
         self._quotas: dict[tuple[str, str], _Books] = {}
         self._server_limits = (_rate_limits(config.rates.download), _rate_limits(config.rates.upload))
@@ -86,10 +87,6 @@ class Service:
         """Whether a hook wants to be asked before a transfer."""
         self.awaits_transfers = self.asks_transfers or self.hooks.listens("on_transfer_end")
         """Whether a transfer must wait for hooks."""
-
-    def next_id(self) -> int:
-        """A number for a new session, unique in this process."""
-        return next(self._ids)
 
     def admit(self, name: str, password: str, address: str, *, tls: bool, host: str = "") -> Account | None:
         """Log somebody in who is known at once and whom nothing stands against; None: ask :meth:`authenticate`.

@@ -20,7 +20,6 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import cast
 
 __all__ = ["ConnectionCounts", "FailureTable", "QuotaTable", "SessionTable", "SharedBooks", "WorkerBooks"]
 
@@ -43,12 +42,13 @@ class ConnectionCounts:
         self._memory = memory
         self.start = start
         self._workers = workers
-        self._record = struct.Struct(f"{workers}I")
-        self.end = start + self._record.size
+        record = struct.Struct(f"{workers}I")
+        self._read = record.unpack_from
+        self.end = start + record.size
 
     def counts(self) -> tuple[int, ...]:
         """Of each worker."""
-        return self._record.unpack_from(self._memory, self.start)
+        return self._read(self._memory, self.start)
 
     def _write(self, worker: int, count: int) -> None:
         _COUNT.pack_into(self._memory, self.start + worker * _COUNT.size, count)
@@ -59,9 +59,10 @@ class ConnectionCounts:
         It is counted first and looked at then, and some room is left, one for each worker: so nobody who is let in
         here goes beyond what :meth:`enter_last` has looked at meanwhile.
         """
-        mine = self.counts()[worker]
-        self._write(worker, mine + 1)
-        if not limit or sum(self.counts()) + self._workers <= limit:
+        memory, start = self._memory, self.start
+        mine = self._read(memory, start)[worker]
+        _COUNT.pack_into(memory, start + worker * _COUNT.size, mine + 1)
+        if not limit or sum(self._read(memory, start)) + self._workers <= limit:
             return True
         self._write(worker, mine)
         return False
@@ -171,15 +172,26 @@ class SessionTable:
 class _SessionPart(_Table):
     """What one worker has counted."""
 
+    def __init__(self, books: SharedBooks, start: int, buckets: int, record: struct.Struct) -> None:
+        super().__init__(books, start, buckets, record)
+        self._places: dict[str, tuple[int, bytes]] = {}
+        """Where keys were last."""
+
     def _worth(self, at: int) -> float:
         return float("inf") if _COUNT.unpack_from(self._memory, at)[0] else 0.0
 
     def change(self, key: str, change: int) -> bool:
         """Add *change*; False where there is no room for the key."""
-        at = self.claim(key) if change > 0 else self.find(key)
-        if at < 0:
-            return False
-        _COUNT.pack_into(self._memory, at, max(_COUNT.unpack_from(self._memory, at)[0] + change, 0))
+        memory = self._memory
+        at, digest = self._places.get(key, (0, b""))
+        if not at or memory[at - KEY : at] != digest:
+            at = self.claim(key) if change > 0 else self.find(key)
+            if at < 0:
+                return False
+            if len(self._places) >= KNOWN_DIGESTS:
+                self._places.clear()
+            self._places[key] = at, self._digest(key)
+        _COUNT.pack_into(memory, at, max(_COUNT.unpack_from(memory, at)[0] + change, 0))
         return True
 
     def count(self, key: str) -> int:
@@ -209,7 +221,8 @@ class FailureTable(_Table):
 
     def all_forgotten(self, now: float) -> bool:
         """Whether nothing in here counts any more."""
-        return now > cast(float, _MOMENT.unpack_from(self._memory, self._until)[0])
+        until: float = _MOMENT.unpack_from(self._memory, self._until)[0]
+        return now > until
 
     def remember_until(self, moment: float) -> None:
         """What was entered counts until *moment* at least."""

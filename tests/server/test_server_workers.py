@@ -96,6 +96,73 @@ def test_the_sessions_of_a_dead_worker_are_struck_out(books: SharedBooks) -> Non
     assert living.enter("192.0.2.1") != ""
 
 
+CROWD = """
+import os, sys, time
+from fastxfer.server import LimitsConfig
+from fastxfer.server.guard import SharedGuard
+from fastxfer.server.sharedbooks import SharedBooks, WorkerBooks
+
+LIMIT, WORKERS = 500, 4
+books = SharedBooks(WORKERS)
+children = []
+for number in range(WORKERS):
+    child = os.fork()
+    if child:
+        children.append(child)
+        continue
+    guard = SharedGuard(LimitsConfig(sessions=LIMIT, sessions_per_user=LIMIT), WorkerBooks(books, number))
+    refused = 0
+    while refused < 20:
+        # Two that another tried to count at the same moment may both be refused; so each tries again.
+        if not guard.enter("192.0.2.1"):
+            assert guard.enter_user("alice")
+            guard.enter_user(f"{number}", 0)
+            refused = 0
+        else:
+            refused += 1
+            time.sleep(0.002)
+    os._exit(0)
+assert all(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 for child in children)
+guard = SharedGuard(LimitsConfig(), WorkerBooks(books, 0))
+print(guard.connections, books.sessions.total("=alice"), sum(books.sessions.total(f"={n}") for n in range(WORKERS)))
+for number in range(WORKERS):
+    books.strike_out(number)
+print(guard.connections, books.sessions.total("=alice"))
+"""
+
+
+def test_workers_that_count_at_the_same_time_neither_pass_a_limit_nor_miss_anybody() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CROWD],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    assert done.stdout.splitlines() == ["500 500 500", "0 0"], done.stderr
+
+
+def test_failures_are_looked_up_only_while_some_count(books: SharedBooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    one, other = (SharedGuard(LimitsConfig(ban_after=2, ban_time=10.0), WorkerBooks(books, n)) for n in range(2))
+    for guard in (one, other):
+        monkeypatch.setattr(guard, "_clock", lambda: now)
+    assert not one.remembers("192.0.2.1")
+    one.failed("192.0.2.1")
+    assert other.remembers("192.0.2.1")
+    assert not other.remembers("192.0.2.2")
+    now += 5.0
+    other.failed("192.0.2.2")
+    other.failed("192.0.2.2")
+    now += 9.0
+    assert one.enter("192.0.2.2") == "banned"
+    assert one.remembers("192.0.2.2")
+    now += 2.0
+    assert one.enter("192.0.2.2") == ""
+    assert not one.remembers("192.0.2.2")
+
+
 def test_a_storm_of_addresses_neither_fails_nor_lifts_a_ban(books: SharedBooks) -> None:
     guard = SharedGuard(LimitsConfig(ban_after=2, ban_time=1e6, login_delay=0.0), WorkerBooks(books, 1))
     for _ in range(2):
