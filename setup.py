@@ -31,6 +31,7 @@ SOURCES = {
     "crc32": ["crc32.c"],
     "wire": [],
     "buffers": [],
+    "places": [],
     "ftpwire": ["listing.c", "directory.c"],
     "ftpexchange": ["ftpexchange.c"],
     "ftpserve": [],

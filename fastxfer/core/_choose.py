@@ -46,6 +46,7 @@ CONTRACT: dict[str, tuple[str, ...]] = {
         "upload_slave_request",
     ),
     "buffers": ("Buffer", "BufferPool", "PoolStats"),
+    "places": ("Book", "Guard", "Places"),
     "ftpwire": (
         "FACTS",
         "LINE_EMPTY",

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
+from fastxfer.core.places import Book, Guard, Places
 from fastxfer.net.address import Address
 
 __all__ = ["PoolBook", "PoolClosed", "PoolStats", "PoolTimeout", "Ticket"]
@@ -108,19 +109,10 @@ class Ticket(ABC, Generic[C]):
         self.wake()
 
 
-class _Places(Generic[C]):
-    """The places at one server."""
-
-    __slots__ = ("busy", "dropped", "found_dead", "idle", "opened", "reaped", "reused", "timeouts", "waiting")
-
-    def __init__(self) -> None:
-        self.idle: deque[C] = deque()
-        self.waiting: deque[Ticket[C]] = deque()
-        self.busy = self.opened = self.reused = self.dropped = self.found_dead = self.reaped = self.timeouts = 0
-
-
-class PoolBook(Generic[C]):
+class PoolBook(Book, Generic[C]):
     """Keeps the count. Safe to use from several threads; a forked child begins with an empty one.
+
+    :meth:`pick` is the usual case of :meth:`take`.
 
     Args:
         limit: connections to one server at most.
@@ -130,13 +122,9 @@ class PoolBook(Generic[C]):
     def __init__(self, limit: int, idle_timeout: float) -> None:
         if limit < 1:
             raise ValueError(f"a pool needs room for at least one connection, not {limit}")
+        super().__init__(_guard(), _TRUSTED_IDLE, _SURELY_ALIVE)
         self.limit = limit
         self.idle_timeout = idle_timeout
-        self.closed = False
-        self.busy = 0
-        self._lock = _lock()
-        self._places: dict[Address, _Places[C]] = {}
-        self._next_reap = 0.0
         _books.add(self)  # type: ignore[arg-type]  # only what no kind of connection matters to is called
 
     def take(
@@ -151,20 +139,20 @@ class PoolBook(Generic[C]):
         Raises :class:`PoolClosed`.
         """
         now = monotonic()
-        with self._lock:
+        with self.guard:
             if self.closed:
                 raise PoolClosed
-            places = self._places.get(address)
+            places = self.places.get(address)
             if places is None:
                 # In one step: a signal handler may have come here in the meantime.
-                places = self._places.setdefault(address, _Places())
-            if now >= self._next_reap:
+                places = self.places.setdefault(address, Places(deque()))
+            if now >= self.next_reap:
                 self._reap(now)
             if fresh:
                 closed = self._close_all(places.idle)
                 places.found_dead += closed
             while places.idle:
-                connection = places.idle.pop()
+                connection: C = places.idle.pop()
                 if now - connection.idle_since < (_SURELY_ALIVE if certain else _TRUSTED_IDLE) or connection.alive():
                     places.reused += 1
                     places.busy += 1
@@ -181,33 +169,14 @@ class PoolBook(Generic[C]):
             places.waiting.append(turn)
             return turn
 
-    def pick(self, address: Address, certain: bool = False) -> C | None:
-        """The usual case of :meth:`take`: an idle connection that surely lives. None where there is none, or where
-        there is more to do."""
-        places = self._places.get(address)
-        if places is None:
-            return None
-        now = monotonic()
-        with self._lock:
-            idle = places.idle
-            if not idle or now >= self._next_reap:
-                return None
-            # Out of it first: a signal handler may use the pool between any two of these lines.
-            connection = idle.pop()
-            if now - connection.idle_since >= (_SURELY_ALIVE if certain else _TRUSTED_IDLE):
-                idle.append(connection)
-                return None
-            places.reused += 1
-            places.busy += 1
-            self.busy += 1
-            return connection
-
     def give(self, connection: C) -> None:
         """Give back a connection that is in order."""
+        if self.shelve(connection):
+            return
         connection.used = True
         now = monotonic()
-        with self._lock:
-            places = self._places.get(connection.address)
+        with self.guard:
+            places = self.places.get(connection.address)
             if places is None or self.closed:
                 connection.close()
                 return
@@ -222,10 +191,10 @@ class PoolBook(Generic[C]):
 
     def drop(self, address: Address, connection: C | None) -> None:
         """Give back a place whose *connection* is closed here (an error on it), or could not be opened (None)."""
-        with self._lock:
+        with self.guard:
             if connection is not None:
                 connection.close()
-            places = self._places.get(address)
+            places = self.places.get(address)
             if places is None or self.closed:
                 return
             if connection is not None:
@@ -241,10 +210,10 @@ class PoolBook(Generic[C]):
 
     def give_up(self, address: Address, ticket: Ticket[C]) -> bool:
         """Stop waiting: False where the place was granted in the meantime, and so is the caller's."""
-        with self._lock:
+        with self.guard:
             if ticket.granted or ticket.refused:
                 return False
-            places = self._places[address]
+            places = self.places[address]
             places.waiting.remove(ticket)
             places.timeouts += 1
             return True
@@ -258,12 +227,12 @@ class PoolBook(Generic[C]):
 
     def reap(self) -> None:
         """Close what has been idle too long. Done on the way by :meth:`take` too."""
-        with self._lock:
+        with self.guard:
             self._reap(monotonic())
 
     def close(self) -> None:
         """Close idle connections, refuse who waits; busy ones are closed as they are given back. Idempotent."""
-        with self._lock:
+        with self.guard:
             self.closed = True
             for places in self._all_places():
                 self._close_all(places.idle)
@@ -272,7 +241,7 @@ class PoolBook(Generic[C]):
 
     def stats(self) -> dict[Address, PoolStats]:
         """A snapshot, by server."""
-        with self._lock:
+        with self.guard:
             return {
                 address: PoolStats(
                     busy=places.busy,
@@ -285,23 +254,23 @@ class PoolBook(Generic[C]):
                     reaped=places.reaped,
                     timeouts=places.timeouts,
                 )
-                for address, places in list(self._places.items())
+                for address, places in list(self.places.items())
             }
 
     def _reap(self, now: float) -> None:
-        self._next_reap = now + min(_REAP_INTERVAL, self.idle_timeout)
+        self.next_reap = now + min(_REAP_INTERVAL, self.idle_timeout)
         for places in self._all_places():
             # Oldest first: places are taken from the other end.
             while places.idle and now - places.idle[0].idle_since >= self.idle_timeout:
-                places.idle.popleft().close()
+                places.idle.pop(0).close()
                 places.reaped += 1
 
-    def _all_places(self) -> list[_Places[C]]:
+    def _all_places(self) -> list[Places]:
         # A copy: a signal handler may add a server while connections are being closed.
-        return list(self._places.values())
+        return list(self.places.values())
 
     @staticmethod
-    def _close_all(idle: deque[C]) -> int:
+    def _close_all(idle: list[C]) -> int:
         count = 0
         while idle:
             idle.pop().close()
@@ -310,16 +279,16 @@ class PoolBook(Generic[C]):
 
     def _after_fork(self) -> None:
         # The parent goes on using these sockets: the child only closes its own descriptors.
-        self._lock = _lock()
-        for places in self._places.values():
+        self.guard = _guard()
+        for places in self.places.values():
             self._close_all(places.idle)
-        self._places = {}
+        self.places = {}
         self.busy = 0
 
 
-def _lock() -> threading.RLock:
+def _guard() -> Guard:
     # Reentrant: a signal handler may close the pool, and a destructor use it, while their own thread is in here.
-    return threading.RLock()
+    return Guard(threading.RLock())
 
 
 _books: weakref.WeakSet[PoolBook[_Pooled]] = weakref.WeakSet()

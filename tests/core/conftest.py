@@ -70,6 +70,11 @@ def buffers(implementation: str) -> ModuleType:
 
 
 @pytest.fixture
+def places(implementation: str) -> ModuleType:
+    return core_module("places", implementation)
+
+
+@pytest.fixture
 def ftpwire(implementation: str) -> ModuleType:
     return core_module("ftpwire", implementation)
 

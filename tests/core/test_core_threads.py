@@ -111,6 +111,6 @@ def test_the_interpreters_lock_stays_off_where_it_is_off() -> None:
     enabled = getattr(sys, "_is_gil_enabled", None)
     if enabled is None or not __import__("sysconfig").get_config_var("Py_GIL_DISABLED"):
         pytest.skip("this interpreter always has its lock")
-    for name in ("crc32", "wire", "buffers", "ftpwire"):
+    for name in ("crc32", "wire", "buffers", "places", "ftpwire"):
         core_module(name, "c")
     assert not enabled()

@@ -15,6 +15,7 @@ from types import FrameType
 
 import pytest
 
+import fastxfer._pure.places as pure_places
 import fastxfer.net.pool as pool_module
 from fastxfer.net.address import Address
 from fastxfer.net.async_pool import AsyncPool
@@ -196,7 +197,7 @@ class Interruption:
         self.handler = handler
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> Interruption | None:
-        if frame.f_code.co_filename != pool_module.__file__:
+        if frame.f_code.co_filename not in (pool_module.__file__, pure_places.__file__):
             return None
         if event == "line":
             self.left -= 1
@@ -243,7 +244,7 @@ def test_a_handler_may_use_the_pool_before_any_line_of_it() -> None:
             use(book)
         finally:
             sys.settrace(before)
-        idle = [id(link) for places in book._places.values() for link in places.idle]
+        idle = [id(link) for places in book.places.values() for link in places.idle]
         assert len(idle) == len(set(idle)), line
         assert book.busy == 0, line
         for address, stats in book.stats().items():
@@ -419,7 +420,7 @@ def test_a_child_forked_while_another_thread_is_in_the_pool_does_not_wait_for_it
     within, leave = threading.Event(), threading.Event()
 
     def stay() -> None:
-        with book._lock:
+        with book.guard:
             within.set()
             leave.wait(100)
 
