@@ -39,6 +39,7 @@ class Timeouts:
         connect: for a TCP connection, control or data, and for its TLS handshake.
         reply: for a whole reply on the control connection; anew after each preliminary one (1xx).
         data: for the next byte on a data connection.
+        send: for a byte to leave on one, where that is to be another time than *data*.
         total: for one operation with all its retries.
         lease: for a free connection of the pool.
     """
@@ -48,6 +49,12 @@ class Timeouts:
     data: float | None = 60.0
     total: float | None = None
     lease: float | None = 300.0
+    send: float | None = None
+
+    @property
+    def sending(self) -> float | None:
+        """For a byte to leave on a data connection."""
+        return self.data if self.send is None else self.send
 
 
 @dataclass(frozen=True)

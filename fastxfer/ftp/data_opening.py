@@ -222,7 +222,7 @@ class DataOpener:
 
     async def _send_payload(self, stream: Stream, payload: bytes) -> OSError | None:
         """What broke the connection is no error yet: a server that refuses may have closed it, and its reply tells."""
-        seconds = self._session.config.timeouts.data
+        seconds = self._session.config.timeouts.sending
         try:
             await stream.send(payload, seconds)
             await stream.send_eof(seconds)

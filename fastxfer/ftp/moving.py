@@ -286,7 +286,7 @@ async def send(
     if isinstance(source, ChunkSource):
         return await _send_chunks(session, data, source, rates, progress, transform)
     transform = _changed_on_leaving(session, transform)
-    timeouts = session.config.timeouts
+    seconds = session.config.timeouts.sending
     sock = data.stream.socket
     mover: Mover
     if data.channel is None and transform is None:
@@ -299,7 +299,7 @@ async def send(
                 "send_count": source.base + (source.size or 0) - offset,
             }
         )
-        mover = Transfer(sock.fileno(), framing=FRAMING_NONE, idle_timeout=timeouts.data, limits=rates.upload, **what)
+        mover = Transfer(sock.fileno(), framing=FRAMING_NONE, idle_timeout=seconds, limits=rates.upload, **what)
     else:
         if isinstance(source, FileSource):
             os.lseek(source.fd, offset, os.SEEK_SET)
@@ -308,7 +308,7 @@ async def send(
             data.channel,
             fd=source.fd if isinstance(source, FileSource) else -1,
             data=source.view[offset:] if isinstance(source, MemorySource) else b"",
-            idle_timeout=timeouts.data,
+            idle_timeout=seconds,
             transform=transform,
             pacers=rates.upload,
         )
@@ -338,7 +338,7 @@ async def _send_chunks(
 ) -> int:
     transform = _changed_on_leaving(session, transform)
     stream = data.stream
-    seconds = session.config.timeouts.data
+    seconds = session.config.timeouts.sending
     try:
         if data.channel is not None:
             await stream.start_tls(data.channel, seconds)
@@ -356,7 +356,7 @@ async def _pump_chunks(
     progress: Progress | None,
     transform: Transform | None,
 ) -> int:
-    seconds = session.config.timeouts.data
+    seconds = session.config.timeouts.sending
     sent = 0
     while True:
         # Errors of the source itself pass through as they are.

@@ -70,7 +70,8 @@ def make_connection(
         timeouts=Timeouts(
             connect=timeout.connect,
             reply=timeout.read,
-            data=max(timeout.read, timeout.write),
+            data=timeout.read,
+            send=timeout.write,
             total=timeout.total,
             lease=timeout.total,
         ),

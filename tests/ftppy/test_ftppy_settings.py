@@ -251,7 +251,8 @@ def test_retries_that_make_no_sense_are_refused(arguments: dict[str, object]) ->
 
 def test_times_go_where_they_belong() -> None:
     timeouts = underneath(timeout=Timeout(connect=1.0, read=2.0, write=3.0, pool=4.0)).config.timeouts
-    assert (timeouts.connect, timeouts.reply, timeouts.data, timeouts.total) == (1.0, 2.0, 3.0, 4.0)
+    assert (timeouts.connect, timeouts.reply, timeouts.data, timeouts.sending) == (1.0, 2.0, 2.0, 3.0)
+    assert timeouts.total == 4.0
 
 
 def test_the_total_time_limits_nothing_unless_it_is_given() -> None:

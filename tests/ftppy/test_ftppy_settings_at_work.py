@@ -6,12 +6,13 @@ import asyncio
 import threading
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
+from fastxfer.ftp import TimedOutError
 from fastxfer.ftppy import FtpClient, FtpPy, FtpPyWarning, Limits, Retry, Timeout
 from tests.ftppy import readme
 from tests.support.scripted_ftp import Control, ScriptedServer, end_data, scripted_server
@@ -176,13 +177,46 @@ def test_data_that_do_not_come_end_at_the_time_for_reading(server: ScriptedServe
         result, texts = use(
             server,
             lambda client: client.download("/a", tmp_path / "a"),
-            timeout=Timeout(connect=WAIT, read=0.3, write=0.3),
+            timeout=Timeout(connect=WAIT, read=0.3, write=WAIT),
             retry=Retry(total=0),
         )
     finally:
         released.set()
     assert (result, len(texts)) == (False, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "chunks"])
+def test_data_that_are_not_taken_end_at_the_time_for_writing(server: ScriptedServer, tmp_path: Path, kind: str) -> None:
+    released = threading.Event()
+
+    def stor(control: Control, argument: str) -> None:
+        control.reply("150 send it")
+        with control.data():
+            released.wait(WAIT)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(1 << 20)
+
+    async def task(client: FtpClient) -> bool:
+        if kind == "file":
+            return await client.upload(tmp_path / "big", "/big")
+        assert client.connection is not None
+        with pytest.raises(TimedOutError):
+            await client.connection.upload(pieces(), "/big")
+        return False
+
+    with open(tmp_path / "big", "wb") as file:
+        file.truncate(1 << 30)
+    server.handlers["STOR"] = stor
+    timeout = Timeout(connect=WAIT, read=WAIT, write=0.3)
+    try:
+        result, texts = use(server, task, timeout=timeout, retry=Retry(total=0))
+    finally:
+        released.set()
+    assert result is False
+    assert len(texts) == (kind == "file")
 
 
 def test_the_total_time_ends_a_transfer_that_moves(server: ScriptedServer, tmp_path: Path) -> None:
