@@ -330,7 +330,9 @@ def test_pieces_of_a_file_cost_no_session_at_real_servers(
         for offset in (0, 5, 1_000_000):
             assert client.read("big", offset=offset, length=100_000) == content[offset : offset + 100_000]
         assert client.read("big", offset=2_999_990, length=100_000) == content[-10:]
-        kept = client.server_kind in ("pure-ftpd", "vsftpd", "proftpd")
+        # ProFTPD may end the whole session when a data connection with TLS breaks while it writes ("unexpected OpenSSL
+        # error, disconnecting"), and others give no reply or two.
+        kept = client.server_kind in ("pure-ftpd", "vsftpd") or (client.server_kind == "proftpd" and not client.secure)
     logins = sum("< USER" in line for line in caplog.messages)
     assert logins == 1 or not kept
 
