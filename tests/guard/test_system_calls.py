@@ -103,3 +103,28 @@ def test_a_small_transfer_costs_the_server_what_it_did(tmp_path: Path, operation
     for call in ("mmap", "mremap", "munmap"):
         found.pop(call, None)
     check_system_calls(f"ftp_serve_{operation}", found)
+
+
+def test_a_login_costs_the_server_what_it_did(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+
+    def run(count: int, report: Path) -> None:
+        server = start_server(traced(report, workload("ftp_serve", 0, str(root))))
+        try:
+            assert server.stdout is not None
+            port = int(server.stdout.readline())
+            for _ in range(count):
+                with ftplib.FTP() as client:
+                    client.connect("127.0.0.1", port, timeout=60)
+                    client.login("user", "pass")
+        finally:
+            server.communicate(timeout=60)
+
+    found = count_system_calls(tmp_path / "calls", FEW, MANY, run)
+    # asyncio accepts until there is none, and how often it finds more than one is a matter of time.
+    found.pop("accept4", None)
+    # As above.
+    for call in ("mmap", "mremap", "munmap"):
+        found.pop(call, None)
+    check_system_calls("ftp_serve_login", found)
