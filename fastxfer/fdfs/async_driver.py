@@ -179,7 +179,9 @@ class AsyncDriver:
         return status, value
 
     async def _move(self, step: Move) -> tuple[Transfer, Any]:
-        connection = await self._take(step.address, step.fresh, step.certain)
+        connection = None if step.fresh else self._pick(step.address, step.certain)
+        if connection is None:
+            connection = await self._take(step.address, step.fresh, step.certain)
         try:
             transfer = start(step, connection.fd, self._settings)
             try:
@@ -193,7 +195,7 @@ class AsyncDriver:
             self.pool.drop(connection)
             raise
         if keep_after_move(transfer, step):
-            self.pool.give(connection)
+            self._give(connection)
         else:
             self.pool.drop(connection)
         return transfer, value

@@ -164,7 +164,9 @@ class SyncDriver:
         return status, value
 
     def _move(self, step: Move) -> tuple[Transfer, Any]:
-        connection = self._take(step.address, step.fresh, step.certain)
+        connection = None if step.fresh else self._pick(step.address, step.certain)
+        if connection is None:
+            connection = self._take(step.address, step.fresh, step.certain)
         try:
             transfer = start(step, connection.fd, self._settings)
             try:
@@ -178,7 +180,7 @@ class SyncDriver:
             self.pool.drop(connection)
             raise
         if keep_after_move(transfer, step):
-            self.pool.give(connection)
+            self._give(connection)
         else:
             self.pool.drop(connection)
         return transfer, value

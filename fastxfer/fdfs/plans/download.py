@@ -18,6 +18,7 @@ from fastxfer.fdfs.errors import (
     InvalidArgumentError,
     InvalidResponseError,
     NetworkError,
+    TransferCancelledError,
 )
 from fastxfer.fdfs.local_file import ArrivingFile
 from fastxfer.fdfs.plans.seek import Search, parsed, perform, seek
@@ -186,15 +187,35 @@ class _Fetch:
         self.verify = cluster.config.verify and wanted is not None and wanted == file.size
         self.total = 0
         self.spilt = False
+        self._search: Search | None = None
         self._crc = 0
         if control is not None and control.progress is not None and control.progress.total is None:
             control.progress.total = wanted
 
     def run(self) -> Plan[bytes]:
         """What was fetched, where it went into no buffer or file; :attr:`total` counts it."""
+        address = self.cluster.at_once(self.file, False)
+        status, failure = 0, None
+        if address is not None:
+            # The usual case, without the machinery: the file's source has it.
+            try:
+                status, transfer = yield from self._attempt(address, False)
+                if status == 0:
+                    self.cluster.health.worked(address)
+                    return transfer.body
+            except TransferCancelledError as error:
+                error.file_id = error.file_id or self.file_id
+                raise
+            except (NetworkError, InvalidResponseError, IntegrityError) as error:
+                failure = error
         search = self._search = Search(self.cluster, self.file_id, self.file, _DOWNLOAD_FILE, control=self.control)
+        search.final = self.spilt
         try:
-            transfer: Transfer = yield from seek(search, self._attempt)
+            if address is not None and failure is not None:
+                search.trouble(address, failure)
+            elif address is not None:
+                search.note(address, status)
+            transfer = yield from seek(search, self._attempt)
         except InvalidArgumentError as error:
             if error.status != _EINVAL or self.wanted is not None:
                 raise
@@ -246,7 +267,9 @@ class _Fetch:
 
     def _spill(self) -> None:
         if self.arriving is not None and not self.arriving.seekable:
-            self.spilt = self._search.final = True
+            self.spilt = True
+            if self._search is not None:
+                self._search.final = True
 
     def _go_on_after(self, error: NetworkError) -> None:
         broken = error.transfer
