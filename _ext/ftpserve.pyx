@@ -185,4 +185,6 @@ def open_partial(int directory, str name not None, unsigned int mode):
     return fd, status.st_size, status.st_mode & PERMISSIONS
 
 
+include "ftpserve_bytes.pxi"
 include "ftpserve_shortcut.pxi"
+include "ftpserve_uploads.pxi"

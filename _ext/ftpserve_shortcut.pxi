@@ -1,118 +1,6 @@
 # The commands around a small file, from the line to the reply, without the interpreter.
 
-cdef extern from *:
-    """
-    #include <sys/syscall.h>
-    #ifndef SYS_openat2
-    #define SYS_openat2 437
-    #endif
-    struct fx_open_how {
-        unsigned long long flags, mode, resolve;
-    };
-    static int fx_openat2(int top, const char *path, unsigned long long flags)
-    {
-        /* RESOLVE_NO_MAGICLINKS and RESOLVE_BENEATH */
-        struct fx_open_how how = {flags, 0, 0x02 | 0x08};
-        return (int)syscall(SYS_openat2, top, path, &how, sizeof how);
-    }
-    """
-    int fx_openat2(int top, const char* path, unsigned long long flags) nogil
-
-cdef extern from "Python.h":
-    str PyUnicode_DecodeFSDefaultAndSize(const char* text, Py_ssize_t size)
-
-cdef extern from "fcntl.h" nogil:
-    int O_DIRECTORY
-    int O_NOCTTY
-    int O_PATH
-    int O_RDONLY
-
-cdef extern from "sys/types.h" nogil:
-    ctypedef long long off_t
-
-cdef extern from "sys/sendfile.h" nogil:
-    ssize_t sendfile(int target, int source, off_t* offset, size_t count)
-
-cdef extern from "sys/socket.h" nogil:
-    int MSG_MORE
-    int MSG_NOSIGNAL
-    ssize_t send(int fd, const void* data, size_t count, int flags)
-
-cdef extern from "sys/stat.h" nogil:
-    int fchmod(int fd, unsigned int mode)
-
-cdef extern from "stdio.h" nogil:
-    int snprintf(char* text, size_t size, const char* format, ...)
-    int renameat(int source_directory, const char* source, int target_directory, const char* target)
-
-cdef extern from "time.h" nogil:
-    struct timespec:
-        long tv_sec
-        long tv_nsec
-    int CLOCK_MONOTONIC
-    int clock_gettime(int clock, timespec* now)
-
-cdef extern from "unistd.h" nogil:
-    int ftruncate(int fd, off_t size)
-    ssize_t pread(int fd, void* data, size_t count, off_t offset)
-    int unlinkat(int directory, const char* name, int flags)
-
-cdef enum:
-    COPIED = 16384
-    SENT = 65536
-    LONGEST_PATH = 4000
-    MOST_STRANGERS = 16
-    REPLY = 512
-
-
-cdef double monotonic() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return now.tv_sec + now.tv_nsec * 1e-9
-
-
-cdef Py_ssize_t say(int control, const char* text, Py_ssize_t size) noexcept nogil:
-    """How much of a reply the control connection took; whoever sends the rest finds out what is wrong."""
-    cdef ssize_t sent
-    while True:
-        sent = send(control, text, size, MSG_NOSIGNAL)
-        if sent >= 0:
-            return sent
-        if errno != EINTR:
-            return 0
-
-
-cdef ssize_t send_body(int connection, int fd, off_t offset, size_t count) noexcept nogil:
-    """How much of a file went out at once; what fails is found again by whoever sends the rest.
-
-    A little is copied, so that it and the end of the connection, which follows, make one packet.
-    """
-    cdef char body[COPIED]
-    cdef ssize_t moved
-    if count > COPIED:
-        moved = sendfile(connection, fd, &offset, count)
-        return 0 if moved < 0 else moved
-    moved = pread(fd, body, count, offset)
-    if moved <= 0:
-        return 0
-    moved = send(connection, body, moved, MSG_NOSIGNAL | MSG_MORE)
-    return 0 if moved < 0 else moved
-
-
-cdef bint plain_path(const char* path, Py_ssize_t size) noexcept nogil:
-    """Whether it is relative, normalised, and free of control characters and of what may be a Telnet command."""
-    cdef Py_ssize_t i
-    cdef Py_ssize_t begin = 0
-    cdef unsigned char byte
-    for i in range(size + 1):
-        byte = c"/" if i == size else <unsigned char>path[i]
-        if byte < 0x20 or byte == 0x7F or byte == 0xFF:
-            return False
-        if byte == c"/":
-            if i == begin or (path[begin] == c"." and (i == begin + 1 or (i == begin + 2 and path[begin + 1] == c"."))):
-                return False
-            begin = i + 1
-    return True
+cdef class Uploads
 
 
 @cython.final
@@ -129,6 +17,17 @@ cdef class Shortcut:
     cdef bytes sent
     cdef bytes opening
     cdef object partial_name
+    cdef Uploads uploads
+    cdef object owner
+    cdef object transport
+    cdef int fd
+    cdef int connection
+    cdef int directory
+    cdef off_t received
+    cdef bytes path
+    cdef bytes name
+    cdef bytes partial
+    cdef readonly double uploading_since
     cdef bint reads
     cdef bint writes
     cdef bint replaces
@@ -143,6 +42,9 @@ cdef class Shortcut:
 
     def __cinit__(self):
         self.waiting = -1
+        self.fd = -1
+        self.connection = -1
+        self.directory = -1
 
     def __init__(
         self,
@@ -166,6 +68,9 @@ cdef class Shortcut:
         unsigned int mode,
         int uses,
         Py_ssize_t max_line,
+        Uploads uploads=None,
+        object owner=None,
+        object transport=None,
     ):
         if len(sending) + len(sent) > REPLY - TEXT:
             raise ValueError("the replies are too long")
@@ -187,12 +92,20 @@ cdef class Shortcut:
         self.beneath = beneath
         self.mode = mode
         self.uses = uses
+        self.uploads = uploads
+        self.owner = owner
+        self.transport = transport
         self.max_line = max_line
         self.kept_since = monotonic()
 
     def __dealloc__(self):
         if self.waiting >= 0:
             close(self.waiting)
+        if self.fd >= 0:
+            close(self.fd)
+            close(self.connection)
+            if self.directory != self.top:
+                close(self.directory)
 
     def serve(self, bytes line not None):
         cdef const char* text = line
@@ -205,7 +118,7 @@ cdef class Shortcut:
             if memcmp(text, b"PASV", 4) == 0:
                 return self.listen(self.pasv)
             return False
-        if text[4] != c" " or not self.prepared or self.waiting >= 0:
+        if text[4] != c" " or not self.prepared or self.waiting >= 0 or self.fd >= 0:
             return False
         if self.reads and memcmp(text, b"RETR", 4) == 0:
             return self.retrieve(text + 5, size - 7)
@@ -223,6 +136,50 @@ cdef class Shortcut:
             return None
         self.waiting = -1
         return fd, self.waiting_address
+
+    def release(self):
+        if self.fd < 0:
+            return None
+        self.uploads.forget(self)
+        path = "/" + PyUnicode_DecodeFSDefaultAndSize(self.path, len(self.path))
+        partial = PyUnicode_DecodeFSDefaultAndSize(self.partial, len(self.partial))
+        rest = "STOR", path, self.fd, self.connection, self.directory, partial, b"", self.received
+        self.fd = self.connection = self.directory = -1
+        self.uploading_since = 0
+        return rest
+
+    cdef object arrived(self):
+        """None where more of the upload is expected; else how it has ended: see :meth:`Uploads.collect`."""
+        cdef bint direct = not self.transport.is_closing() and not self.transport.get_write_buffer_size()
+        cdef const char* partial = self.partial
+        cdef const char* name = self.name
+        cdef const char* text = self.uploads.complete
+        cdef Py_ssize_t size = len(self.uploads.complete)
+        cdef Py_ssize_t sent = 0
+        cdef int arrival
+        cdef int error = 0
+        with nogil:
+            arrival = receive_body(self.connection, self.fd, &self.received)
+            if arrival == WHOLE and renameat(self.directory, partial, self.directory, name) < 0:
+                arrival = FILE_FAILED
+            if arrival == WHOLE:
+                if direct:
+                    sent = say(self.control, text, size)
+                close(self.fd)
+                close(self.connection)
+                if self.directory != self.top:
+                    close(self.directory)
+            else:
+                error = errno
+        if arrival == EXPECTED:
+            return None
+        if arrival != WHOLE:
+            return self.release(), error if arrival != LARGE else 0, arrival == FILE_FAILED
+        self.uploads.waiting.discard(self)
+        self.fd = self.connection = self.directory = -1
+        self.uploading_since = 0
+        self.keep()
+        return self.uploads.complete[sent:]
 
     cdef object listen(self, bytes reply):
         cdef const char* text = reply
@@ -361,8 +318,18 @@ cdef class Shortcut:
         size = len(self.opening)
         with nogil:
             sent = say(self.control, text, size)
+        if sent == size and self.uploads is not None and self.uploads.expect(self, connection):
+            self.fd = fd
+            self.connection = connection
+            self.directory = directory
+            self.received = 0
+            self.path = path
+            self.name = name
+            self.partial = partial_path
+            self.uploading_since = monotonic()
+            return None
         path_text = "/" + PyUnicode_DecodeFSDefaultAndSize(path, len(path))
-        return "STOR", path_text, fd, connection, directory, partial, self.opening[sent:]
+        return "STOR", path_text, fd, connection, directory, partial, self.opening[sent:], 0
 
     cdef int open_upload(self, int directory, const char* name, const char* partial) noexcept:
         """The descriptor of the file to be filled; -1 where nothing was done."""
@@ -389,25 +356,3 @@ cdef class Shortcut:
                 close(fd)
                 return -1
         return fd
-
-
-def land(
-    int directory, str partial not None, str name not None, int fd, int connection, int control, bytes reply not None
-):
-    cdef bytes source = encoded(partial)
-    cdef bytes target = encoded(name)
-    cdef const char* source_text = source
-    cdef const char* target_text = target
-    cdef const char* text = reply
-    cdef Py_ssize_t size = len(reply)
-    cdef Py_ssize_t sent = 0
-    cdef int result
-    with nogil:
-        result = renameat(directory, source_text, directory, target_text)
-        if result == 0:
-            sent = say(control, text, size)
-            close(fd)
-            close(connection)
-    if result < 0:
-        raise failure(errno, name)
-    return sent

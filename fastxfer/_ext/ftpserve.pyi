@@ -1,5 +1,6 @@
 """System calls of the FTP server's hot paths, several at a time. Names are encoded as :func:`os.fsencode` does."""
 
+from asyncio import Transport
 from collections.abc import Callable
 from typing import final
 
@@ -66,8 +67,13 @@ class Shortcut:
         mode: permissions of new files.
         uses: how often EPSV and PASV may be answered.
         max_line: longest line, bytes.
+        uploads: those that are waited for; None: every upload is left to others once it has begun.
+        owner: who is told when an upload has ended.
+        transport: what else is sent by the control connection goes through; it is asked whether it is closing and
+            whether anything waits there.
 
     Attributes:
+        uploading_since: :func:`time.monotonic` when the upload began that *uploads* waits for; 0 if there is none.
         uses: how often they may still be.
         prepared: the client was told the port, and its transfer has not ended.
         kept_since: :func:`time.monotonic` when the last transfer ended.
@@ -78,6 +84,7 @@ class Shortcut:
     uses: int
     prepared: bool
     kept_since: float
+    uploading_since: float
     def __init__(
         self,
         control: int,
@@ -100,23 +107,57 @@ class Shortcut:
         mode: int,
         uses: int,
         max_line: int,
+        uploads: Uploads | None = None,
+        owner: object = None,
+        transport: Transport | None = None,
     ) -> None: ...
     def serve(
         self, line: bytes
-    ) -> bool | bytes | tuple[str, str, int, int, int] | tuple[str, str, int, int, int, str, bytes]:
+    ) -> bool | bytes | tuple[str, str, int, int, int] | tuple[str, str, int, int, int, str, bytes, int] | None:
         """Carry out *line*, all that has come on the control connection.
 
         Returns:
             True: done and replied; bytes: likewise, and they are what is left of the reply to be sent. False: nothing
-            was done. Else what is left of a transfer: ``("RETR", path, file, connection, moved)``, *moved* bytes sent
-            and nothing replied; ``("STOR", path, file, connection, directory, partial, unsent)``, the file *partial*
-            of *directory* (which may be *top*) open and locked as :func:`open_partial` does, to be filled and renamed,
-            and *unsent* what is left of the 150 reply. Descriptors in it are the caller's.
+            was done. None: an upload has begun, of which *uploads* will tell. Else what is left of a transfer.
+            ``("RETR", path, file, connection, moved)``: *moved* bytes were sent and nothing replied.
+            ``("STOR", path, file, connection, directory, partial, unsent, received)``: the file *partial* of
+            *directory* (which may be *top*), open and locked as :func:`open_partial` does and to be filled and
+            renamed, *unsent* what is left of the 150 reply, *received* bytes in the file. Descriptors are the caller's.
         """
     def keep(self) -> None:
         """The upload has ended: the port waits for the next transfer."""
+    def release(self) -> tuple[str, str, int, int, int, str, bytes, int] | None:
+        """Wait no longer for the upload: it is left to others as by :meth:`serve`. None if there is none."""
     def take(self) -> tuple[int, str] | None:
         """A connection that was accepted in vain, as from :func:`accept`; for once."""
+
+@final
+class Uploads:
+    """The small uploads under way of many sessions.
+
+    Args:
+        complete: reply at their end.
+
+    Raises:
+        OSError: what epoll_create1(2) fails with.
+    """
+
+    def __init__(self, complete: bytes) -> None: ...
+    def fileno(self) -> int:
+        """Readable when :meth:`collect` is to be called; -1 where no upload is ever waited for."""
+    def close(self) -> None:
+        """Wait for none any more. Those under way are still to be released. Idempotent."""
+    def collect(
+        self,
+    ) -> list[tuple[object, bytes | tuple[tuple[str, str, int, int, int, str, bytes, int], int, bool]]]:
+        """Take what has come.
+
+        Returns:
+            For each upload that is waited for no longer, the owner of its shortcut, and how it has ended. bytes: it has
+            its name, all is closed, and they are what is left of the reply to be sent. Else it is left to others, as
+            :meth:`Shortcut.release` does; behind that an error number, 0 where it is only large; and whether the file
+            has failed and not the connection.
+        """
 
 def land(directory: int, partial: str, name: str, fd: int, connection: int, control: int, reply: bytes) -> int:
     """End an upload: rename *partial* to *name*, send *reply* by *control*, close *fd* and *connection*.

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["Shortcut", "accept", "entry_mode", "land", "open_partial", "turn_away"]
+__all__ = ["Shortcut", "Uploads", "accept", "entry_mode", "land", "open_partial", "turn_away"]
 
-_Rest: TypeAlias = tuple[str, str, int, int, int] | tuple[str, str, int, int, int, str, bytes]
+_Rest: TypeAlias = tuple[str, str, int, int, int] | tuple[str, str, int, int, int, str, bytes, int]
 
 _GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM})
 _NOT_PLAIN = re.compile(rb"[\x00-\x1f\x7f\xff]|\A/|//|/\Z|(?:\A|/)\.\.?(?:/|\Z)")
@@ -112,6 +112,9 @@ class Shortcut:
         mode: int,
         uses: int,
         max_line: int,
+        uploads: Uploads | None = None,
+        owner: object = None,
+        transport: object = None,
     ) -> None:
         if len(sending) + len(sent) > _REPLY:
             raise ValueError("the replies are too long")
@@ -134,6 +137,7 @@ class Shortcut:
         self.uses = uses
         self.prepared = False
         self.kept_since = time.monotonic()
+        self.uploading_since = 0.0
 
     def __del__(self) -> None:
         if getattr(self, "_waiting", None) is not None:
@@ -159,6 +163,9 @@ class Shortcut:
     def take(self) -> tuple[int, str] | None:
         waiting, self._waiting = self._waiting, None
         return waiting
+
+    def release(self) -> tuple[str, str, int, int, int, str, bytes, int] | None:
+        return None
 
     def _answer(self, reply: bytes) -> bool | bytes:
         sent = _say(self._control, reply)
@@ -231,7 +238,7 @@ class Shortcut:
             return False
         self._waiting = None
         sent = _say(self._control, self._opening)
-        return "STOR", "/" + name, fd, connection, self._top, partial, self._opening[sent:]
+        return "STOR", "/" + name, fd, connection, self._top, partial, self._opening[sent:], 0
 
     def _open_upload(self, name: str, partial: str) -> int:
         """The descriptor of the file to be filled; -1 where nothing was done."""
@@ -255,6 +262,22 @@ class Shortcut:
             os.close(fd)
             return -1
         return fd
+
+
+class Uploads:
+    """Waits for none: every upload is left to others."""
+
+    def __init__(self, complete: bytes) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return -1
+
+    def close(self) -> None:
+        pass
+
+    def collect(self) -> list[tuple[object, bytes]]:
+        return []
 
 
 def land(directory: int, partial: str, name: str, fd: int, connection: int, control: int, reply: bytes) -> int:

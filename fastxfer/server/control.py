@@ -16,7 +16,7 @@ from fastxfer.server.config import ListenerConfig
 from fastxfer.server.controlwire import ControlWire
 from fastxfer.server.networks import peer_of, plain_address
 from fastxfer.server.proxyheader import ProxyHeader
-from fastxfer.server.quick import go_on
+from fastxfer.server.quick import failure, go_on
 from fastxfer.server.replies import ReplyError, from_os_error
 from fastxfer.server.session import Session
 
@@ -188,9 +188,12 @@ class Control(ControlWire):
             done = shortcut.serve(data)
             if done is not False:
                 self.last = self._loop.time()
-                if done is not True:
+                if done is None:
+                    self._task = self
+                elif done is not True:
                     self._follow(done)
                 return True
+        self.take_over()
         self._end_shortcut()
         return False
 
@@ -199,19 +202,41 @@ class Control(ControlWire):
         if data is not None:
             data.settle()
 
-    def _follow(self, rest: bytes | Rest) -> None:
+    def take_over(self, latest: float = float("inf")) -> None:
+        """Make an upload that native code waits for, since *latest* (:func:`time.monotonic`) or before, an ordinary
+        one, which can be cancelled and has its deadlines.
+        """
+        shortcut = self.shortcut
+        if shortcut is not None and 0 < shortcut.uploading_since <= latest:
+            rest = shortcut.release()
+            if rest is not None:
+                self._task = None
+                self._follow(rest)
+
+    def uploaded(self, end: bytes | tuple[Rest, int, bool]) -> None:
+        """Native code has received an upload, or will not."""
+        self._task = None
+        if isinstance(end, bytes):
+            self.write(end)
+        else:
+            rest, error, of_file = end
+            self._follow(rest, failure(error, of_file) if error else None)
+        if self._task is None:
+            self.release()
+
+    def _follow(self, rest: bytes | Rest, error: OSError | None = None) -> None:
         """Do what the shortcut has left."""
         if isinstance(rest, bytes):
             self.write(rest)
             return
         try:
-            begun = go_on(cast(Session, self.session), rest)
+            begun = go_on(cast(Session, self.session), rest, error)
             if begun is not None:
                 self._begin(begun, rest[0])
-        except OSError as error:
-            self.write(from_os_error(error))
-        except Exception as error:
-            self.fault(rest[0], error)
+        except OSError as failed:
+            self.write(from_os_error(failed))
+        except Exception as fault:
+            self.fault(rest[0], fault)
 
     def _read_proxy_header(self, data: bytes) -> bytes:
         header = cast(ProxyHeader, self._proxy)
@@ -227,6 +252,7 @@ class Control(ControlWire):
         return header.rest
 
     def eof_received(self) -> bool:
+        self.take_over()
         session = self.session
         if (self._task is None and not self._queue) or (session is not None and session.progress is not None):
             return False
@@ -445,11 +471,13 @@ class Control(ControlWire):
 
     def cancel(self) -> None:
         """Cancel the command that is being carried out."""
+        self.take_over()
         if self._task is not None:
             self._task.cancel()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._closing = True
+        self.take_over()
         task = self._task
         if task is not None:
             task.cancel()

@@ -191,6 +191,10 @@ class ControlWire(asyncio.Protocol):
         """Whether what has come so far are whole lines."""
         return self._reader.idle
 
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self._transport
+
     # Bytes out
 
     def write(self, data: bytes) -> None:

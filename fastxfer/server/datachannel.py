@@ -283,6 +283,7 @@ class DataChannel:
     def settle(self) -> None:
         """End the shortcut over the port; what it has come to holds from now on."""
         control = self._session.control
+        control.take_over()
         shortcut, control.shortcut = control.shortcut, None
         if shortcut is None:
             return
@@ -312,6 +313,9 @@ class DataChannel:
 
     def close_if_kept(self, now: float) -> None:
         """Close the port if it has been kept in vain."""
+        shortcut = self._session.control.shortcut
+        if shortcut is not None and shortcut.uploading_since:
+            return
         self.settle()
         if self._kept_since and now - self._kept_since > KEPT_SECONDS:
             self.close()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fastxfer.server.localfiles import AtomicWriter
     from fastxfer.server.session import Session
 
-__all__ = ["go_on", "receive_quickly", "send_quickly"]
+__all__ = ["failure", "go_on", "receive_quickly", "send_quickly"]
 
 logger = logging.getLogger("fastxfer.server")
 
@@ -97,8 +97,11 @@ def send_quickly(session: Session, path: str, offset: int) -> bytes | Coroutine[
             os.close(connection)
 
 
-def go_on(session: Session, rest: Rest) -> Coroutine[Any, Any, None] | None:
-    """Finish the transfer of which a shortcut has left *rest*: by itself, or by the coroutine."""
+def go_on(session: Session, rest: Rest, error: OSError | None = None) -> Coroutine[Any, Any, None] | None:
+    """Finish the transfer of which a shortcut has left *rest*: by itself, or by the coroutine.
+
+    With *error*, an upload has failed, and is ended.
+    """
     data = session.runtime.data(session)
     local = session.account.local
     assert local is not None
@@ -106,11 +109,20 @@ def go_on(session: Session, rest: Rest) -> Coroutine[Any, Any, None] | None:
         _, path, fd, connection, moved = rest
         data.settle()
         return _send_rest(session, path, LocalReader(fd, os.fstat(fd), path), 0, data.wrap(connection), moved)
-    _, path, fd, connection, directory, partial, unsent = rest
+    _, path, fd, connection, directory, partial, unsent, received = rest
     writer = local.adopt_upload(path, fd, directory, partial, paths.basename(path), replace=True)
     session.control.write(unsent)
-    _Upload(session, path, connection, writer).begin()
+    upload = _Upload(session, path, connection, writer, received)
+    if error is None:
+        upload.begin()
+    else:
+        upload.fail(error)
     return None
+
+
+def failure(number: int, of_file: bool) -> OSError:
+    """Why an upload has failed: the file did, or the connection."""
+    return (OSError if of_file else ConnectionError)(number, os.strerror(number))
 
 
 async def _send_rest(
@@ -149,9 +161,9 @@ def receive_quickly(session: Session, path: str) -> bool | Coroutine[Any, Any, N
 class _Upload:
     """An upload under way; it takes the place of a task as what the control connection is busy with."""
 
-    __slots__ = ("_connection", "_progress", "_session", "_transfer", "_writer")
+    __slots__ = ("_connection", "_error", "_progress", "_session", "_transfer", "_writer")
 
-    def __init__(self, session: Session, path: str, connection: int, writer: AtomicWriter) -> None:
+    def __init__(self, session: Session, path: str, connection: int, writer: AtomicWriter, received: int = 0) -> None:
         self._session = session
         self._connection = connection
         self._writer = writer
@@ -160,11 +172,12 @@ class _Upload:
             connection,
             framing=FRAMING_RAW,
             recv_fd=writer.fileno(),
-            recv_offset=0,
+            recv_offset=received,
             timeout=timeouts.transfer or None,
             idle_timeout=timeouts.data_stall or None,
         )
-        self._progress = Progress(Direction.UPLOAD, path, 0, False)
+        self._progress = Progress(Direction.UPLOAD, path, received, False)
+        self._error: OSError | None = None
         self._progress.counter = self._transfer
 
     def begin(self) -> None:
@@ -184,6 +197,12 @@ class _Upload:
             self._finish()
         else:
             session.control.hold(self)
+
+    def fail(self, error: OSError) -> None:
+        """End it: it has failed already."""
+        self._error = error
+        self._session.runtime.count_active(1)
+        self._finish()
 
     def cancel(self) -> None:
         """End it soon: at ABOR, or because the control connection is gone."""
@@ -205,6 +224,8 @@ class _Upload:
         tidy = data.close
         progress.settle()
         try:
+            if self._error is not None:
+                raise self._error
             if transfer.error:
                 raise error_of(transfer)
             self._name_and_reply()

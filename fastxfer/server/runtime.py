@@ -9,8 +9,10 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from fastxfer.core.ftpexchange import AVAILABLE as HAS_POLL_SETS
+from fastxfer.core.ftpserve import Uploads
 from fastxfer.net.aio import TransferRunner
 from fastxfer.net.tls_channel import TLSChannel
 from fastxfer.server import replies
@@ -60,6 +62,10 @@ class Runtime:
         self._metrics = service.metrics
         self._loop = asyncio.get_running_loop()
         self.runner = TransferRunner()
+        self.uploads = Uploads(replies.TRANSFER_COMPLETE) if HAS_POLL_SETS else None
+        """Small ones that native code waits for."""
+        if self.uploads is not None and self.uploads.fileno() >= 0:
+            self._loop.add_reader(self.uploads.fileno(), self._collect_uploads, self.uploads)
         self._pumps = LingeringThreads("fastxfer-data")
         self._turns = LingeringThreads("fastxfer-turns", max(2, min(MAX_TURNS, os.cpu_count() or 1)))
         self._rush = Rush()
@@ -82,12 +88,18 @@ class Runtime:
 
     # Life
 
+    def _collect_uploads(self, uploads: Uploads) -> None:
+        for control, end in uploads.collect():
+            cast("Control", control).uploaded(end)
+
     def _sweep(self) -> None:
         """Close what has been silent for too long."""
         timeouts = self.service.config.timeouts
         now = self._loop.time()
+        moment = time.monotonic()
         for control in list(self.controls):
             session = control.session
+            control.take_over(moment - self._sweep_interval)
             if control.closing_for(now) > LAST_WORDS:
                 control.abort()
             elif control.blocked_since:
@@ -101,7 +113,6 @@ class Runtime:
             elif timeouts.idle and not control.busy and now - control.last > timeouts.idle:
                 control.finish(replies.TIMEOUT)
         if self.kept_ports:
-            moment = time.monotonic()
             for channel in list(self.kept_ports):
                 channel.close_if_kept(moment)
         if self.certificates is not None:
@@ -128,6 +139,7 @@ class Runtime:
         """End every session: idle ones at once, others when their transfer is done or *patience* seconds are over."""
         deadline = self._loop.time() + patience
         for control in list(self.controls):
+            control.take_over()
             if not control.busy:
                 control.finish(replies.SHUTTING_DOWN)
         while self.controls and self._loop.time() < deadline and self.transfers:
@@ -146,6 +158,9 @@ class Runtime:
             self._sweeper.cancel()
             self._sweeper = None
         await self.runner.aclose()
+        if self.uploads is not None and self.uploads.fileno() >= 0:
+            self._loop.remove_reader(self.uploads.fileno())
+            self.uploads.close()
         self._pumps.shutdown(wait=True)
         self._turns.shutdown(wait=True)
 

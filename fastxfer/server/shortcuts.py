@@ -76,4 +76,7 @@ def shorten(session: Session) -> None:
         mode=tree.new_mode,
         uses=uses,
         max_line=config.limits.line,
+        uploads=session.runtime.uploads,
+        owner=control,
+        transport=control.transport,
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import os
+import select
 import socket
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -262,7 +266,7 @@ def test_what_the_client_does_not_take_of_a_reply_is_given_back(stage: Staged) -
 def test_an_upload_is_opened_beside_its_name_and_landed_on_it(stage: Staged) -> None:
     at = stage()
     data = at.connect()
-    verb, path, fd, connection, directory, partial, unsent = at.shortcut.serve("STOR ünï\r\n".encode())
+    verb, path, fd, connection, directory, partial, unsent, _ = at.shortcut.serve("STOR ünï\r\n".encode())
     assert (verb, path, directory, partial, unsent) == ("STOR", "/ünï", at.top, ".ünï.part", b"")
     assert at.told() == OPENING
     assert at.shortcut.prepared
@@ -286,7 +290,7 @@ def test_an_upload_begins_empty_with_the_mode_of_what_it_replaces(stage: Staged)
     (at.root / "file").chmod(0o604)
     (at.root / ".file.part").write_bytes(b"what an earlier one has left")
     at.connect()
-    *_, fd, connection, _, _, _ = at.shortcut.serve(b"STOR file\r\n")
+    *_, fd, connection, _, _, _, _ = at.shortcut.serve(b"STOR file\r\n")
     status = os.fstat(fd)
     assert (status.st_size, stat.S_IMODE(status.st_mode)) == (0, 0o604)
     assert (at.root / "file").read_bytes() == b"old"
@@ -312,7 +316,7 @@ def test_an_upload_to_a_name_that_is_taken_or_being_written_is_left_to_others(st
 def test_an_upload_that_cannot_have_its_name_stays_open(stage: Staged) -> None:
     at = stage()
     at.connect()
-    *_, fd, connection, directory, partial, _ = at.shortcut.serve(b"STOR file\r\n")
+    *_, fd, connection, directory, partial, _, _ = at.shortcut.serve(b"STOR file\r\n")
     at.told()
     (at.root / "file").mkdir()
     with pytest.raises(IsADirectoryError):
@@ -338,7 +342,7 @@ def test_paths_with_directories_stay_below_the_top(implementation: str, stage: S
     assert read_all(data) == b"x"
     at.told()
     at.connect()
-    *_, path, fd, connection, directory, partial, _ = at.shortcut.serve(f"STOR {name}2\r\n".encode())
+    *_, path, fd, connection, directory, partial, _, _ = at.shortcut.serve(f"STOR {name}2\r\n".encode())
     assert path == "/a/b/file2"
     at.module.land(directory, partial, "file2", fd, connection, at.control.fileno(), b"226 done\r\n")
     os.close(directory)
@@ -357,3 +361,154 @@ def test_wrong_arguments_are_refused(implementation: str) -> None:
     module = core_module("ftpserve", implementation)
     with pytest.raises(TypeError):
         module.Shortcut(1, 2, 3)
+
+
+class Transport:
+    """What a shortcut asks of the control connection's transport."""
+
+    def __init__(self) -> None:
+        self.closing = False
+        self.waiting = 0
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+
+class Upload:
+    """An upload that native code waits for."""
+
+    def __init__(self, stage: Staged, name: str = "file") -> None:
+        module = core_module("ftpserve", "c")
+        self.transport = Transport()
+        self.uploads = module.Uploads(b"226 done\r\n")
+        self.at = stage(uploads=self.uploads, owner="owner", transport=self.transport)
+        self.data = self.at.connect()
+        assert self.at.shortcut.serve(f"STOR {name}\r\n".encode()) is None
+        assert self.at.told() == OPENING
+        assert self.at.shortcut.uploading_since > 0
+
+    def collect(self) -> Any:
+        """How it ends, once that is known."""
+        with select.epoll() as poll:
+            poll.register(self.uploads.fileno(), select.EPOLLIN)
+            assert poll.poll(DEADLINE)
+        found = self.uploads.collect()
+        if not found:
+            return None
+        ((owner, end),) = found
+        assert owner == "owner"
+        return end
+
+
+native = pytest.mark.parametrize("implementation", ["c"], indirect=True)
+
+
+@native
+def test_a_small_upload_takes_its_name_when_it_has_come_whole(stage: Staged) -> None:
+    upload = Upload(stage)
+    assert upload.uploads.collect() == []
+    upload.data.sendall(b"first, ")
+    assert upload.collect() is None
+    assert os.listdir(upload.at.root) == [".file.part"]
+    upload.data.sendall(b"second")
+    upload.data.close()
+    end = None
+    while end is None:
+        end = upload.collect()
+    assert end == b""
+    assert upload.at.told() == b"226 done\r\n"
+    assert os.listdir(upload.at.root) == ["file"]
+    assert (upload.at.root / "file").read_bytes() == b"first, second"
+    assert upload.at.shortcut.uploading_since == 0
+    assert not upload.at.shortcut.prepared
+    assert upload.at.shortcut.release() is None
+    upload.at.connect()
+
+
+@native
+@pytest.mark.parametrize("state", ["closing", "waiting"])
+def test_the_reply_is_left_where_it_cannot_be_sent_past_the_transport(stage: Staged, state: str) -> None:
+    upload = Upload(stage)
+    setattr(upload.transport, state, 1)
+    upload.data.close()
+    assert upload.collect() == b"226 done\r\n"
+    assert (upload.at.root / "file").read_bytes() == b""
+
+
+@native
+def test_a_large_upload_is_left_to_others_with_all_that_has_come(stage: Staged) -> None:
+    upload = Upload(stage)
+    content = os.urandom(4 << 20)
+    end = None
+    sender = threading.Thread(target=upload.data.sendall, args=(content,))
+    sender.start()
+    while end is None:
+        end = upload.collect()
+    rest, error, _ = end
+    *_, fd, connection, directory, partial, unsent, received = rest
+    assert (error, directory, partial, unsent) == (0, upload.at.top, ".file.part", b"")
+    assert 0 < received < len(content)
+    assert os.pread(fd, len(content), 0) == content[:received]
+    with socket.socket(fileno=connection) as taken:
+        taken.setblocking(True)
+        while received < len(content):
+            received += len(taken.recv(1 << 20))
+    sender.join(DEADLINE)
+    os.close(fd)
+    assert upload.uploads.collect() == []
+
+
+@native
+def test_a_connection_that_breaks_is_not_taken_for_the_end(stage: Staged) -> None:
+    upload = Upload(stage)
+    upload.data.sendall(b"half")
+    assert upload.collect() is None
+    upload.data.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    upload.data.close()
+    rest, error, of_file = upload.collect()
+    assert (error, of_file) == (errno.ECONNRESET, False)
+    assert rest[-1] == 4
+    os.close(rest[2])
+    os.close(rest[3])
+    assert os.listdir(upload.at.root) == [".file.part"]
+
+
+@native
+def test_a_name_that_cannot_be_had_is_the_files_failure(stage: Staged) -> None:
+    upload = Upload(stage)
+    (upload.at.root / "file").mkdir()
+    upload.data.close()
+    rest, error, of_file = upload.collect()
+    assert (error, of_file) == (errno.EISDIR, True)
+    os.close(rest[2])
+    os.close(rest[3])
+
+
+@native
+def test_what_is_released_is_waited_for_no_longer(stage: Staged) -> None:
+    upload = Upload(stage)
+    upload.data.sendall(b"more")
+    verb, path, fd, connection, directory, partial, unsent, received = upload.at.shortcut.release()
+    assert (verb, path, directory, partial, unsent, received) == ("STOR", "/file", upload.at.top, ".file.part", b"", 0)
+    assert upload.uploads.collect() == []
+    assert upload.at.shortcut.release() is None
+    os.close(fd)
+    os.close(connection)
+    upload.uploads.close()
+    upload.uploads.close()
+    assert upload.uploads.fileno() == -1
+    assert upload.uploads.collect() == []
+
+
+@native
+def test_nothing_stays_open_of_an_upload_that_nobody_ends(stage: Staged) -> None:
+    upload = Upload(stage)
+    data = upload.data
+    upload.at.shortcut = None
+    del upload.uploads
+    del upload
+    gc.collect()
+    assert data.recv(1) == b""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -320,3 +322,66 @@ def test_a_line_that_is_too_long_is_so_here_too(serve: Callable[..., Running], r
         assert client.fetch("RETR file") == client.fetch("RETR file") == CONTENT
         client.passive()
         assert client.say("RETR " + "x" * 600).code == 500
+
+
+@pytest.mark.parametrize("size", [0, 1, 65536, 300_000, 5_000_000])
+def test_an_upload_of_any_size_arrives_whole(client: Dialogue, root: Path, size: int) -> None:
+    content = os.urandom(size)
+    assert client.put("STOR first", CONTENT).code == 226
+    for name in "second", "third":
+        assert client.put(f"STOR {name}", content).code == 226
+        assert (root / name).read_bytes() == content
+    assert client.fetch("RETR third") == content
+
+
+def test_an_upload_that_comes_in_crumbs_arrives_whole(serve: Callable[..., Running], root: Path) -> None:
+    running = serve(timeouts=TimeoutsConfig(data_stall=4.0, shutdown=1.0))
+    with Dialogue(running.address) as client:
+        client.login()
+        assert client.put("STOR first", CONTENT).code == 226
+        with client.data() as data:
+            client.expect(150, "STOR second")
+            for number in range(30):
+                data.sendall(b"%02d" % number)
+                time.sleep(0.05)
+        assert client.read().code == 226
+        assert (root / "second").read_bytes() == b"".join(b"%02d" % number for number in range(30))
+        assert client.fetch("RETR first") == CONTENT
+
+
+def test_status_tells_of_an_upload_under_way(client: Dialogue, root: Path) -> None:
+    assert client.put("STOR first", CONTENT).code == 226
+    with client.data() as data:
+        client.expect(150, "STOR second")
+        data.sendall(CONTENT)
+        wait_for(lambda: any(entry.stat().st_size == len(CONTENT) for entry in root.glob(".*.fxpart")))
+        assert client.say("STAT").code in (211, 213)
+        data.sendall(CONTENT)
+    assert client.read().code == 226
+    assert (root / "second").read_bytes() == CONTENT * 2
+
+
+def test_a_name_that_is_a_directory_by_the_end_is_refused(client: Dialogue, root: Path) -> None:
+    assert client.put("STOR first", CONTENT).code == 226
+    with client.data() as data:
+        client.expect(150, "STOR second")
+        data.sendall(CONTENT)
+        (root / "second").mkdir()
+    assert client.read().code == 550
+    assert client.put("STOR third", CONTENT).code == 226
+
+
+def test_a_server_that_stops_lets_an_upload_end(serve: Callable[..., Running], root: Path) -> None:
+    running = serve(timeouts=TimeoutsConfig(shutdown=DEADLINE))
+    with Dialogue(running.address) as client:
+        client.login()
+        assert client.put("STOR first", CONTENT).code == 226
+        with client.data() as data:
+            client.expect(150, "STOR second")
+            stopping = threading.Thread(target=running.stop)
+            stopping.start()
+            time.sleep(0.2)
+            data.sendall(CONTENT)
+        assert client.read().code == 226
+        stopping.join(DEADLINE)
+    assert visible(root) == ["first", "second"]

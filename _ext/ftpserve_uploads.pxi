@@ -1,0 +1,82 @@
+# The ends of small uploads.
+
+@cython.final
+cdef class Uploads:
+    cdef int epoll
+    cdef bytes complete
+    cdef set waiting
+
+    def __cinit__(self):
+        self.epoll = -1
+
+    def __init__(self, bytes complete not None):
+        self.complete = complete
+        self.waiting = set()
+        self.epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self.epoll < 0:
+            raise failure(errno)
+
+    def __dealloc__(self):
+        if self.epoll >= 0:
+            close(self.epoll)
+
+    def fileno(self):
+        return self.epoll
+
+    def close(self):
+        if self.epoll >= 0:
+            close(self.epoll)
+            self.epoll = -1
+
+    cdef bint expect(self, Shortcut shortcut, int connection) except -1:
+        cdef epoll_event event
+        event.events = EPOLLIN
+        event.data.ptr = <void*>shortcut
+        if self.epoll < 0 or epoll_ctl(self.epoll, EPOLL_CTL_ADD, connection, &event) < 0:
+            return False
+        self.waiting.add(shortcut)
+        return True
+
+    cdef void forget(self, Shortcut shortcut):
+        cdef epoll_event event
+        self.waiting.discard(shortcut)
+        if self.epoll >= 0:
+            epoll_ctl(self.epoll, EPOLL_CTL_DEL, shortcut.connection, &event)
+
+    def collect(self):
+        cdef epoll_event events[READY]
+        cdef int count
+        cdef int i
+        cdef list ended = []
+        if self.epoll < 0:
+            return ended
+        with nogil:
+            count = epoll_wait(self.epoll, events, READY, 0)
+        for i in range(count):
+            shortcut = <Shortcut>events[i].data.ptr
+            result = shortcut.arrived()
+            if result is not None:
+                ended.append((shortcut.owner, result))
+        return ended
+
+
+def land(
+    int directory, str partial not None, str name not None, int fd, int connection, int control, bytes reply not None
+):
+    cdef bytes source = encoded(partial)
+    cdef bytes target = encoded(name)
+    cdef const char* source_text = source
+    cdef const char* target_text = target
+    cdef const char* text = reply
+    cdef Py_ssize_t size = len(reply)
+    cdef Py_ssize_t sent = 0
+    cdef int result
+    with nogil:
+        result = renameat(directory, source_text, directory, target_text)
+        if result == 0:
+            sent = say(control, text, size)
+            close(fd)
+            close(connection)
+    if result < 0:
+        raise failure(errno, name)
+    return sent
