@@ -57,8 +57,31 @@ def test_a_silent_server_is_given_up_after_the_timeout() -> None:
 def test_preliminary_replies_without_end_are_given_up() -> None:
     with scripted_server() as server:
         server.handlers["NOOP"] = lambda control, argument: control.reply(*["150 wait"] * 500)
-        with pytest.raises(ProtocolError):
-            run(server, lambda client: client.noop())
+        with pytest.raises(ProtocolError, match="without end"):
+            run(server, lambda client: client.noop(), retry=RetryPolicy(attempts=1))
+
+
+@pytest.mark.parametrize("count", [60, 5000])
+def test_preliminary_replies_to_a_transfer_without_end_are_given_up(count: int) -> None:
+    def retr(control: Control, argument: str) -> None:
+        if argument != "b":
+            server.do_retr(control, argument)
+            return
+        control.reply("150 here it comes")
+        with control.data() as data:
+            data.sendall(b"content")
+        control.reply(*["150 wait"] * count)
+
+    async def body(client: AsyncClient) -> None:
+        # From the second file on the replies are fetched along with the data.
+        assert await client.read("a") == b"content"
+        with pytest.raises(ProtocolError, match=r"without end|more replies than commands"):
+            await client.read("b")
+
+    with scripted_server() as server:
+        server.files |= {"/a": b"content", "/b": b"content"}
+        server.handlers["RETR"] = retr
+        run(server, body, retry=RetryPolicy(attempts=1), timeout=20.0)
 
 
 def test_a_reply_that_comes_byte_by_byte_is_given_up_after_the_timeout() -> None:
