@@ -170,7 +170,8 @@ class Chain(Authenticator):
 
     def __init__(self, authenticators: Iterable[Authenticator]) -> None:
         self._authenticators = tuple(authenticators)
-        self.complete = all(authenticator.complete for authenticator in self._authenticators)
+        if type(self).recognize is Chain.recognize:
+            self.complete = all(authenticator.complete for authenticator in self._authenticators)
         self._welcoming = tuple(filter(may_welcome, self._authenticators))
 
     def recognize(self, name: str, password: str) -> User | None:

@@ -78,6 +78,20 @@ def test_a_chain_does_not_pass_over_whoever_has_to_be_waited_for() -> None:
     assert [Chain(parts).complete for parts in ([table, guests], [table, Waiting()])] == [True, False]
 
 
+class StricterChain(Chain):
+    """A chain that lets in one fewer than its parts would."""
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        return None if credentials.name == "alice" else await super().authenticate(credentials)
+
+
+def test_a_chain_that_judges_in_a_way_of_its_own_is_waited_for() -> None:
+    stricter = StricterChain([UserTable(TABLE)])
+    assert stricter.recognize("alice", "wonderland") is None
+    assert not stricter.complete
+    assert Chain([stricter, UserTable(TABLE)]).recognize("alice", "wonderland") is None
+
+
 class Welcoming(Curfew):
     def welcomes(self, credentials: Credentials) -> bool:
         return credentials.name == "guest"
