@@ -79,6 +79,9 @@ cdef extern from "ftpexchange.h" nogil:
         bint sending
         size_t limit
         int size_at
+        bint leave_next
+        bint owed
+        size_t parsed
         int file
         bint done
         int data
@@ -96,6 +99,7 @@ cdef extern from "ftpexchange.h" nogil:
     void fx_ftp_init(fx_ftp* x, int control)
     void fx_ftp_destroy(fx_ftp* x)
     void fx_ftp_begin(fx_ftp* x)
+    void fx_ftp_resume(fx_ftp* x)
     bint fx_ftp_ordinary(const fx_ftp* x)
     void fx_ftp_control(fx_ftp* x)
     void fx_ftp_data(fx_ftp* x, bint hung_up)
@@ -139,7 +143,8 @@ cdef class Exchange:
         fx_ftp_destroy(&self.x)
 
     def begin(self, bytes request not None, int finals, int transfer_at=-1, int address_at=-1, int next_at=-1,
-              object payload=None, size_t limit=65536, int size_at=-1, int file=-1):
+              object payload=None, size_t limit=65536, int size_at=-1, int file=-1,
+              bint leave_next=False):
         cdef const char* text = request
         cdef size_t size = len(request)
         cdef bytes held = payload
@@ -152,6 +157,8 @@ cdef class Exchange:
             raise ValueError("a data connection is either there or to be asked for")
         if transfer_at < 0 and (address_at >= 0 or next_at >= 0 or payload is not None):
             raise ValueError("a data connection is of no use without a transfer")
+        if self.x.owed and address_at != 0:
+            raise ValueError("the first reply is EPSV's of the exchange before")
         if file >= 0 and (transfer_at < 0 or payload is not None):
             raise ValueError("only what is received can be written to a file")
         while True:
@@ -172,6 +179,7 @@ cdef class Exchange:
         self.x.limit = limit
         self.x.size_at = size_at
         self.x.file = file
+        self.x.leave_next = leave_next
         if self.x.data >= 0:
             close(self.x.data)
         self.x.data = -1
@@ -189,6 +197,20 @@ cdef class Exchange:
                 whole = fx_ftp_run(&self.x, longest, spin * 1000)
             if not whole:
                 PyErr_CheckSignals()
+
+    def resume(self):
+        if not self.x.owed:
+            raise RuntimeError("no reply is owed")
+        fx_ftp_resume(&self.x)
+
+    @property
+    def owes(self):
+        return self.x.owed
+
+    def take_rest(self):
+        cdef bytes rest = self.x.replies[self.x.parsed:self.x.reply_size]
+        self.x.owed = False
+        return rest
 
     def stop(self):
         """Leave it as it stands."""
@@ -256,6 +278,7 @@ cdef class Exchange:
         if self._watch is not None:
             self._watch.forget(self)
         self.x.done = True
+        self.x.owed = False
         fx_ftp_destroy(&self.x)
 
 

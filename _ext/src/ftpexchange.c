@@ -70,13 +70,15 @@ static void watch_data(fx_ftp *x) {
 }
 
 bool fx_ftp_ordinary(const fx_ftp *x) {
-    return x->seen == x->finals && x->parsed == x->reply_size && x->ended && !x->data_error &&
-           (x->transfer_at < 0 || x->agreed) && (x->next_at < 0 || x->next >= 0) &&
+    bool answered = x->seen == x->finals && x->parsed == x->reply_size && (x->next_at < 0 || x->next >= 0);
+    return (answered || x->owed) && x->ended && !x->data_error && (x->transfer_at < 0 || x->agreed) &&
            (x->size_at < 0 || x->size == (int64_t)x->body_size) && (x->file < 0 || x->stored);
 }
 
 static void settle(fx_ftp *x) {
-    if (x->seen < x->finals || !x->ended) return;
+    bool left = x->leave_next && x->next_at == x->finals - 1 && x->seen == x->next_at;
+    if ((x->seen < x->finals && !left) || !x->ended) return;
+    x->owed = left;
     x->done = true;
     x->steady = x->transfer_at >= 0 && x->body_size > 0 && x->body_size <= FIRST_BODY && fx_ftp_ordinary(x);
 }
@@ -281,14 +283,25 @@ void fx_ftp_control(fx_ftp *x) {
 }
 
 void fx_ftp_begin(fx_ftp *x) {
-    x->data_first = x->steady && x->data >= 0 && !x->sending;
+    x->data_first = x->steady && !x->sending;
     x->steady = false;
+    size_t kept = x->owed ? x->reply_size - x->parsed : 0;
+    memmove(x->replies, x->replies + x->parsed, kept);
+    if (!x->owed) x->multi = 0;
+    x->reply_size = kept;
+    bool owed = x->owed;
+    x->owed = false;
     x->done = x->connected = x->agreed = x->stored = false;
     x->size = -1;
     x->ended = x->transfer_at < 0;
-    x->seen = x->multi = x->data_error = 0;
-    x->sent = x->body_size = x->reply_size = x->parsed = 0;
+    x->seen = x->data_error = 0;
+    x->sent = x->body_size = x->parsed = 0;
     x->moved_at = fx_now();
+    if (owed) {
+        /* Who watches has been told of it already, perhaps. */
+        fx_ftp_control(x);
+        return;
+    }
     if (x->data < 0) return;
     if (x->sending) send_payload(x);
     if (x->sending && x->ended)
@@ -297,10 +310,16 @@ void fx_ftp_begin(fx_ftp *x) {
         watch_data(x);
 }
 
+void fx_ftp_resume(fx_ftp *x) {
+    x->done = x->leave_next = false;
+    x->moved_at = fx_now();
+    fx_ftp_control(x);
+}
+
 static int wait_for(fx_ftp *x, int64_t patience, int64_t spin, struct pollfd *polled) {
     polled[0] = (struct pollfd){.fd = x->seen < x->finals ? x->control : -1, .events = POLLIN};
     polled[1] = (struct pollfd){.fd = x->ended ? -1 : x->data, .events = x->sending ? POLLOUT : POLLIN | POLLRDHUP};
-    if (x->data_first && !spin) {
+    if (x->data_first && !spin && polled[1].fd >= 0) {
         /* Each wake-up saved is time for the server, too. A refusal, which moves no data, comes this much later. */
         x->data_first = false;
         struct pollfd end = {.fd = polled[1].fd, .events = POLLRDHUP};

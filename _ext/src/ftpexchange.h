@@ -34,6 +34,7 @@ typedef struct {
     bool sending;
     size_t limit; /* longest body taken */
     int size_at;  /* which of the final replies tells the file's size (SIZE); -1: none */
+    bool leave_next; /* the last reply, which is next_at's, need not be waited for */
     int file;     /* a whole body is written to this descriptor, from its start; -1: it is not */
 
     /* Where it is. */
@@ -45,6 +46,7 @@ typedef struct {
     int64_t moved_at;
     bool connected;
     bool ended; /* the peer's end was received, or the whole payload handed over */
+    bool owed;   /* the last reply was not waited for, and is still to come */
     bool agreed; /* the transfer's verdict was positive */
     bool stored; /* the whole body is in the file */
     bool steady; /* a small file has come in the ordinary course: so will the next, most likely */
@@ -65,11 +67,14 @@ void fx_ftp_init(fx_ftp *x, int control);
 /* Closes what is open and frees the body. */
 void fx_ftp_destroy(fx_ftp *x);
 
-/* Begins: x->data, or a port that will be told, is the data connection. */
+/* Begins: x->data, or a port that will be told, is the data connection. A reply that is owed is the first of those that
+ * are waited for now. */
 void fx_ftp_begin(fx_ftp *x);
 /* All has taken its course: the replies are what they should be, the body is whole, of the size that the server tells,
  * and in the file, and the next data connection is open; as far as that was asked for. */
 bool fx_ftp_ordinary(const fx_ftp *x);
+/* Goes on after all to wait for a reply that is owed. */
+void fx_ftp_resume(fx_ftp *x);
 /* Something came on the control connection. */
 void fx_ftp_control(fx_ftp *x);
 /* The data connection is ready: hung up is whether its peer's end is already known to be there. */

@@ -31,6 +31,7 @@ class Exchange:
         limit: int = 65536,
         size_at: int = -1,
         file: int = -1,
+        leave_next: bool = False,
     ) -> int:
         """Send the commands; how many bytes of *request* went out. Nothing was begun where that is not all of them.
 
@@ -44,6 +45,8 @@ class Exchange:
             payload: what is sent over the data connection; None to receive.
             limit: a body longer than this ends the exchange.
             size_at: which of the replies is SIZE's; -1: none.
+            leave_next: it is done without the last reply, if that is *next_at*'s; which is then *owed*: the first that
+                the exchange after it waits for, and the address of its transfer (``address_at=0``).
             file: descriptor of a file that a whole body is written to, from the file's start; -1: none.
 
         RuntimeError while one is under way, ValueError where there is no data connection, or one too many.
@@ -53,6 +56,13 @@ class Exchange:
 
         *spin*: microseconds of busy polling before each sleep. Signals are let through.
         """
+    @property
+    def owes(self) -> bool:
+        """The last reply has been left out, and is still to come."""
+    def resume(self) -> None:
+        """Go on after all to wait for the reply that is owed, as after :meth:`begin`. RuntimeError where none is."""
+    def take_rest(self) -> bytes:
+        """What has been received of the reply that is owed, and is the caller's affair from now on."""
     def stop(self) -> None:
         """End it as it stands."""
     @property
@@ -74,8 +84,8 @@ class Exchange:
     def ordinary(self) -> bool:
         """Nothing is left to be looked at.
 
-        All replies came and no more, the transfer's verdict is positive, the body is whole, as long as SIZE says and
-        in the file, and the next data connection is open: each as far as it was asked for.
+        All replies came and no more (but one that is *owed*), the transfer's verdict is positive, the body is whole, as
+        long as SIZE says and in the file, and the next data connection is open: each as far as it was asked for.
         """
     @property
     def connected(self) -> bool:

@@ -42,7 +42,8 @@ class Exchange:
         self._limit = 0
         self._size_at = self._file = -1
         self._size: int | None = None
-        self._agreed = self._stored = False
+        self._agreed = self._stored = self._leave_next = False
+        self.owes = False
         self._parsed = 0
         self._multi = b""
         self.moved_at = 0.0
@@ -65,6 +66,7 @@ class Exchange:
         limit: int = 65536,
         size_at: int = -1,
         file: int = -1,
+        leave_next: bool = False,
     ) -> int:
         if not self.done:
             raise RuntimeError("an exchange is under way")
@@ -74,6 +76,8 @@ class Exchange:
             raise ValueError("a data connection is either there or to be asked for")
         if transfer_at < 0 and (address_at >= 0 or next_at >= 0 or payload is not None):
             raise ValueError("a data connection is of no use without a transfer")
+        if self.owes and address_at != 0:
+            raise ValueError("the first reply is EPSV's of the exchange before")
         if file >= 0 and (transfer_at < 0 or payload is not None):
             raise ValueError("only what is received can be written to a file")
         if payload is not None and not isinstance(payload, bytes):
@@ -86,10 +90,14 @@ class Exchange:
             return count
         self._finals, self._seen, self._at = finals, 0, (transfer_at, address_at, next_at)
         self._payload, self._limit = payload, limit
-        self._size_at, self._file = size_at, file
+        self._size_at, self._file, self._leave_next = size_at, file, leave_next
         self._size, self._agreed, self._stored = None, False, False
-        self._parsed, self._multi = 0, b""
-        self.replies, self.body, self.sent, self.data_error = b"", b"", 0, 0
+        if not self.owes:
+            self._multi = b""
+        owed, self.owes = self.owes, False
+        self.replies = self.replies[self._parsed :] if owed else b""
+        self._parsed = 0
+        self.body, self.sent, self.data_error = b"", 0, 0
         self.done = self.connected = False
         self.ended = transfer_at < 0
         self.moved_at = time.monotonic()
@@ -98,9 +106,23 @@ class Exchange:
         self._data = None
         if transfer_at >= 0:
             self._data, self._next = self._next, None
-        if self._data is not None:
+        if owed:
+            # Who watches has been told of it already, perhaps.
+            self._on_control()
+        elif self._data is not None:
             self._data_opened()
         return count
+
+    def resume(self) -> None:
+        if not self.owes:
+            raise RuntimeError("no reply is owed")
+        self.done = self._leave_next = False
+        self.moved_at = time.monotonic()
+        self._on_control()
+
+    def take_rest(self) -> bytes:
+        self.owes = False
+        return self.replies[self._parsed :]
 
     def run(self, patience: float, spin: int = 0) -> None:
         busy = time.monotonic() + spin / 1e6
@@ -143,14 +165,15 @@ class Exchange:
     @property
     def ordinary(self) -> bool:
         transfer_at, _, next_at = self._at
+        answered = (
+            self._seen == self._finals and self._parsed == len(self.replies) and (next_at < 0 or self._next is not None)
+        )
         return (
             self.done
-            and self._seen == self._finals
-            and self._parsed == len(self.replies)
+            and (answered or self.owes)
             and self.ended
             and not self.data_error
             and (transfer_at < 0 or self._agreed)
-            and (next_at < 0 or self._next is not None)
             and (self._size_at < 0 or self._size == len(self.body))
             and (self._file < 0 or self._stored)
         )
@@ -171,6 +194,7 @@ class Exchange:
         if self._watch is not None:
             self._watch._forget(self)
         self.done = True
+        self.owes = False
         for sock in (self._data, self._next):
             if sock is not None:
                 sock.close()
@@ -184,7 +208,10 @@ class Exchange:
             control.detach()
 
     def _settle(self) -> None:
-        if self._seen == self._finals and self.ended:
+        next_at = self._at[2]
+        left = self._leave_next and next_at == self._finals - 1 and self._seen == next_at
+        if self.ended and (left or self._seen == self._finals):
+            self.owes = left
             self.done = True
 
     def _failed(self, error: OSError) -> None:

@@ -25,20 +25,17 @@ from fastxfer.ftp.errors import (
     TimedOutError,
 )
 from fastxfer.ftp.passive import address_in, extended, passive_address, passive_stream
-from fastxfer.ftp.ready_download import ReadyDownload
 from fastxfer.ftp.refusals import GRACE, reason
 from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.session import Session
 from fastxfer.net.stream import Stream
 from fastxfer.net.tls_channel import TLSChannel
 
-__all__ = ["DataOpener"]
+__all__ = ["BURST", "DataOpener"]
 
 _PREOPENED_LIFE = 5.0
 """Seconds after which a connection opened in advance is not trusted any more: servers and firewalls drop them."""
-_SMALL = 65536
-"""Bytes that are received along with the replies."""
-_BURST = 1.0
+BURST = 1.0
 """Seconds between two transfers that make the second one probably not the last."""
 
 
@@ -56,11 +53,16 @@ class DataOpener:
         self._last_end = 0.0
         self._exchange: Exchange | None = None
         self._exchanging: bool | None = None
+        # The answer to EPSV is still to come, and so much of it has.
+        self._owed = False
+        self._rest = b""
 
     def close(self) -> None:
         """Close what was opened in advance, and let go of the control connection: before that is closed."""
         self._exchanging = False
         if self._exchange is not None:
+            if self._exchange.owes:
+                self._owed, self._rest = True, self._exchange.take_rest()
             self._exchange.close()
             self._exchange = None
         if self._preopened is not None:
@@ -294,59 +296,6 @@ class DataOpener:
         await session.exchange(self._exchange, lines)
         return [await session.reply(line) for line in lines]
 
-    @property
-    def ready(self) -> bool:
-        """A small file may be asked for at once: the one before it has ended a moment ago and opened its connection."""
-        exchange = self._exchange
-        return exchange is not None and 0 <= exchange.next_age < _BURST and self._session.type == "I" and exchange.quiet
-
-    def ask_at_once(self, path: str, sized: bool, file: int) -> ReadyDownload | None:
-        """Ask for a small file where :attr:`ready`; None where it can not be, and nothing was sent.
-
-        Args:
-            path: the remote file.
-            sized: ask for its size, too, and compare.
-            file: descriptor of the empty file that it is written to.
-        """
-        session, exchange = self._session, self._exchange
-        assert exchange is not None
-        try:
-            raw = path.encode(session.config.encoding, "surrogateescape").replace(b"\xff", b"\xff\xff")
-        except UnicodeEncodeError:
-            return None
-        if sized:
-            data, before = b"SIZE %b\r\nRETR %b\r\nEPSV\r\n" % (raw, raw), 1
-        else:
-            data, before = b"RETR %b\r\nEPSV\r\n" % raw, 0
-        session.count_sent(before + 2)
-        sent = exchange.begin(data, before + 2, before, -1, before + 1, None, _SMALL, before - 1, file)
-        return ReadyDownload(exchange, path, sized, data[sent:])
-
-    def end_at_once(self, download: ReadyDownload) -> None:
-        """Everything took its course, and the session is free."""
-        self._session.count_answered(3 if download.sized else 2)
-        self._last_end = time.monotonic()
-
-    async def open_at_once(self, download: ReadyDownload) -> DataConnection:
-        """As :meth:`open`: go on with *download*, which did not take its course."""
-        session, path = self._session, download.path
-        line = f"RETR {path}"
-        try:
-            session.drop_strays()
-            if download.unsent:
-                await session.send_rest(download.unsent, line)
-            else:
-                session.take_in(download.exchange, line)
-            return await self._take_stock(
-                download.exchange, line, path, download.before, None, True, True, not download.unsent
-            )
-        except ReplyError:
-            raise
-        except BaseException:
-            session.fail()
-            self.close()
-            raise
-
     def _may_exchange(self) -> bool:
         """Whether commands, replies and data of a small file may be left to an exchange."""
         session = self._session
@@ -396,7 +345,9 @@ class DataOpener:
             next_at=len(lines) - 1 if preopening else -1,
             payload=payload,
         )
-        return await self._take_stock(exchange, line, path, before, payload, ahead, preopening, begun)
+        return await self._take_stock(
+            exchange, line, path, before, payload, ahead=ahead, preopening=preopening, begun=begun
+        )
 
     async def _take_stock(
         self,
@@ -405,16 +356,22 @@ class DataOpener:
         path: str,
         before: Sequence[str],
         payload: bytes | None,
+        *,
         ahead: bool,
         preopening: bool,
         begun: bool,
+        owed: bool = False,
     ) -> DataConnection:
-        """Go on from where *exchange* stands, which had its data connection *ahead* or not."""
+        """Go on from where *exchange* stands. It had its data connection *ahead* or not; *owed*: the answer that tells
+        where that is comes before all others.
+        """
         session = self._session
+        answer = await session.reply("EPSV") if owed else None
         replies = [await session.reply(command) for command in before]
         address = None
         if not ahead:
-            answer = await session.reply("EPSV")
+            if answer is None:
+                answer = await session.reply("EPSV")
             if answer.code != 229:
                 return await self._passive_refused(answer, "EPSV", line, path, preopening)
             address = address_in(session, answer)
@@ -455,7 +412,7 @@ class DataOpener:
             and session.pipelining
             and session.config.proxy is None
             and extended(session)
-            and time.monotonic() - self._last_end < _BURST
+            and time.monotonic() - self._last_end < BURST
         )
 
     async def open_next(self) -> None:

@@ -7,8 +7,8 @@ import time
 
 from fastxfer.ftp.commands import shown
 from fastxfer.ftp.data_connection import DataConnection
-from fastxfer.ftp.data_opening import DataOpener
 from fastxfer.ftp.errors import ConnectionLostError, FTPError, ReplyError, TimedOutError
+from fastxfer.ftp.ready_download import ReadyOpener
 from fastxfer.ftp.refusals import GRACE, NOOP_REPLIES, reason
 from fastxfer.ftp.replies import Reply
 
@@ -22,7 +22,7 @@ _NOOP_WAIT = 10.0
 """Seconds to wait for the answer to a NOOP when the transfer has ended."""
 
 
-class DataPort(DataOpener):
+class DataPort(ReadyOpener):
     """Opens the data connections of one session, and ends their transfers."""
 
     async def finish(self, data: DataConnection, *, bytes_done: int = 0, path: str = "", short: bool = False) -> Reply:

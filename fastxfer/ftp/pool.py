@@ -161,6 +161,8 @@ class SessionPool:
         try:
             if session.driver is not driver:
                 link.move_to(driver)
+            if link.port.owing:
+                await link.port.collect()
             if not link.port.quiet:
                 session.check()
             keepalive = self._limits.keepalive

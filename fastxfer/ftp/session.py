@@ -434,13 +434,13 @@ class Session:
             return False
         if not exchange.done:
             await self.driver.carry_exchange(exchange)
-        self.take_in(exchange, lines[transfer_at])
+        self.take_in(exchange.replies, lines[transfer_at])
         return True
 
-    def take_in(self, exchange: Exchange, line: str) -> None:
-        """Have the replies that *exchange* has received ready for :meth:`reply`."""
+    def take_in(self, data: bytes, line: str) -> None:
+        """Have what was received past this session ready for :meth:`reply`."""
         try:
-            self._reader.feed(exchange.replies)
+            self._reader.feed(data)
         except ValueError as error:
             self._failed = True
             raise ProtocolError(str(error), server=self.server, command=shown(line)) from error

@@ -394,3 +394,66 @@ def test_only_what_is_received_goes_to_a_file(peer: Peer) -> None:
         peer.exchange.begin(b"NOOP\r\n", 1, file=0)
     with pytest.raises(ValueError, match="file"):
         peer.exchange.begin(b"EPSV\r\nSTOR a\r\n", 2, 1, 0, payload=b"x", file=0)
+
+
+def test_the_last_reply_may_be_left_to_the_exchange_after_it(peer: Peer, carry: Any) -> None:
+    exchange = peer.exchange
+    told = threading.Event()
+
+    def answer() -> None:
+        peer.server.sendall(peer.listening + b"150 now\r\n")
+        data = peer.accept()
+        data.sendall(b"one")
+        data.close()
+        peer.server.sendall(b"226 done\r\n" + peer.listening[:7])
+        assert told.wait(PATIENCE)
+        peer.server.sendall(peer.listening[7:] + b"150 now\r\n")
+        data = peer.accept()
+        data.sendall(b"two")
+        data.close()
+        peer.server.sendall(b"226 done\r\n")
+
+    thread = serve(peer, answer)
+    exchange.begin(b"EPSV\r\nRETR a\r\nEPSV\r\n", 3, 1, 0, 2, leave_next=True)
+    carry()
+    assert exchange.ordinary
+    assert exchange.owes
+    assert exchange.next_age == -1
+    with pytest.raises(ValueError, match="first reply"):
+        exchange.begin(b"EPSV\r\nRETR b\r\n", 2, 1, 1)
+    told.set()
+    exchange.begin(b"RETR b\r\nEPSV\r\n", 3, 1, 0, 2, leave_next=True)
+    carry()
+    thread.join()
+    assert exchange.ordinary
+    assert exchange.body == b"two"
+    assert exchange.owes
+    assert exchange.replies.startswith(b"229 ")
+
+
+def test_a_reply_that_is_owed_can_be_waited_for_or_taken_over(peer: Peer, carry: Any) -> None:
+    exchange = peer.exchange
+    for rest_comes in (True, False):
+        thread = serve(peer, lambda: peer.accept().close())
+        peer.server.sendall(peer.listening + b"150 now\r\n226 done\r\n229 ")
+        exchange.begin(b"EPSV\r\nRETR a\r\nEPSV\r\n", 3, 1, 0, 2, leave_next=True)
+        carry()
+        thread.join()
+        assert exchange.owes
+        if rest_comes:
+            peer.server.sendall(peer.listening[4:])
+            exchange.resume()
+            if not exchange.done:
+                carry()
+            assert not exchange.owes
+            assert exchange.next_age >= 0
+            os.close(exchange.detach_next())
+            peer.accept()
+            continue
+        exchange.resume()
+        carry(0.02)
+        assert exchange.owes
+        assert exchange.take_rest() == b"229 "
+        assert not exchange.owes
+    with pytest.raises(RuntimeError, match="owed"):
+        exchange.resume()

@@ -33,10 +33,18 @@ CONTENT = bytes(range(256)) * 16
 Fetch = Callable[..., TransferResult]
 
 
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
+@pytest.fixture(params=["prompt", "late"])
+def server(request: pytest.FixtureRequest) -> Iterator[ScriptedServer]:
+    """One that answers EPSV at once, or so late that the client has gone on without the answer."""
     with scripted_server() as found:
         found.files |= {"/first": b"one", "/second": b"two", "/odd": CONTENT, "/last": b"end"}
+        if request.param == "late":
+
+            def late(control: Control, argument: str) -> None:
+                time.sleep(0.02)
+                found.do_epsv(control, argument)
+
+            found.handlers["EPSV"] = late
         yield found
 
 
@@ -221,7 +229,8 @@ def test_a_file_comes_whole_whatever_happens(
     assert fetch("last").size == 3
     assert (tmp_path / "last").read_bytes() == b"end"
     assert left_over(tmp_path) == ["first", "last", "odd", "second"]
-    assert server.connections == connections
+    # Answers to nothing may be mixed up with others, when these are late.
+    assert connections <= server.connections <= connections + 1
 
 
 @pytest.mark.parametrize(
@@ -281,8 +290,56 @@ def test_a_directory_in_the_way_is_seen_before_anything_is_sent(
     assert server.commands == []
 
 
-def test_what_lies_unread_on_the_connection_is_not_taken_for_an_answer(
+def test_anything_else_may_come_between(server: ScriptedServer, tmp_path: Path, ways: list[str]) -> None:
+    async def body() -> None:
+        async with AsyncClient(server.url, timeout=5.0, preopen=True) as client:
+            for _ in range(2):
+                for name in ("first", "second", "odd"):
+                    await client.download(name, tmp_path / name)
+                assert await client.size("odd") == len(CONTENT)
+                await client.upload(b"new", "new")
+                await client.download("odd", tmp_path / "odd")
+                assert {entry.name for entry in await client.list("/")} >= {"odd", "new"}
+                await client.download("odd", tmp_path / "odd")
+                assert await client.read("odd") == CONTENT
+                assert (tmp_path / "odd").read_bytes() == CONTENT
+
+    asyncio.run(body())
+    assert server.connections == 1
+    assert ways.count("left") == 0
+    assert "short" in ways
+
+
+def test_another_thread_or_loop_may_take_the_connection_over(
+    server: ScriptedServer, tmp_path: Path, ways: list[str]
+) -> None:
+    with Client(server.url, timeout=5.0, preopen=True, connections=1) as client:
+        for _ in range(2):
+            for name in ("first", "second", "odd"):
+                client.download(name, tmp_path / name)
+            report = client.fetch([("last", tmp_path / "last"), ("odd", tmp_path / "odd")])
+            assert report.ok
+            assert (tmp_path / "odd").read_bytes() == CONTENT
+    assert server.connections == 1
+    assert "left" not in ways
+
+
+def test_an_answer_that_is_very_late_is_waited_for(
     server: ScriptedServer, fetch: Fetch, tmp_path: Path, ways: list[str]
+) -> None:
+    def very_late(control: Control, argument: str) -> None:
+        time.sleep(0.4)
+        server.do_epsv(control, argument)
+
+    once(server, "EPSV", very_late)
+    for _ in range(3):
+        fetch("odd")
+        assert (tmp_path / "odd").read_bytes() == CONTENT
+    assert server.connections == 1
+
+
+def test_what_lies_unread_on_the_connection_is_not_taken_for_an_answer(
+    server: ScriptedServer, fetch: Fetch, tmp_path: Path
 ) -> None:
     def chatty(control: Control, argument: str) -> None:
         server.do_epsv(control, argument)
@@ -293,4 +350,4 @@ def test_what_lies_unread_on_the_connection_is_not_taken_for_an_answer(
     for _ in range(3):
         fetch("odd")
         assert (tmp_path / "odd").read_bytes() == CONTENT
-    assert ways[-1] == "short"
+    assert server.connections <= 2
