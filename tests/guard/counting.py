@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_WORK = re.compile(
-    r"futex|clock_|nanosleep|mmap|munmap|mprotect|madvise|brk|sched_|rt_sig|restart_syscall|membarrier|gettid|getpid"
+    r"futex|clock_|nanosleep|mmap|mremap|munmap|mprotect|madvise|brk|sched_|rt_sig|restart_syscall|membarrier|gettid|getpid"
     r"|poll|epoll_|select|clone|exit|getrandom|rseq|set_robust_list|set_tid_address|prlimit"
 )
 """Memory, waiting and threads: how often they are called depends on what else the machine does."""
