@@ -64,6 +64,7 @@ class SyncDriver:
         )
         self._book = self.pool.book
         self._pick = self._book.pick
+        self._shelve = self._book.shelve
         self._give = self._book.give
         self._timeout = config.network_timeout
         self._fixed_spin = config.spin
@@ -158,7 +159,8 @@ class SyncDriver:
             self.pool.drop(connection)
             raise
         if status == 0 or keep_after_call(status, request):
-            self._give(connection)
+            if not self._shelve(connection):
+                self._give(connection)
         else:
             self.pool.drop(connection)
         return status, value

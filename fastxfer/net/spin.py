@@ -13,7 +13,8 @@ _IN_TIME = (_SPIN + 10) / 1e6
 """Seconds within which a reply came while polling."""
 
 _PAUSE = 500
-"""Exchanges without polling after it has not paid; then it is tried again."""
+_LONGEST_PAUSE = 8000
+"""Exchanges without polling after it has not paid; then it is tried again. Twice as many each time that it does not."""
 
 _BREATH = 1
 """Exchanges without polling after each that was polled for: all of them polled for would double what an exchange costs
@@ -28,11 +29,12 @@ class AdaptiveSpin:
     It never pays where other exchanges want the cores. Safe to use from several threads: what is lost is only accuracy.
     """
 
-    __slots__ = ("_cores", "_pause", "_score")
+    __slots__ = ("_cores", "_next_pause", "_pause", "_score")
 
     def __init__(self) -> None:
         self._cores = available_cores()
         self._pause = 0
+        self._next_pause = _PAUSE
         self._score = 1.0
 
     def budget(self, busy: int) -> int:
@@ -50,7 +52,10 @@ class AdaptiveSpin:
         self._score += ((seconds < _IN_TIME) - self._score) * _LEARNING
         if self._score < 0.5:
             # A few more failures than successes suffice next time.
-            self._score, self._pause = 0.7, _PAUSE
+            self._score, self._pause = 0.7, self._next_pause
+            self._next_pause = min(_LONGEST_PAUSE, 2 * self._next_pause)
+        elif self._score > 0.9:
+            self._next_pause = _PAUSE
 
 
 def available_cores() -> int:

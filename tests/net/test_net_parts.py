@@ -233,7 +233,24 @@ def test_spinning_is_given_up_where_it_does_not_pay_and_tried_again() -> None:
     for _ in range(100):
         spin.learn(0.01)
     assert [spin.budget(0) for _ in range(100)] == [0] * 100
-    assert budget in [spin.budget(0) for _ in range(1000)]
+    assert budget in [spin.budget(0) for _ in range(20_000)]
+
+
+def test_the_longer_spinning_does_not_pay_the_more_rarely_it_is_tried() -> None:
+    spin = AdaptiveSpin()
+
+    def tried(exchanges: int, seconds: float) -> int:
+        tries = 0
+        for _ in range(exchanges):
+            if spin.budget(0):
+                spin.learn(seconds)
+                tries += 1
+        return tries
+
+    at_first, later = tried(4000, 0.01), tried(20_000, 0.01)
+    assert at_first > later > 0
+    assert tried(100_000, 0.00001) > 40_000
+    assert tried(4000, 0.01) > later
 
 
 def test_no_more_than_every_other_exchange_is_polled_for() -> None:
