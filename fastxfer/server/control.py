@@ -217,10 +217,13 @@ class Control(ControlWire):
         """Native code has received an upload, or will not."""
         self._task = None
         if isinstance(end, bytes):
-            self.write(end)
-        else:
-            rest, error, of_file = end
-            self._follow(rest, failure(error, of_file) if error else None)
+            # No command waits: whatever the client says meanwhile makes the upload an ordinary one.
+            self.last = self._loop.time()
+            if end:
+                self.write(end)
+            return
+        rest, error, of_file = end
+        self._follow(rest, failure(error, of_file) if error else None)
         if self._task is None:
             self.release()
 
