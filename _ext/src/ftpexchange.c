@@ -266,8 +266,8 @@ void fx_ftp_control(fx_ftp *x) {
             x->done = true;
             return;
         }
-        x->moved_at = fx_now();
         x->reply_size += (size_t)count;
+        int before = x->seen;
         char *newline;
         while (x->seen < x->finals &&
                (newline = memchr(x->replies + x->parsed, '\n', x->reply_size - x->parsed)) != NULL) {
@@ -277,6 +277,8 @@ void fx_ftp_control(fx_ftp *x) {
             take_line(x, line, (size_t)(newline - line));
             if (x->done && !was_done) return;
         }
+        /* Pieces of replies, or those that only promise others, are no progress: they could go on like that for long. */
+        if (x->seen > before) x->moved_at = fx_now();
         settle(x);
         if ((size_t)count < room) return;
     }

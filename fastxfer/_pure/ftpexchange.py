@@ -293,11 +293,14 @@ class Exchange:
             # The next to read finds out as well.
             self.done = True
             return
-        self.moved_at = time.monotonic()
+        before = self._seen
         self.replies += piece
         while not self.done and self._seen < self._finals and (end := self.replies.find(b"\n", self._parsed)) >= 0:
             line, self._parsed = self.replies[self._parsed : end], end + 1
             self._take_line(line)
+        if self._seen > before:
+            # Pieces of replies, or those that only promise others, could go on for long.
+            self.moved_at = time.monotonic()
         if len(self.replies) == _MOST_REPLIES and self._seen < self._finals:
             self.done = True
         self._settle()

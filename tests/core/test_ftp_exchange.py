@@ -235,6 +235,25 @@ def test_silence_ends_it_as_it_stands(peer: Peer, carry: Any) -> None:
     os.close(fd)
 
 
+@pytest.mark.parametrize("piece", [b"2", b"150 soon\r\n"], ids=["pieces", "promises"])
+def test_replies_that_only_trickle_are_left_to_the_caller(peer: Peer, carry: Any, piece: bytes) -> None:
+    leave = threading.Event()
+
+    def trickle() -> None:
+        while not leave.wait(0.02):
+            peer.server.sendall(piece)
+
+    peer.exchange.begin(b"EPSV\r\nRETR a\r\n", 2, 1, 0)
+    thread = serve(peer, trickle)
+    try:
+        carry(0.3)
+    finally:
+        leave.set()
+        thread.join()
+    # Given up long before the room for replies was full.
+    assert len(peer.exchange.replies) < 4096
+
+
 def test_replies_that_come_byte_by_byte(peer: Peer, carry: Any) -> None:
     def answer() -> None:
         replies = b"213-three\r\n226 is it?\r\n 213\r\n213 5\r\n" + peer.listening + b"150 now\r\n226 done\r\n"
