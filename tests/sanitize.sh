@@ -41,7 +41,7 @@ esac
 PYTHONMALLOC='' FASTXFER_SANITIZE=$build "$python" setup.py -q build_ext --inplace
 
 [ $# -gt 0 ] || set -- tests --ignore=tests/benchmarks --ignore=tests/guard --ignore=tests/web/test_file_manager.py \
-    --ignore=tests/server/test_server_clients.py --ignore=tests/server/test_server_client_matrix.py -m "not allocator" -n "${JOBS:-2}" --dist worksteal
+    --ignore=tests/server/test_server_clients.py --ignore=tests/server/test_server_client_matrix.py -m "not allocator and not foreign" -n "${JOBS:-2}" --dist worksteal
 status=0
 "${command[@]}" "$python" -m pytest -q -p no:cacheprovider --timeout 600 -o faulthandler_timeout=590 "$@" || status=$?
 if grep -qsE "ERROR: |runtime error: |WARNING: ThreadSanitizer" "$copy"/report*; then

@@ -283,6 +283,7 @@ def test_the_request_hook_of_the_example(tmp_path: Path, capsys: pytest.CaptureF
     assert re.fullmatch(r"GET /files/data\.txt - 200 \(\d+\.\d\ds\)\n", capsys.readouterr().out)
 
 
+@pytest.mark.foreign
 def test_the_interface_is_used_as_the_example_says(tmp_path: Path) -> None:
     curl = shutil.which("curl")
     if curl is None:
