@@ -7,6 +7,7 @@ import os
 import selectors
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ class ServerParty:
 
     def run(self, scenario: Scenario, load: Load) -> list[dict[str, Any]]:
         results = []
+        share = dict(scenario.shares).get(self.peer.name, 1.0)
+        load = replace(load, count=max(1, round(load.count * share)))
         for op in scenario.ops:
             name = self._prepare(op, load)
             try:

@@ -77,6 +77,7 @@ class Scenario:
         axis: the field of :class:`Load` that a series varies; "" for a scenario of one point.
         metric: what a series shows.
         tls: over TLS.
+        shares: peers that would take for ever, and the fraction of the count that each does.
         repetitions: of the long run; the short one does a third, at least two.
     """
 
@@ -91,4 +92,5 @@ class Scenario:
     axis: str = ""
     metric: str = "ops_per_s"
     tls: bool = False
+    shares: tuple[tuple[str, float], ...] = ()
     repetitions: int = 3

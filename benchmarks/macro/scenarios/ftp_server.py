@@ -5,6 +5,10 @@ from __future__ import annotations
 from benchmarks.macro.scenario import GIB, KIB, MIB, Load, Scenario
 
 
+# These start a process for each login: a few hundred show what it costs.
+SLOW_LOGINS = ("vsftpd", "proftpd", "pure-ftpd")
+
+
 def _bulk(streams: int, tls: bool) -> Scenario:
     suffix = "-tls" if tls else ""
     over = " over TLS" if tls else ""
@@ -50,24 +54,27 @@ FTP_SERVER = (
         title="FTP server: logins, one after the other",
         family="ftpd",
         ops=("login",),
-        full=(Load(0, 150),),
-        short=(Load(0, 40),),
+        full=(Load(0, 3000),),
+        short=(Load(0, 800),),
+        shares=tuple((name, 0.05) for name in SLOW_LOGINS),
     ),
     Scenario(
         name="ftpd-login-8",
         title="FTP server: logins, 8 at a time",
         family="ftpd",
         ops=("login",),
-        full=(Load(0, 400, 8),),
-        short=(Load(0, 100, 8),),
+        full=(Load(0, 8000, 8),),
+        short=(Load(0, 2000, 8),),
+        shares=tuple((name, 0.05) for name in SLOW_LOGINS),
     ),
     Scenario(
         name="ftpd-login-tls",
         title="FTP server: logins over TLS, one after the other",
         family="ftpd",
         ops=("login",),
-        full=(Load(0, 100),),
-        short=(Load(0, 25),),
+        full=(Load(0, 1000),),
+        short=(Load(0, 250),),
+        shares=tuple((name, 0.1) for name in SLOW_LOGINS),
         tls=True,
     ),
     Scenario(
