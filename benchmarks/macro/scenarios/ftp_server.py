@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from benchmarks.macro.scenario import GIB, KIB, MIB, Load, Scenario
 
-
 # These start a process for each login: a few hundred show what it costs.
 SLOW_LOGINS = ("vsftpd", "proftpd", "pure-ftpd")
 
