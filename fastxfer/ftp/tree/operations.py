@@ -16,7 +16,6 @@ from fastxfer.ftp.fxp import FXPOperations
 from fastxfer.ftp.segmented import SegmentedOperations
 from fastxfer.ftp.tree.checking import check_tree
 from fastxfer.ftp.tree.filters import Filter, PathPattern
-from fastxfer.ftp.tree.journal import Journal
 from fastxfer.ftp.tree.removing import remove_tree
 from fastxfer.ftp.tree.report import Item, OnItem, Recorder, TreeProgress, TreeReport
 from fastxfer.ftp.tree.syncing import Synchronizer, SyncOptions
@@ -200,6 +199,9 @@ class TreeOperations(SegmentedOperations, FXPOperations):
         recorder = Recorder(on_item, progress, dry_run=dry_run)
         notes = None
         if journal is not None and not dry_run:
+            # SQLite takes more than a megabyte, which only those who keep a journal have a use for.
+            from fastxfer.ftp.tree.journal import Journal
+
             notes = Journal(journal, f"{direction} {os.path.abspath(here)} {self.host}:{self.port} {there}")
         try:
             await Synchronizer(self, here, there, options, wanted, recorder, notes, self._abreast(parallel)).run()

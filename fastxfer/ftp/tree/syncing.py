@@ -6,6 +6,7 @@ import os
 import posixpath
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastxfer.core.ftpwire import Entry, parse_time
 from fastxfer.ftp.errors import FTPError, InvalidArgumentError, NotFoundError, TransferError, UnsafeNameError
@@ -13,11 +14,13 @@ from fastxfer.ftp.file_operations import FileOperations
 from fastxfer.ftp.pool import Link
 from fastxfer.ftp.tree.comparing import same_content
 from fastxfer.ftp.tree.filters import Filter
-from fastxfer.ftp.tree.journal import Journal
 from fastxfer.ftp.tree.local_side import LocalEntry, child_path, make_local_directory, remove_local, scan
 from fastxfer.ftp.tree.removing import remove_tree
 from fastxfer.ftp.tree.report import Item, Recorder
 from fastxfer.ftp.tree.workers import Workers
+
+if TYPE_CHECKING:
+    from fastxfer.ftp.tree.journal import Journal
 
 __all__ = ["COMPARISONS", "DIRECTIONS", "SyncOptions", "Synchronizer"]
 
