@@ -156,6 +156,8 @@ cdef class Shortcut:
         cdef const char* text = self.uploads.complete
         cdef Py_ssize_t size = len(self.uploads.complete)
         cdef Py_ssize_t sent = 0
+        cdef int epoll = self.uploads.epoll
+        cdef epoll_event event
         cdef int arrival
         cdef int error = 0
         with nogil:
@@ -165,6 +167,8 @@ cdef class Shortcut:
             if arrival == WHOLE:
                 if direct:
                     sent = say(self.control, text, size)
+                # Closing alone would not do where a process that was started meanwhile still has the descriptor.
+                epoll_ctl(epoll, EPOLL_CTL_DEL, self.connection, &event)
                 close(self.fd)
                 close(self.connection)
                 if self.directory != self.top:

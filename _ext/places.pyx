@@ -99,7 +99,7 @@ cdef class Book:
         found = PyDict_GetItemWithError(self.places, address)
         if found is NULL:
             return None
-        places = <Places>found
+        places = <Places?>found
         if not places.idle:
             return None
         now = fx_now() / NS
@@ -121,7 +121,7 @@ cdef class Book:
         found = PyDict_GetItemWithError(self.places, connection.address)
         if found is NULL:
             return False
-        places = <Places>found
+        places = <Places?>found
         if places.waiting:
             return False
         connection.used = True

@@ -140,8 +140,9 @@ class Shortcut:
         self.uploading_since = 0.0
 
     def __del__(self) -> None:
-        if getattr(self, "_waiting", None) is not None:
-            os.close(self._waiting[0])  # type: ignore[index]
+        waiting: tuple[int, str] | None = getattr(self, "_waiting", None)
+        if waiting is not None:
+            os.close(waiting[0])
 
     def serve(self, line: bytes) -> bool | bytes | _Rest:
         if len(line) < 6 or len(line) > self._max_line or not line.endswith(b"\r\n") or self._waiting is not None:

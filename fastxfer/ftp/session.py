@@ -438,7 +438,7 @@ class Session:
         return True
 
     def take_in(self, data: bytes, line: str) -> None:
-        """Have what was received past this session ready for :meth:`reply`."""
+        """Have what others have received of the control connection ready for :meth:`reply`."""
         try:
             self._reader.feed(data)
         except ValueError as error:
@@ -446,11 +446,11 @@ class Session:
             raise ProtocolError(str(error), server=self.server, command=shown(line)) from error
 
     def count_sent(self, commands: int) -> None:
-        """So many commands were sent past this session; their replies are to be fetched, or counted as answered."""
+        """So many commands were sent by others; their replies are to be fetched, or counted as answered."""
         self._outstanding += commands
 
     def count_answered(self, commands: int) -> None:
-        """So many final replies were received past this session, and none of them matters to it."""
+        """So many final replies were received by others, and none of them matters here."""
         self._outstanding -= commands
         self.last_used = time.monotonic()
 

@@ -114,7 +114,7 @@ class Control(ControlWire):
     # The connection begins
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = cast(asyncio.Transport, transport)
         self._runtime.controls.add(self)
         address, port = peer_of(transport)
         if self._listener.proxy_protocol:

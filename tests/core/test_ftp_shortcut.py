@@ -428,6 +428,35 @@ def test_a_small_upload_takes_its_name_when_it_has_come_whole(stage: Staged) -> 
     upload.at.connect()
 
 
+def taken_from(data: socket.socket) -> int:
+    """The descriptor of this process's other end of *data*."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            with socket.socket(fileno=os.dup(fd)) as found:
+                if found.getpeername() == data.getsockname():
+                    return fd
+        except OSError:
+            continue
+    raise AssertionError("nobody has taken the connection")
+
+
+@native
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors are looked for in /proc")
+def test_an_upload_is_over_though_another_process_still_has_its_connection(stage: Staged) -> None:
+    upload = Upload(stage)
+    # As a child has it between fork and exec.
+    kept = os.dup(taken_from(upload.data))
+    try:
+        upload.data.close()
+        assert upload.collect() == b""
+        with select.epoll() as poll:
+            poll.register(upload.uploads.fileno(), select.EPOLLIN)
+            assert poll.poll(0) == [], "the end would be told again and again"
+        assert upload.uploads.collect() == []
+    finally:
+        os.close(kept)
+
+
 @native
 @pytest.mark.parametrize("state", ["closing", "waiting"])
 def test_the_reply_is_left_where_it_cannot_be_sent_past_the_transport(stage: Staged, state: str) -> None:

@@ -89,11 +89,12 @@ def upload(
         if address is not None:
             whole = Command(code, head + body.small, new_file_id)
             try:
-                status, file_id = yield (address, whole, REPLY_LIMIT, True, False)
+                answer: tuple[int, str] = yield (address, whole, REPLY_LIMIT, True, False)
+                status, file_id = answer
                 if status == 0:
                     crc = crc32(body.small) if cluster.config.verify else None
                     if not metadata and (crc is None or _is_stored(file_id, body, crc)):
-                        return file_id  # type: ignore[no-any-return]
+                        return file_id
                     first = _Sent(address, 0, file_id, crc, None)
                 else:
                     first = _Sent(address, status, "", None, None)
