@@ -54,6 +54,18 @@ def test_agrees_with_zlib_at_every_length_and_alignment(crc32: ModuleType, data:
             assert crc32.crc32(piece, 0xDEADBEEF) == zlib.crc32(piece, 0xDEADBEEF), (length, start)
 
 
+def test_agrees_with_zlib_where_much_is_begun_at_a_cache_line(crc32: ModuleType) -> None:
+    data = random.Random(2).randbytes(33_100)
+    for begin in range(0, 130, 3):
+        for size in (32_767, 32_768, *range(32_900, 32_970)):
+            piece = memoryview(data)[begin : begin + size]
+            assert crc32.crc32(piece, begin) == zlib.crc32(piece, begin), (begin, size)
+    target = bytearray(len(data))
+    for size in range(32_900, 32_970):
+        assert crc32.copy_crc32(target, data[:size]) == zlib.crc32(data[:size])
+        assert target[:size] == data[:size]
+
+
 def test_continues_from_a_value(crc32: ModuleType, data: bytes) -> None:
     value = 0
     for start in range(0, 5000, 617):
