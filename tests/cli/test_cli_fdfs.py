@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from fastxfer.cli import _app
 from fastxfer.cli._exit_codes import ExitCode
 from fastxfer.fdfs.node import Fault, Node, NodeConfig
+from tests.cli.calling import Cli, piped
 
 
 @pytest.fixture(scope="module")
@@ -24,36 +24,23 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         yield node
 
 
-class Cli:
+class ClusterCli(Cli):
     """Runs commands in this process against the node."""
 
     def __init__(self, node: Node, capture: pytest.CaptureFixture[str]) -> None:
+        super().__init__(capture, "fdfs")
         self.node = node
-        self.capture = capture
-        self.error = ""
 
-    def run(self, *arguments: str) -> tuple[int, str]:
-        """Exit code and standard output; standard error is in ``error``."""
-        code = _app.run(["fdfs", *arguments])
-        shown = self.capture.readouterr()
-        self.error = shown.err
-        return code, shown.out
-
-    def ok(self, *arguments: str) -> str:
-        code, output = self.run(*arguments)
-        assert code == ExitCode.OK, self.error
-        return output.rstrip("\n")
-
-    def json(self, *arguments: str) -> Any:
-        documents = [json.loads(line) for line in self.ok(*arguments, "--json").splitlines()]
+    def json(self, *arguments: object) -> Any:
+        documents = super().json(*arguments)
         return documents[0] if len(documents) == 1 else documents
 
 
 @pytest.fixture
-def cli(node: Node, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(node: Node, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> ClusterCli:
     monkeypatch.setenv("FASTXFER_TRACKERS", ",".join(node.tracker_addrs))
     node.faults.clear()
-    return Cli(node, capsys)
+    return ClusterCli(node, capsys)
 
 
 @pytest.fixture
@@ -63,19 +50,7 @@ def local(tmp_path: Path) -> Path:
     return path
 
 
-def piped(node: Node, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """A real process with real pipes."""
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "fastxfer", "fdfs", *arguments],
-        input=stdin,
-        capture_output=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "FASTXFER_TRACKERS": ",".join(node.tracker_addrs)},
-    )
-
-
-def test_upload_writes_the_file_id_alone(cli: Cli, local: Path, tmp_path: Path) -> None:
+def test_upload_writes_the_file_id_alone(cli: ClusterCli, local: Path, tmp_path: Path) -> None:
     file_id = cli.ok("upload", str(local))
     assert file_id.startswith("group")
     assert file_id.endswith(".txt")
@@ -84,7 +59,7 @@ def test_upload_writes_the_file_id_alone(cli: Cli, local: Path, tmp_path: Path) 
     assert target.read_bytes() == local.read_bytes()
 
 
-def test_upload_as_json(cli: Cli, local: Path) -> None:
+def test_upload_as_json(cli: ClusterCli, local: Path) -> None:
     told = cli.json("upload", str(local), "--group", "group2", "--ext", "md")
     assert (told["path"], told["size"]) == (str(local), 14)
     assert told["file_id"].startswith("group2/M00/")
@@ -92,7 +67,7 @@ def test_upload_as_json(cli: Cli, local: Path) -> None:
     assert told["seconds"] >= 0
 
 
-def test_several_files_are_told_one_by_one(cli: Cli, tmp_path: Path) -> None:
+def test_several_files_are_told_one_by_one(cli: ClusterCli, tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.bin" for number in range(5)]
     for number, path in enumerate(paths):
         path.write_bytes(bytes([number]) * number)
@@ -103,7 +78,7 @@ def test_several_files_are_told_one_by_one(cli: Cli, tmp_path: Path) -> None:
     assert sorted(Path(path).read_bytes() for path in saved) == sorted(path.read_bytes() for path in paths)
 
 
-def test_a_failure_among_several_does_not_stop_the_rest(cli: Cli, local: Path, tmp_path: Path) -> None:
+def test_a_failure_among_several_does_not_stop_the_rest(cli: ClusterCli, local: Path, tmp_path: Path) -> None:
     code, output = cli.run("upload", str(local), str(tmp_path / "missing"), str(tmp_path))
     assert code == ExitCode.FAILED
     assert len(output.splitlines()) == 1
@@ -113,19 +88,21 @@ def test_a_failure_among_several_does_not_stop_the_rest(cli: Cli, local: Path, t
 
 def test_standard_input_and_output(node: Node) -> None:
     content = bytes(range(256)) * 1000
-    uploaded = piped(node, "upload", "-", "--ext", "bin", stdin=content)
+    trackers = ",".join(node.tracker_addrs)
+    uploaded = piped("fdfs", "upload", "-", "--ext", "bin", stdin=content, FASTXFER_TRACKERS=trackers)
     assert uploaded.returncode == 0, uploaded.stderr
-    downloaded = piped(node, "download", uploaded.stdout.decode().strip(), "-o", "-")
+    file_id = uploaded.stdout.decode().strip()
+    downloaded = piped("fdfs", "download", file_id, "-o", "-", FASTXFER_TRACKERS=trackers)
     assert (downloaded.returncode, downloaded.stdout) == (0, content)
 
 
-def test_a_range_is_downloaded(cli: Cli, local: Path, tmp_path: Path) -> None:
+def test_a_range_is_downloaded(cli: ClusterCli, local: Path, tmp_path: Path) -> None:
     file_id = cli.ok("upload", str(local))
     cli.ok("download", file_id, "-o", str(tmp_path / "part"), "--offset", "6", "--length", "4")
     assert (tmp_path / "part").read_bytes() == b"fast"
 
 
-def test_info_and_parse(cli: Cli, local: Path, node: Node) -> None:
+def test_info_and_parse(cli: ClusterCli, local: Path, node: Node) -> None:
     file_id = cli.ok("upload", str(local), "--group", "group1")
     told = cli.json("info", file_id)
     assert (told["size"], told["crc32"], told["kind"]) == (14, "0e10ba5d", "normal")
@@ -137,7 +114,7 @@ def test_info_and_parse(cli: Cli, local: Path, node: Node) -> None:
     assert "extension" in cli.ok("parse", file_id)
 
 
-def test_metadata_is_set_merged_shown_and_cleared(cli: Cli, local: Path) -> None:
+def test_metadata_is_set_merged_shown_and_cleared(cli: ClusterCli, local: Path) -> None:
     file_id = cli.ok("upload", str(local), "--meta", "author=张三", "--meta", "width=1024")
     assert cli.json("meta", file_id) == {"author": "张三", "width": "1024"}
     cli.ok("meta", file_id, "width=800", "height=600", "--merge")
@@ -149,7 +126,7 @@ def test_metadata_is_set_merged_shown_and_cleared(cli: Cli, local: Path) -> None
     assert cli.ok("meta", file_id) == ""
 
 
-def test_exists_answers_by_its_exit_code(cli: Cli, local: Path) -> None:
+def test_exists_answers_by_its_exit_code(cli: ClusterCli, local: Path) -> None:
     file_id = cli.ok("upload", str(local))
     assert cli.run("exists", file_id)[0] == ExitCode.OK
     cli.ok("delete", file_id)
@@ -157,7 +134,7 @@ def test_exists_answers_by_its_exit_code(cli: Cli, local: Path) -> None:
     assert json.loads(cli.run("exists", file_id, "--json")[1]) == {"file_id": file_id, "exists": False}
 
 
-def test_delete(cli: Cli, local: Path) -> None:
+def test_delete(cli: ClusterCli, local: Path) -> None:
     file_id = cli.ok("upload", str(local))
     assert cli.json("delete", file_id) == {"file_id": file_id, "deleted": True}
     assert cli.run("delete", file_id)[0] == ExitCode.NOT_FOUND
@@ -165,7 +142,7 @@ def test_delete(cli: Cli, local: Path) -> None:
     assert cli.json("delete", file_id, "--missing-ok") == {"file_id": file_id, "deleted": False}
 
 
-def test_appender_files(cli: Cli, local: Path, tmp_path: Path) -> None:
+def test_appender_files(cli: ClusterCli, local: Path, tmp_path: Path) -> None:
     file_id = cli.ok("upload", str(local), "--appender")
     cli.ok("append", file_id, str(local))
     cli.ok("modify", file_id, "6", str(local))
@@ -177,14 +154,14 @@ def test_appender_files(cli: Cli, local: Path, tmp_path: Path) -> None:
     assert cli.run("append", new_id, str(local))[0] == ExitCode.USAGE
 
 
-def test_a_slave_goes_beside_its_master(cli: Cli, local: Path) -> None:
+def test_a_slave_goes_beside_its_master(cli: ClusterCli, local: Path) -> None:
     master = cli.ok("upload", str(local))
     slave = cli.ok("upload", str(local), "--slave-of", master, "--prefix", "_small", "--ext", "jpg")
     assert slave == master.removesuffix(".txt") + "_small.jpg"
     assert cli.run("upload", str(local), "--slave-of", master, "--prefix", "_small", "--ext", "jpg")[0] == 1
 
 
-def test_list_and_monitor(cli: Cli, node: Node) -> None:
+def test_list_and_monitor(cli: ClusterCli, node: Node) -> None:
     assert [group["group_name"] for group in cli.json("list")[0:2]] == ["group1", "group2"]
     storages = cli.json("list", "group1")
     assert [storage["id"] for storage in storages] == [storage.id for storage in node.storages[:2]]
@@ -199,13 +176,13 @@ def test_list_and_monitor(cli: Cli, node: Node) -> None:
     assert cli.run("list", "nogroup")[0] == ExitCode.NOT_FOUND
 
 
-def test_ping(cli: Cli, node: Node) -> None:
+def test_ping(cli: ClusterCli, node: Node) -> None:
     assert cli.ok("ping") == f"{node.tracker_addrs[0]} answers"
     assert cli.json("ping", node.storages[0].address)["server"] == node.storages[0].address
     assert cli.run("ping", "127.0.0.1:1", "--retries", "1")[0] == ExitCode.UNREACHABLE
 
 
-def test_deleting_storages_and_groups(tmp_path: Path, cli: Cli) -> None:
+def test_deleting_storages_and_groups(tmp_path: Path, cli: ClusterCli) -> None:
     with Node(tmp_path / "other", groups={"group1": 2}, config=NodeConfig(use_storage_id=True)) as other:
         where = ["--tracker", other.tracker_addrs[0]]
         storage = other.storages[1]
@@ -217,7 +194,7 @@ def test_deleting_storages_and_groups(tmp_path: Path, cli: Cli) -> None:
         assert cli.run("delete-group", "nogroup", *where)[0] == ExitCode.NOT_FOUND
 
 
-def test_url(cli: Cli) -> None:
+def test_url(cli: ClusterCli) -> None:
     name = "M00/00/00/fwAAC2sEnZqACUquAAAACw1KEYU287.txt"
     arguments = ["url", f"group1/{name}", "--base", "http://files.example/", "--timestamp", "1795464602"]
     assert cli.ok(*arguments) == f"http://files.example/group1/{name}"
@@ -227,7 +204,7 @@ def test_url(cli: Cli) -> None:
 
 
 def test_a_client_conf_names_the_trackers(
-    cli: Cli, node: Node, tmp_path: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+    cli: ClusterCli, node: Node, tmp_path: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FASTXFER_TRACKERS")
     conf = tmp_path / "client.conf"
@@ -240,13 +217,13 @@ def test_a_client_conf_names_the_trackers(
 # What goes wrong
 
 
-def test_no_tracker_is_told_as_unreachable(cli: Cli, local: Path) -> None:
+def test_no_tracker_is_told_as_unreachable(cli: ClusterCli, local: Path) -> None:
     code, output = cli.run("upload", str(local), "-t", "127.0.0.1:1", "--retries", "1")
     assert (code, output) == (ExitCode.UNREACHABLE, "")
     assert "127.0.0.1:1" in cli.error
 
 
-def test_errors_as_json(cli: Cli) -> None:
+def test_errors_as_json(cli: ClusterCli) -> None:
     code, output = cli.run("info", "group1/M00/00/00/nonsense", "--json")
     assert code == ExitCode.USAGE
     told = json.loads(output)
@@ -256,14 +233,14 @@ def test_errors_as_json(cli: Cli) -> None:
     assert json.loads(cli.error)["type"] == "InvalidFileIDError"
 
 
-def test_a_corrupted_download_is_a_mismatch_and_leaves_no_file(cli: Cli, local: Path, tmp_path: Path) -> None:
+def test_a_corrupted_download_is_a_mismatch_and_leaves_no_file(cli: ClusterCli, local: Path, tmp_path: Path) -> None:
     file_id = cli.ok("upload", str(local))
     cli.node.inject(Fault(command=14, corrupt=0, times=None))
     assert cli.run("download", file_id, "-o", str(tmp_path / "out"))[0] == ExitCode.MISMATCH
     assert sorted(path.name for path in tmp_path.iterdir()) == ["note.txt"]
 
 
-def test_a_target_that_cannot_be_written_is_a_local_error(cli: Cli, local: Path, tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_written_is_a_local_error(cli: ClusterCli, local: Path, tmp_path: Path) -> None:
     file_id = cli.ok("upload", str(local))
     assert cli.run("download", file_id, "-o", str(local / "below-a-file"))[0] == ExitCode.LOCAL
 
@@ -286,7 +263,7 @@ def test_a_target_that_cannot_be_written_is_a_local_error(cli: Cli, local: Path,
         ["url", "group1/M00/00/00/x"],
     ],
 )
-def test_wrong_usage_is_told_before_anything_is_sent(cli: Cli, arguments: list[str]) -> None:
+def test_wrong_usage_is_told_before_anything_is_sent(cli: ClusterCli, arguments: list[str]) -> None:
     code, output = cli.run(*arguments)
     assert (code, output) == (ExitCode.USAGE, "")
     assert cli.error
