@@ -57,12 +57,13 @@ def test_nothing_is_mixed_up_lost_or_left_behind(
 
 
 class Process:
-    """``fastxfer serve`` in a process of its own, looked at from outside."""
+    """``fastxfer serve`` in a process of its own and those of its workers, looked at from outside."""
 
-    def __init__(self, root: Path, password: Path, cert: str) -> None:
+    def __init__(self, root: Path, password: Path, cert: str, workers: int) -> None:
         password.write_text(PASSWORD)
         command = [sys.executable, "-m", "fastxfer", "serve", str(root), "--port", "0", "--tls-cert", cert]
         command += ["--user", USER, "--password-file", str(password), "--limits-sessions", str(4 * SESSIONS + 100)]
+        command += ["--workers", str(workers)]
         self._log = (password.parent / "log").open("w+")
         self._process = subprocess.Popen(command, stderr=self._log, env={**os.environ, "PYTHONPATH": os.getcwd()})
         wait_for(lambda: "ftp://" in self.log())
@@ -71,12 +72,16 @@ class Process:
     def log(self) -> str:
         return Path(self._log.name).read_text()
 
+    def processes(self) -> list[str]:
+        first = str(self._process.pid)
+        return [first, *Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+
     def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+        return sum(len(os.listdir(f"/proc/{process}/fd")) for process in self.processes())
 
     def memory_kib(self) -> int:
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0])
+        found = [Path(f"/proc/{process}/status").read_text() for process in self.processes()]
+        return sum(int(status.partition("VmRSS:")[2].split()[0]) for status in found)
 
     def stop(self) -> int:
         self._process.terminate()
@@ -123,9 +128,12 @@ def outcome_of(running: list[subprocess.Popen[str]]) -> int:
 
 @pytest.mark.timeout(120 + 3 * SECONDS)
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="memory and descriptors are read from /proc")
-def test_a_crowd_leaves_the_server_as_it_was_and_the_others_served(tmp_path: Path, root: Path, tls: Tls) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_crowd_leaves_the_server_as_it_was_and_the_others_served(
+    tmp_path: Path, root: Path, tls: Tls, workers: int
+) -> None:
     pytest.importorskip("click", reason="needs the extra `cli`")
-    server = Process(root, tmp_path / "password", tls.cert)
+    server = Process(root, tmp_path / "password", tls.cert, workers)
     try:
         with Dialogue(server.address) as client:
             client.login()
@@ -138,12 +146,13 @@ def test_a_crowd_leaves_the_server_as_it_was_and_the_others_served(tmp_path: Pat
             with crowds(server.address, SECONDS, tls.ca, 100_000) as main:
                 waits = sorted(watch(client, main))
                 operations = outcome_of(main)
-            wait_for(lambda: server.descriptors() <= before[0] + ENGINE_DESCRIPTORS)
+            wait_for(lambda: server.descriptors() <= before[0] + workers * ENGINE_DESCRIPTORS)
             peak = server.memory_kib()
-            wait_for(lambda: server.memory_kib() <= before[1] * 1.2 + GROWTH_KIB)
+            wait_for(lambda: server.memory_kib() <= before[1] * 1.2 + workers * GROWTH_KIB)
             after = server.descriptors(), server.memory_kib()
         print(
-            f"\n{SESSIONS} sessions, {SECONDS:.0f} s: {operations} operations, all bytes as they should be; "
+            f"\n{workers} workers, {SESSIONS} sessions, {SECONDS:.0f} s: {operations} operations, "
+            f"all bytes as they should be; "
             f"descriptors {before[0]} -> {after[0]}, memory {before[1]} -> {peak} -> {after[1]} KiB; "
             f"another session's NOOP + SIZE {len(waits)} times: median {statistics.median(waits) * 1e3:.1f} ms, "
             f"99th percentile {waits[int(len(waits) * 0.99)] * 1e3:.1f} ms, longest {waits[-1] * 1e3:.1f} ms"
