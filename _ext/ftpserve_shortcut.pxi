@@ -30,7 +30,6 @@ cdef class Shortcut:
     cdef readonly double uploading_since
     cdef bint reads
     cdef bint writes
-    cdef bint replaces
     cdef bint beneath
     cdef unsigned int mode
     cdef Py_ssize_t max_line
@@ -63,7 +62,6 @@ cdef class Shortcut:
         object partial_name,
         bint reads,
         bint writes,
-        bint replaces,
         bint beneath,
         unsigned int mode,
         int uses,
@@ -88,7 +86,6 @@ cdef class Shortcut:
         self.partial_name = partial_name
         self.reads = reads
         self.writes = writes
-        self.replaces = replaces
         self.beneath = beneath
         self.mode = mode
         self.uses = uses
@@ -347,7 +344,7 @@ cdef class Shortcut:
             if not replacing and errno != ENOENT:
                 return -1
             if replacing:
-                if not self.replaces or not S_ISREG(existing.st_mode):
+                if not S_ISREG(existing.st_mode):
                     return -1
                 mode = existing.st_mode & 0o777
             fd = open_and_lock(directory, partial, mode, &status)

@@ -61,8 +61,7 @@ class Shortcut:
         suffix: ending of the names that clients do not see.
         partial_name: gives the name of the unfinished upload to a name.
         reads: RETR is its business.
-        writes: STOR is.
-        replaces: a regular file that has the name already may be replaced.
+        writes: STOR is; a regular file that has the name by then is replaced.
         beneath: the system has openat2(2); without it paths with directories are left to others.
         mode: permissions of new files.
         uses: how often EPSV and PASV may be answered.
@@ -102,7 +101,6 @@ class Shortcut:
         partial_name: Callable[[str], str],
         reads: bool,
         writes: bool,
-        replaces: bool,
         beneath: bool,
         mode: int,
         uses: int,

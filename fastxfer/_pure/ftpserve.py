@@ -107,7 +107,6 @@ class Shortcut:
         partial_name: Callable[[str], str],
         reads: bool,
         writes: bool,
-        replaces: bool,
         beneath: bool,
         mode: int,
         uses: int,
@@ -130,7 +129,6 @@ class Shortcut:
         self._suffix = os.fsencode(suffix)
         self._partial_name = partial_name
         self._verbs = {verb for verb, ours in ((b"RETR", reads), (b"STOR", writes)) if ours}
-        self._replaces = replaces
         self._mode = mode
         self._max_line = max_line
         self._waiting: tuple[int, str] | None = None
@@ -247,7 +245,7 @@ class Shortcut:
         try:
             existing = entry_mode(self._top, name)
             if existing:
-                if not self._replaces or not stat.S_ISREG(existing):
+                if not stat.S_ISREG(existing):
                     return -1
                 mode = existing & 0o777
             fd, size, permissions = open_partial(self._top, partial, mode)

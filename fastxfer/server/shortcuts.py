@@ -65,13 +65,12 @@ def shorten(session: Session) -> None:
         partial_name=functools.partial(partial_name, uploader=account.user.name),
         reads=account.allows(session.cwd, Permission.READ) and not session.download_limits,
         writes=(
-            account.allows(session.cwd, Permission.WRITE)
+            account.allows(session.cwd, Permission.WRITE | Permission.OVERWRITE)
             and not session.upload_limits
             and account.uploads_at_will
             and not uploads.fsync
             and tree.atomic
         ),
-        replaces=account.allows(session.cwd, Permission.OVERWRITE),
         beneath=HAS_OPENAT2,
         mode=tree.new_mode,
         uses=uses,

@@ -50,7 +50,6 @@ class Stage:
             "partial_name": lambda name: f".{name}.part",
             "reads": True,
             "writes": True,
-            "replaces": True,
             "beneath": True,
             "mode": 0o640,
             "uses": 3,
@@ -299,8 +298,8 @@ def test_an_upload_begins_empty_with_the_mode_of_what_it_replaces(stage: Staged)
 
 
 def test_an_upload_to_a_name_that_is_taken_or_being_written_is_left_to_others(stage: Staged) -> None:
-    at = stage(replaces=False)
-    (at.root / "taken").write_bytes(b"x")
+    at = stage()
+    (at.root / "taken").mkdir()
     busy, _, _ = at.module.open_partial(at.top, ".busy.part", 0o600)
     at.connect()
     assert at.shortcut.serve(b"STOR taken\r\n") is False

@@ -135,7 +135,12 @@ def test_without_the_right_to_replace_nothing_is_replaced(serve: Callable[..., R
         for _ in range(2):
             with client.data():
                 client.expect(553, "STOR one")
-    assert visible(root) == ["one", "two"]
+        with client.data_after("STOR three") as data:
+            data.sendall(CONTENT)
+            (root / "three").write_bytes(b"another's")
+        assert client.read().code == 550
+    assert visible(root) == ["one", "three", "two"]
+    assert (root / "three").read_bytes() == b"another's"
 
 
 def test_without_the_right_to_read_or_write_nothing_is(serve: Callable[..., Running], root: Path) -> None:
