@@ -23,6 +23,7 @@ PEERS = {
         Peer("py3Fdfs", "fdfs_py3fdfs", share=0.25, most=64),
         Peer("bare loop", "fdfs_bare", ("tracker",), limit=True, most=64),
         Peer("bare loop, no tracker", "fdfs_bare", ("direct",), limit=True, most=64),
+        Peer("bare loop in C", "fdfs_bare_c", limit=True, most=64, threads=8),
     ),
     "ftp": (
         Peer("fastxfer", "ftp_fastxfer_sync", ours=True, most=64),
