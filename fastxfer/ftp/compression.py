@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from fastxfer.net.tls_pump import Transform
-
-__all__ = ["Chain", "Deflate", "Inflate"]
+__all__ = ["Inflate"]
 
 
 class Inflate:
@@ -30,30 +28,3 @@ class Inflate:
         if not self._stream.eof:
             raise EOFError("the compressed stream was cut")
         return rest
-
-
-class Deflate:
-    """Compresses."""
-
-    def __init__(self, level: int = 6) -> None:
-        self._stream = zlib.compressobj(level)
-
-    def update(self, data: Buffer, /) -> bytes:
-        return self._stream.compress(data)
-
-    def finish(self) -> bytes:
-        return self._stream.flush()
-
-
-class Chain:
-    """One transformation after the other."""
-
-    def __init__(self, first: Transform, second: Transform) -> None:
-        self._first = first
-        self._second = second
-
-    def update(self, data: Buffer, /) -> bytes:
-        return self._second.update(self._first.update(data))
-
-    def finish(self) -> bytes:
-        return self._second.update(self._first.finish()) + self._second.finish()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastxfer.core.ftpwire import parse_size, parse_time
+from fastxfer.core.transforms import FromNetworkLines, Transform
 from fastxfer.ftp.base import HEADWAY, ClientBase, RemotePath
 from fastxfer.ftp.commands import announced_size
 from fastxfer.ftp.data_connection import DataConnection
@@ -27,11 +28,9 @@ from fastxfer.ftp.moving import receive
 from fastxfer.ftp.pool import Link
 from fastxfer.ftp.ready_download import ReadyDownload
 from fastxfer.ftp.replies import Reply
-from fastxfer.ftp.textual import FromNetworkLines
 from fastxfer.ftp.types import ProgressLike, TransferResult, progress_of
 from fastxfer.ftp.verification import Verification
 from fastxfer.net.progress import Progress
-from fastxfer.net.tls_pump import Transform
 
 __all__ = ["DownloadOperations"]
 

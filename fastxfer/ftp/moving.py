@@ -11,8 +11,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from fastxfer.core.transforms import Chain, Deflate, Transform
 from fastxfer.core.xfer import FRAMING_NONE, FRAMING_RAW, RateLimit, Transfer
-from fastxfer.ftp.compression import Chain, Deflate, Inflate
+from fastxfer.ftp.compression import Inflate
 from fastxfer.ftp.config import Limits
 from fastxfer.ftp.data_connection import DataConnection
 from fastxfer.ftp.driver import Mover
@@ -40,7 +41,7 @@ from fastxfer.ftp.session import Session
 from fastxfer.net.progress import Progress
 from fastxfer.net.stream import Stream
 from fastxfer.net.tls_channel import TLSTruncatedError
-from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump, Transform
+from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump
 
 __all__ = ["Rates", "pieces", "receive", "send"]
 

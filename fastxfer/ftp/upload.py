@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastxfer.core.ftpwire import format_time, parse_size
+from fastxfer.core.transforms import ToNetworkLines
 from fastxfer.ftp.base import HEADWAY, ClientBase, RemotePath
 from fastxfer.ftp.commands import check_path
 from fastxfer.ftp.endpoints import (
@@ -40,7 +41,6 @@ from fastxfer.ftp.errors import (
 from fastxfer.ftp.moving import send
 from fastxfer.ftp.pool import Link
 from fastxfer.ftp.temporary_names import mark
-from fastxfer.ftp.textual import ToNetworkLines
 from fastxfer.ftp.types import ProgressLike, TransferResult, progress_of
 from fastxfer.ftp.verification import Verification
 from fastxfer.net.progress import Progress

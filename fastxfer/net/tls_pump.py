@@ -14,15 +14,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from fastxfer.core.transforms import Transform
 from fastxfer.core.xfer import RateLimit
 from fastxfer.net.tls_channel import TLSChannel
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["PumpCancelledError", "PumpLimitError", "ReceivePump", "SendPump", "Transform"]
+__all__ = ["PumpCancelledError", "PumpLimitError", "ReceivePump", "SendPump"]
 
 BLOCK = 262144
 _LOOK = 0.5
@@ -39,13 +40,6 @@ class PumpCancelledError(ConnectionError):
 
 class PumpLimitError(OSError):
     """More came than may be taken."""
-
-
-class Transform(Protocol):
-    """Changes bytes on their way: ``update`` for each block, ``finish`` for what is left at the end."""
-
-    def update(self, data: Buffer, /) -> bytes: ...
-    def finish(self) -> bytes: ...
 
 
 class _Pump:

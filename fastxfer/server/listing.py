@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastxfer.core.ftpwire import DirectoryLister, format_list, format_mlsd, format_names
+from fastxfer.core.transforms import Deflate
 from fastxfer.server import paths, replies
 from fastxfer.server.account import Account
 from fastxfer.server.datastream import DataStream
@@ -19,7 +20,6 @@ from fastxfer.server.filesystem import FileInfo, FileKind
 from fastxfer.server.hooks import Direction
 from fastxfer.server.permissions import Permission
 from fastxfer.server.transfers import Progress, failed
-from fastxfer.server.transforms import Deflate
 
 if TYPE_CHECKING:
     from fastxfer.server.session import Session

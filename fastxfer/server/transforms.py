@@ -1,90 +1,23 @@
-"""What can happen to bytes on the way: line ends in ASCII type, deflate in MODE Z."""
+"""What happens to the bytes of a session's transfers on the way; a compression that is not trusted, undone."""
 
 from __future__ import annotations
 
 import errno
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from fastxfer.core.transforms import Chain, Deflate, FromNetworkLines, ToNetworkLines, Transform
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from fastxfer.server.session import Session
 
-__all__ = [
-    "AsciiDecoder",
-    "AsciiEncoder",
-    "Deflate",
-    "Inflate",
-    "Transform",
-    "receiving_transform",
-    "sending_transform",
-]
+__all__ = ["Inflate", "receiving_transform", "sending_transform"]
 
 INFLATE_FREE = 1 << 20
 """Bytes of output up to which any growth is accepted."""
 INFLATE_STEP = 1 << 20
-
-
-class Transform(Protocol):
-    """Changes a stream of bytes."""
-
-    def update(self, data: Buffer, /) -> bytes:
-        """What *data* becomes, as far as it is known already."""
-
-    def finish(self) -> bytes:
-        """What is left at the end of the stream."""
-
-
-class AsciiEncoder:
-    """Line ends of the file to CRLF; CRLF that is there already stays (RFC 959 section 3.1.1.1)."""
-
-    def __init__(self) -> None:
-        self._after_cr = False
-
-    def update(self, data: Buffer, /) -> bytes:
-        block = bytes(data)
-        if not block:
-            return b""
-        result = block.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        if self._after_cr and block[:1] == b"\n":
-            result = result[1:]
-        self._after_cr = block.endswith(b"\r")
-        return result
-
-    def finish(self) -> bytes:
-        return b""
-
-
-class AsciiDecoder:
-    """CRLF on the wire to the line end of the file system, LF."""
-
-    def __init__(self) -> None:
-        self._held = b""
-
-    def update(self, data: Buffer, /) -> bytes:
-        block = self._held + bytes(data)
-        self._held = b"\r" if block.endswith(b"\r") else b""
-        if self._held:
-            block = block[:-1]
-        return block.replace(b"\r\n", b"\n")
-
-    def finish(self) -> bytes:
-        held, self._held = self._held, b""
-        return held
-
-
-class Deflate:
-    """Compresses (MODE Z)."""
-
-    def __init__(self, level: int) -> None:
-        self._object = zlib.compressobj(level)
-
-    def update(self, data: Buffer, /) -> bytes:
-        return self._object.compress(data)
-
-    def finish(self) -> bytes:
-        return self._object.flush()
 
 
 class Inflate:
@@ -126,23 +59,10 @@ class Inflate:
         return b""
 
 
-class _Both:
-    def __init__(self, first: Transform, second: Transform) -> None:
-        self._first = first
-        self._second = second
-
-    def update(self, data: Buffer, /) -> bytes:
-        return self._second.update(self._first.update(data))
-
-    def finish(self) -> bytes:
-        last = self._first.finish()
-        return (self._second.update(last) if last else b"") + self._second.finish()
-
-
 def sending_transform(session: Session) -> Transform | None:
     """What happens to a file on its way to the client."""
     if session.type_ascii:
-        return _Both(AsciiEncoder(), Deflate(session.zlevel)) if session.mode_z else AsciiEncoder()
+        return Chain(ToNetworkLines(), Deflate(session.zlevel)) if session.mode_z else ToNetworkLines()
     return Deflate(session.zlevel) if session.mode_z else None
 
 
@@ -150,5 +70,5 @@ def receiving_transform(session: Session) -> Transform | None:
     """What happens to a file on its way from the client."""
     ratio = session.config.limits.inflate_ratio
     if session.type_ascii:
-        return _Both(Inflate(ratio), AsciiDecoder()) if session.mode_z else AsciiDecoder()
+        return Chain(Inflate(ratio), FromNetworkLines(b"\n")) if session.mode_z else FromNetworkLines(b"\n")
     return Inflate(ratio) if session.mode_z else None

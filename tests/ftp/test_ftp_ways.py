@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fastxfer.core.transforms import Chain, Deflate, FromNetworkLines, ToNetworkLines
 from fastxfer.ftp import (
     AsyncClient,
     Client,
@@ -25,8 +26,7 @@ from fastxfer.ftp import (
     TruncatedError,
     UnsupportedError,
 )
-from fastxfer.ftp.compression import Chain, Deflate, Inflate
-from fastxfer.ftp.textual import FromNetworkLines, ToNetworkLines
+from fastxfer.ftp.compression import Inflate
 from tests.ftp.hostile import run as run_scripted
 from tests.ftp.test_ftp_single_files import run
 from tests.support.ftp_servers import Certificates, FTPPeer, run_pyftpdlib
