@@ -40,6 +40,7 @@ __all__ = [
     "remove_partial",
     "require_regular",
     "unlink_quietly",
+    "write_in_place",
 ]
 
 HIDDEN_SUFFIX = ".fxpart"
@@ -285,6 +286,28 @@ class PlainWriter(Writer):
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def write_in_place(fd: int, path: str, offset: int) -> PlainWriter:
+    """A writer of the file *fd*, locked and cut at *offset*, where it goes on; -1 is the end. Closes what it refuses.
+
+    Raises:
+        OSError: EBUSY: it is being written; EISDIR, EINVAL: it is no file, or ends before *offset*.
+    """
+    try:
+        require_regular(os.fstat(fd), path)
+        lock_file(fd, path)
+        # Before it was locked, others may have written to it.
+        size = os.fstat(fd).st_size
+        where = size if offset < 0 else offset
+        if where > size:
+            raise OSError(errno.EINVAL, "Offset beyond the end of the file", path)
+        if where < size:
+            os.ftruncate(fd, where)
+    except BaseException:
+        os.close(fd)
+        raise
+    return PlainWriter(fd, path, where)
 
 
 class AtomicWriter(PlainWriter):

@@ -22,15 +22,14 @@ from fastxfer.server.localfiles import (
     PARTIAL,
     AtomicWriter,
     LocalReader,
-    PlainWriter,
     copy_where_quick,
     info_of,
-    lock_file,
     partial_name,
     prepare_partial,
     remove_partial,
     require_regular,
     unlink_quietly,
+    write_in_place,
 )
 from fastxfer.server.newnames import rename_new
 from fastxfer.server.outlast import outlast
@@ -222,19 +221,7 @@ class LocalFilesystem(Filesystem):
             return await self._open_atomic(path, offset, append, replace, uploader, unfinished=unfinished)
         flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | (0 if replace else os.O_EXCL)
         fd = self._open(path, flags, 0o666 & ~self._umask)
-        try:
-            status = os.fstat(fd)
-            require_regular(status, path)
-            lock_file(fd, path)
-            where = status.st_size if append else offset
-            if where > status.st_size:
-                raise OSError(errno.EINVAL, "Offset beyond the end of the file", path)
-            if where < status.st_size:
-                os.ftruncate(fd, where)
-        except BaseException:
-            os.close(fd)
-            raise
-        return PlainWriter(fd, path, where)
+        return write_in_place(fd, path, -1 if append else offset)
 
     def open_upload(self, path: str, *, replace: bool, uploader: str) -> AtomicWriter | None:
         """Begin a whole upload without waiting; None where it is one of those that :meth:`open_write` knows better."""
@@ -319,29 +306,11 @@ class LocalFilesystem(Filesystem):
         if not replace:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         fd = self._open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        try:
-            status = os.fstat(fd)
-            require_regular(status, path)
-            lock_file(fd, path)
-            where = status.st_size if append else offset
-            if where > status.st_size:
-                raise OSError(errno.EINVAL, "Offset beyond the end of the file", path)
-            os.ftruncate(fd, where)
-        except BaseException:
-            os.close(fd)
-            raise
-        return PlainWriter(fd, path, where)
+        return write_in_place(fd, path, -1 if append else offset)
 
     def _append_to(self, directory: int, name: str, path: str) -> Writer:
         fd = os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-        try:
-            status = os.fstat(fd)
-            require_regular(status, path)
-            lock_file(fd, path)
-        except BaseException:
-            os.close(fd)
-            raise
-        return PlainWriter(fd, path, os.fstat(fd).st_size)
+        return write_in_place(fd, path, -1)
 
     async def unfinished_size(self, path: str, uploader: str) -> int:
         if not self._atomic or not self._keep_partial:

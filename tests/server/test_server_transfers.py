@@ -20,6 +20,7 @@ from fastxfer.server import (
     LocalFilesystem,
     TransferInfo,
     UploadsConfig,
+    localfiles,
 )
 from tests.server.dialogue import DEADLINE, USER, Dialogue, Running, read_all, visible, wait_for
 
@@ -368,3 +369,25 @@ def test_many_sessions_move_files_at_the_same_time(serve: Callable[..., Running]
         thread.join(DEADLINE * 3)
     assert not failures
     assert len(visible(root)) == 60
+
+
+def test_what_is_appended_follows_what_others_wrote_until_the_file_was_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"first")
+    lock = localfiles.lock_file
+
+    def others_first(fd: int, path: str) -> None:
+        file.write_bytes(b"first, second")
+        lock(fd, path)
+
+    monkeypatch.setattr(localfiles, "lock_file", others_first)
+
+    async def append() -> None:
+        writer = localfiles.write_in_place(os.open(file, os.O_WRONLY), "/file", -1)
+        await writer.write(b", third")
+        await writer.commit()
+
+    asyncio.run(append())
+    assert file.read_bytes() == b"first, second, third"
