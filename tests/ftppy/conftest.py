@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +10,14 @@ import pytest
 
 from tests.support.ftp_servers import (
     PASSWORD,
+    RUNNERS,
     USER,
     Certificates,
     FTPPeer,
-    peers_of_environment,
-    root_for_all,
-    run_proftpd,
-    run_pure_ftpd,
-    run_pyftpdlib,
-    run_vsftpd,
+    Runner,
+    empty,
+    names_of,
+    run_named,
 )
 from tests.support.serving import serving
 
@@ -39,14 +37,7 @@ def run_fastxfer(root: Path, certificates: Certificates | None = None) -> Iterat
         )
 
 
-_RUNNERS = {
-    "fastxfer": run_fastxfer,
-    "pyftpdlib": run_pyftpdlib,
-    "vsftpd": run_vsftpd,
-    "proftpd": run_proftpd,
-    "pure-ftpd": run_pure_ftpd,
-}
-_RUNNING = peers_of_environment()
+_RUNNERS: dict[str, Runner] = {"fastxfer": run_fastxfer, **RUNNERS}
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +45,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(scope="session", params=[*(f"{name}{tls}" for name in _RUNNERS for tls in ("", "-tls")), *_RUNNING])
+@pytest.fixture(scope="session", params=names_of(_RUNNERS))
 def running_peer(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[FTPPeer]:
-    if request.param in _RUNNING:
-        yield _RUNNING[request.param]
-        return
-    name = request.param.removesuffix("-tls")
-    with root_for_all() as root, _RUNNERS[name](root, certificates if name != request.param else None) as peer:
+    with run_named(request.param, _RUNNERS, certificates) as peer:
         yield peer
 
 
@@ -68,14 +55,6 @@ def running_peer(request: pytest.FixtureRequest, certificates: Certificates) -> 
 def running_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPPeer]:
     with run_fastxfer(tmp_path_factory.mktemp("root")) as peer:
         yield peer
-
-
-def empty(root: Path) -> None:
-    for item in root.iterdir():
-        if item.is_dir() and not item.is_symlink():
-            shutil.rmtree(item)
-        else:
-            item.unlink()
 
 
 @pytest.fixture

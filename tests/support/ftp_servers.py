@@ -14,7 +14,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -59,6 +60,10 @@ def peers_of_environment() -> dict[str, FTPPeer]:
         host, port = parts.hostname or "", parts.port or 21
         peers[name] = FTPPeer(name, host, port, Path(root), user, password, tls, ca_file or None)
     return peers
+
+
+Runner = Callable[[Path, "Certificates | None"], AbstractContextManager[FTPPeer]]
+"""Runs a server of a directory, with TLS where it is given certificates."""
 
 
 class Certificates:
@@ -383,3 +388,35 @@ def run_vsftpd(root: Path, certificates: Certificates | None = None, *, implicit
         )
         with run_program([unshare, "-m", "sh", "-c", script], port, place / "log"):
             yield _peer("vsftpd", port, root, certificates, implicit=implicit)
+
+
+RUNNERS: dict[str, Runner] = {
+    "pyftpdlib": run_pyftpdlib,
+    "vsftpd": run_vsftpd,
+    "proftpd": run_proftpd,
+    "pure-ftpd": run_pure_ftpd,
+}
+RUNNING = peers_of_environment()
+
+
+def names_of(runners: dict[str, Runner]) -> list[str]:
+    """What :func:`run_named` knows: each server plain and with TLS, and those that run already."""
+    return [*(f"{name}{tls}" for name in runners for tls in ("", "-tls")), *RUNNING]
+
+
+@contextlib.contextmanager
+def run_named(name: str, runners: dict[str, Runner], certificates: Certificates) -> Iterator[FTPPeer]:
+    if name in RUNNING:
+        yield RUNNING[name]
+        return
+    program = name.removesuffix("-tls")
+    with root_for_all() as root, runners[program](root, certificates if program != name else None) as peer:
+        yield peer
+
+
+def empty(root: Path) -> None:
+    for item in root.iterdir():
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
