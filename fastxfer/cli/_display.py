@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.progress import (
     BarColumn,
@@ -23,8 +24,26 @@ from rich.progress import (
 from fastxfer.cli._output import Output, harmless
 from fastxfer.net.progress import Progress
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class TransferDisplay:
+
+class _Display:
+    """Shown while it is entered."""
+
+    _rich: RichProgress
+
+    def __enter__(self) -> Self:
+        self._rich.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._rich.stop()
+
+
+class TransferDisplay(_Display):
     """One moving line per file that is under way."""
 
     def __init__(self, output: Output) -> None:
@@ -40,15 +59,6 @@ class TransferDisplay:
         )
         self._live = output.live
 
-    def __enter__(self) -> TransferDisplay:
-        self._rich.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._rich.stop()
-
     def follow(self, description: str, total: int | None = None) -> tuple[Progress | None, Callable[[], None]]:
         """A progress to give to a transfer, and what to call when it has ended."""
         if not self._live:
@@ -61,7 +71,7 @@ class TransferDisplay:
         return Progress(show, total), lambda: self._rich.remove_task(task)
 
 
-class CountDisplay:
+class CountDisplay(_Display):
     """One line per phase of many files: files done of all, bytes per second, time."""
 
     def __init__(self, output: Output) -> None:
@@ -75,15 +85,6 @@ class CountDisplay:
             disable=not output.live,
             refresh_per_second=10,
         )
-
-    def __enter__(self) -> CountDisplay:
-        self._rich.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._rich.stop()
 
     def phase(self, name: str, total: int | None) -> TaskID:
         return self._rich.add_task(name, total=total, rate="")

@@ -7,8 +7,10 @@ piece and keep only the consent; here not a byte more is read than belongs to it
 from __future__ import annotations
 
 import base64
+import contextlib
 import socket
 import time
+from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
 from fastxfer.ftp.driver import Driver
@@ -83,35 +85,35 @@ async def _answer(stream: Stream, seconds: float | None) -> bytes:
 
 def socks_connect(proxy: str, host: str, port: int, seconds: float | None) -> socket.socket:
     """A connected socket to *host* by way of a SOCKS *proxy*. Raises as :func:`connect_through`."""
-    try:
-        from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
+    with _told_as_ours():
         from python_socks.sync import Proxy
-    except ImportError as error:
-        raise InvalidArgumentError(_MISSING) from error
-    try:
+
         sock: socket.socket = Proxy.from_url(proxy).connect(host, port, timeout=seconds)
-    except ProxyTimeoutError as error:
-        raise TimeoutError(str(error)) from error
-    except (ProxyError, ProxyConnectionError) as error:
-        raise ConnectionError(str(error)) from error
-    except ValueError as error:
-        raise InvalidArgumentError(f"the proxy's URL: {error}") from error
     return sock
 
 
 async def socks_connect_async(proxy: str, host: str, port: int, seconds: float | None) -> socket.socket:
     """As :func:`socks_connect`, on the running event loop."""
+    with _told_as_ours():
+        from python_socks.async_.asyncio import Proxy
+
+        sock: socket.socket = await Proxy.from_url(proxy).connect(host, port, timeout=seconds)
+    return sock
+
+
+@contextlib.contextmanager
+def _told_as_ours() -> Iterator[None]:
+    """Errors of python-socks, and that it is missing, as those that callers expect."""
     try:
         from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
-        from python_socks.async_.asyncio import Proxy
+
+        try:
+            yield
+        except ProxyTimeoutError as error:
+            raise TimeoutError(str(error)) from error
+        except (ProxyError, ProxyConnectionError) as error:
+            raise ConnectionError(str(error)) from error
+        except ValueError as error:
+            raise InvalidArgumentError(f"the proxy's URL: {error}") from error
     except ImportError as error:
         raise InvalidArgumentError(_MISSING) from error
-    try:
-        sock: socket.socket = await Proxy.from_url(proxy).connect(host, port, timeout=seconds)
-    except ProxyTimeoutError as error:
-        raise TimeoutError(str(error)) from error
-    except (ProxyError, ProxyConnectionError) as error:
-        raise ConnectionError(str(error)) from error
-    except ValueError as error:
-        raise InvalidArgumentError(f"the proxy's URL: {error}") from error
-    return sock

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from fastxfer.core.crc32 import crc32
 from fastxfer.core.wire import decode_file_id, download_request, upload_request, upload_slave_request
@@ -264,12 +265,7 @@ def _look_closer(file_id: str, body: Body, crc: int, address: Address) -> Plan[N
     # Where a cluster deduplicates, the ID of a duplicate has a CRC-32 of no meaning: then only the bytes tell.
     if stored.size == body.size and (yield from _stored_crc(file_id, address, body.size)) == crc:
         return
-    yield from _discard(file_id, address)
-    error = IntegrityError(
-        f"{body.size} bytes with CRC-32 {crc:08x} were sent, {stored.size} with {stored.crc32:08x} stored as {file_id}"
-    )
-    error.file_id, error.server, error.bytes_done = file_id, str(address), body.size
-    raise error
+    yield from _refuse(file_id, body, crc, address, f"{stored.size} with {stored.crc32:08x}")
 
 
 def _stored_crc(file_id: str, address: Address, size: int) -> Plan[int]:
@@ -281,12 +277,14 @@ def _stored_crc(file_id: str, address: Address, size: int) -> Plan[int]:
     return crc
 
 
-def _discard(file_id: str, address: Address) -> Plan[None]:
-    """Delete what was just stored wrongly; the error that follows matters more than one from here."""
-    try:
+def _refuse(file_id: str, body: Body, crc: int | None, address: Address, stored: str) -> Plan[NoReturn]:
+    """Delete what was just stored wrongly, and say so; that matters more than an error of the deletion."""
+    with contextlib.suppress(FastDFSError):
         yield from ask_one(address, delete_command(file_id))
-    except FastDFSError:
-        return
+    sent = f"{body.size} bytes" if crc is None else f"{body.size} bytes with CRC-32 {crc:08x}"
+    error = IntegrityError(f"{sent} were sent, {stored} stored as {file_id}")
+    error.file_id, error.server, error.bytes_done = file_id, str(address), body.size
+    raise error
 
 
 def upload_slave(
@@ -342,12 +340,7 @@ def _compare_slave(file_id: str, body: Body, crc: int | None, address: Address) 
     known = len(file_id.partition("/")[2]) > _SHORT_NAME and crc is not None
     if info.file_size == body.size and (not known or info.crc32 == crc):
         return
-    yield from _discard(file_id, address)
-    error = IntegrityError(
-        f"{body.size} bytes with CRC-32 {crc:08x} were sent, {info.file_size} with {info.crc32:08x} stored as {file_id}"
-    )
-    error.file_id, error.server, error.bytes_done = file_id, str(address), body.size
-    raise error
+    yield from _refuse(file_id, body, crc, address, f"{info.file_size} with {info.crc32:08x}")
 
 
 _SHORT_NAME = 60

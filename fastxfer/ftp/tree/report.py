@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from fastxfer.net.progress import Progress
@@ -118,6 +119,21 @@ class Recorder:
         self.progress = progress
         self._on_item = on_item
         self._began = time.monotonic()
+
+    @contextlib.contextmanager
+    def following(self) -> Iterator[Progress | None]:
+        """The progress of one more file, where it is wanted; an error that leaves the block is the file's."""
+        progress = self.progress
+        if progress is None:
+            yield None
+            return
+        part = progress.begin_file()
+        ok = False
+        try:
+            yield part
+            ok = True
+        finally:
+            progress.end_file(part, ok=ok)
 
     def add(self, item: Item) -> None:
         """One more item."""

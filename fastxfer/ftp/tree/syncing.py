@@ -327,20 +327,14 @@ class Synchronizer:
         if options.dry_run:
             self._recorder.add(Item("upload", child.local, child.remote, size=ours.size))
             return
-        progress = self._recorder.progress
-        part = progress.begin_file() if progress is not None else None
-        ok = False
         try:
-            result = await self._client.upload(
-                child.local, child.remote, preserve_time=options.preserve_time, progress=part
-            )
-            ok = True
+            with self._recorder.following() as part:
+                result = await self._client.upload(
+                    child.local, child.remote, preserve_time=options.preserve_time, progress=part
+                )
         except FTPError as error:
             self._failed("upload", child.local, child.remote, error)
             return
-        finally:
-            if progress is not None and part is not None:
-                progress.end_file(part, ok=ok)
         if self._journal is not None:
             self._journal.note(child.path, ours.size, ours.mtime)
         self._recorder.add(Item("upload", child.local, child.remote, size=result.size))
@@ -351,25 +345,19 @@ class Synchronizer:
             self._recorder.add(Item("download", child.local, child.remote, size=theirs.size or 0))
             return
         exact = theirs.mtime if "modify" in theirs.facts else None
-        progress = self._recorder.progress
-        part = progress.begin_file() if progress is not None else None
-        ok = False
         try:
-            result = await self._client.download(
-                child.remote,
-                child.local,
-                preserve_time=options.preserve_time,
-                mtime=exact if options.preserve_time else None,
-                size=theirs.size if theirs.type == "file" else None,
-                progress=part,
-            )
-            ok = True
+            with self._recorder.following() as part:
+                result = await self._client.download(
+                    child.remote,
+                    child.local,
+                    preserve_time=options.preserve_time,
+                    mtime=exact if options.preserve_time else None,
+                    size=theirs.size if theirs.type == "file" else None,
+                    progress=part,
+                )
         except FTPError as error:
             self._failed("download", child.local, child.remote, error)
             return
-        finally:
-            if progress is not None and part is not None:
-                progress.end_file(part, ok=ok)
         if self._journal is not None:
             self._journal.note(child.path, theirs.size, theirs.mtime)
         self._recorder.add(Item("download", child.local, child.remote, size=result.size))
