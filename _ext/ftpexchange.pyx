@@ -80,6 +80,10 @@ cdef extern from "ftpexchange.h" nogil:
         size_t limit
         int size_at
         bint leave_next
+        const char* then
+        size_t then_size
+        size_t then_sent
+        int named_at
         bint owed
         size_t parsed
         int file
@@ -116,6 +120,7 @@ cdef class Exchange:
 
     cdef fx_ftp x
     cdef bytes _payload
+    cdef bytes _then
     cdef Watch _watch
 
     def __cinit__(self, int control, int family, str host, int flow=0, int scope=0):
@@ -144,10 +149,11 @@ cdef class Exchange:
 
     def begin(self, bytes request not None, int finals, int transfer_at=-1, int address_at=-1, int next_at=-1,
               object payload=None, size_t limit=65536, int size_at=-1, int file=-1,
-              bint leave_next=False):
+              bint leave_next=False, object then=None, int named_at=-1):
         cdef const char* text = request
         cdef size_t size = len(request)
         cdef bytes held = payload
+        cdef bytes after = then
         cdef ssize_t count
         if not self.x.done:
             raise RuntimeError("an exchange is under way")
@@ -161,6 +167,8 @@ cdef class Exchange:
             raise ValueError("the first reply is EPSV's of the exchange before")
         if file >= 0 and (transfer_at < 0 or payload is not None):
             raise ValueError("only what is received can be written to a file")
+        if after is not None and (held is None or not len(after) or named_at >= finals or transfer_at + 1 == finals):
+            raise ValueError("commands can follow an upload only, and are answered")
         while True:
             count = send(self.x.control, text, size, MSG_NOSIGNAL)
             if count >= 0 or errno != EINTR:
@@ -180,6 +188,13 @@ cdef class Exchange:
         self.x.size_at = size_at
         self.x.file = file
         self.x.leave_next = leave_next
+        self._then = after
+        self.x.then = NULL
+        self.x.then_size = 0
+        if after is not None:
+            self.x.then = after
+            self.x.then_size = len(after)
+        self.x.named_at = named_at
         if self.x.data >= 0:
             close(self.x.data)
         self.x.data = -1
@@ -252,6 +267,10 @@ cdef class Exchange:
     @property
     def sent(self):
         return self.x.sent
+
+    @property
+    def then_sent(self):
+        return self.x.then_sent
 
     @property
     def data_error(self):

@@ -18,12 +18,13 @@
 #define FIRST_BODY 8192
 #define BLOCK 65536
 #define DATA_FIRST_MS 1
+#define LULL_MS 1
 
 void fx_ftp_init(fx_ftp *x, int control) {
     memset(x, 0, offsetof(fx_ftp, replies));
     x->control = control;
     x->epoll_fd = x->data = x->next = x->address_at = x->next_at = x->transfer_at = -1;
-    x->size_at = x->file = -1;
+    x->size_at = x->file = x->named_at = -1;
     x->size = -1;
     x->done = true;
 }
@@ -72,7 +73,8 @@ static void watch_data(fx_ftp *x) {
 bool fx_ftp_ordinary(const fx_ftp *x) {
     bool answered = x->seen == x->finals && x->parsed == x->reply_size && (x->next_at < 0 || x->next >= 0);
     return (answered || x->owed) && x->ended && !x->data_error && (x->transfer_at < 0 || x->agreed) &&
-           (x->size_at < 0 || x->size == (int64_t)x->body_size) && (x->file < 0 || x->stored);
+           (x->size_at < 0 || x->size == (int64_t)x->body_size) && (x->file < 0 || x->stored) &&
+           (x->named_at < 0 || x->named);
 }
 
 static void settle(fx_ftp *x) {
@@ -80,11 +82,16 @@ static void settle(fx_ftp *x) {
     if ((x->seen < x->finals && !left) || !x->ended) return;
     x->owed = left;
     x->done = true;
-    x->steady = x->transfer_at >= 0 && x->body_size > 0 && x->body_size <= FIRST_BODY && fx_ftp_ordinary(x);
+    if (x->transfer_at < 0) return;
+    bool ordinary = fx_ftp_ordinary(x);
+    x->steady = x->body_size > 0 && x->body_size <= FIRST_BODY && ordinary;
+    if (x->sending)
+        for (int phase = 0; phase < 2; phase++) x->lull[phase] = ordinary ? x->before[phase] : 0;
 }
 
 static void send_payload(fx_ftp *x) {
-    while (x->sent < x->payload_size) {
+    /* Nothing at all is sent, too: a connection that is closed before it is open never was one. */
+    while (!x->connected || x->sent < x->payload_size) {
         ssize_t count = send(x->data, x->payload + x->sent, x->payload_size - x->sent, MSG_NOSIGNAL);
         if (count < 0) {
             if (errno == EINTR) continue;
@@ -93,9 +100,10 @@ static void send_payload(fx_ftp *x) {
             x->done = true;
             return;
         }
+        x->connected = true;
         x->sent += (size_t)count;
     }
-    x->connected = x->ended = true;
+    x->ended = true;
     settle(x);
 }
 
@@ -208,6 +216,18 @@ static void open_data(fx_ftp *x, unsigned port) {
         watch_data(x);
 }
 
+/* The server has the whole payload, and says so: what is to follow goes out. */
+static void send_then(fx_ftp *x) {
+    ssize_t count = -1;
+    /* A server that goes on talking is not understood. */
+    if (x->ended && x->parsed == x->reply_size)
+        do count = send(x->control, x->then, x->then_size, MSG_NOSIGNAL);
+        while (count < 0 && errno == EINTR);
+    x->then_sent = count > 0 ? (size_t)count : 0;
+    x->phase_start = x->parsed;
+    if (x->then_sent != x->then_size) x->done = true;
+}
+
 /* A whole final reply. What is not the ordinary course ends the exchange. */
 static void take_final(fx_ftp *x, int code, const char *line, size_t size) {
     int index = x->seen++;
@@ -219,13 +239,23 @@ static void take_final(fx_ftp *x, int code, const char *line, size_t size) {
         }
     } else if (index == x->address_at) {
         unsigned port = code == 229 ? port_in(line, size) : 0;
+        x->phase_start = x->parsed;
         if (port)
             open_data(x, port);
         else
             x->done = true;
     } else if (index == x->transfer_at) {
         x->agreed = code < 300;
-        if (!x->agreed) x->done = true;
+        x->before[0] = x->reply_start - x->phase_start;
+        if (!x->agreed)
+            x->done = true;
+        else if (x->then_size)
+            send_then(x);
+    } else if (index == x->named_at - 1) {
+        x->promised = code == 350;
+    } else if (index == x->named_at) {
+        x->named = x->promised && code < 300;
+        x->before[1] = x->reply_start - x->phase_start;
     } else if (index == x->size_at && code == 213) {
         x->size = number_in(line + 4, size - 4);
     }
@@ -238,6 +268,7 @@ static void take_line(fx_ftp *x, const char *line, size_t size) {
         numbered = line[i] >= '0' && line[i] <= '9';
         code = code * 10 + (line[i] - '0');
     }
+    if (!x->multi) x->reply_start = (size_t)(line - x->replies);
     if (x->multi) {
         if (!numbered || code != x->multi || line[3] != ' ') return;
         x->multi = 0;
@@ -293,11 +324,12 @@ void fx_ftp_begin(fx_ftp *x) {
     x->reply_size = kept;
     bool owed = x->owed;
     x->owed = false;
-    x->done = x->connected = x->agreed = x->stored = false;
+    x->done = x->connected = x->agreed = x->stored = x->promised = x->named = false;
     x->size = -1;
     x->ended = x->transfer_at < 0;
     x->seen = x->data_error = 0;
-    x->sent = x->body_size = x->parsed = 0;
+    x->sent = x->body_size = x->parsed = x->then_sent = x->phase_start = x->reply_start = 0;
+    x->before[0] = x->before[1] = 0;
     x->moved_at = fx_now();
     if (owed) {
         /* Who watches has been told of it already, perhaps. */
@@ -318,6 +350,18 @@ void fx_ftp_resume(fx_ftp *x) {
     fx_ftp_control(x);
 }
 
+static void set_low_water(fx_ftp *x, int bytes) {
+    setsockopt(x->control, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
+    x->low_water = bytes != 1;
+}
+
+/* Bytes that will come before the reply that is waited for, if this upload goes as the one before it did. */
+static size_t lull(const fx_ftp *x) {
+    if (!x->sending || !x->ended) return 0;
+    size_t usual = x->lull[x->then_sent > 0], here = x->reply_size - x->phase_start;
+    return usual > here ? usual - here : 0;
+}
+
 static int wait_for(fx_ftp *x, int64_t patience, int64_t spin, struct pollfd *polled) {
     polled[0] = (struct pollfd){.fd = x->seen < x->finals ? x->control : -1, .events = POLLIN};
     polled[1] = (struct pollfd){.fd = x->ended ? -1 : x->data, .events = x->sending ? POLLOUT : POLLIN | POLLRDHUP};
@@ -330,6 +374,17 @@ static int wait_for(fx_ftp *x, int64_t patience, int64_t spin, struct pollfd *po
         polled[1].revents = end.revents;
         if (count) return count;
     }
+    size_t idle = spin ? 0 : lull(x);
+    if (idle) {
+        /* The same for an upload's consent and RNFR. */
+        set_low_water(x, (int)idle + 1);
+        int count = poll(polled, 1, LULL_MS);
+        if (count) return count;
+        set_low_water(x, 1);
+        x->lull[0] = x->lull[1] = 0;
+    } else if (x->low_water) {
+        set_low_water(x, 1);
+    }
     int64_t now = fx_now();
     for (int64_t until = now + spin; now < until; now = fx_now()) {
         int count = poll(polled, 2, 0);
@@ -340,11 +395,13 @@ static int wait_for(fx_ftp *x, int64_t patience, int64_t spin, struct pollfd *po
 }
 
 bool fx_ftp_run(fx_ftp *x, int64_t patience, int64_t spin) {
+    bool interrupted = false;
     while (!x->done) {
         struct pollfd polled[2];
         int count = wait_for(x, patience, spin, polled);
         if (count < 0) {
-            if (errno == EINTR) return false;
+            interrupted = errno == EINTR;
+            if (interrupted) break;
             x->done = true;
         } else if (count == 0) {
             x->done = true;
@@ -353,5 +410,6 @@ bool fx_ftp_run(fx_ftp *x, int64_t patience, int64_t spin) {
             if (polled[0].revents) fx_ftp_control(x);
         }
     }
-    return true;
+    if (x->low_water) set_low_water(x, 1);
+    return !interrupted;
 }

@@ -35,6 +35,9 @@ typedef struct {
     size_t limit; /* longest body taken */
     int size_at;  /* which of the final replies tells the file's size (SIZE); -1: none */
     bool leave_next; /* the last reply, which is next_at's, need not be waited for */
+    const char *then; /* commands for when the whole payload is sent and the transfer's verdict is positive */
+    size_t then_size; /* 0: there are none */
+    int named_at;     /* which of the final replies is that of RNTO, behind that of RNFR; -1: none */
     int file;     /* a whole body is written to this descriptor, from its start; -1: it is not */
 
     /* Where it is. */
@@ -48,10 +51,17 @@ typedef struct {
     bool ended; /* the peer's end was received, or the whole payload handed over */
     bool owed;   /* the last reply was not waited for, and is still to come */
     bool agreed; /* the transfer's verdict was positive */
+    bool promised; /* RNFR was answered as it should be */
+    bool named;    /* so was RNTO */
     bool stored; /* the whole body is in the file */
     bool steady; /* a small file has come in the ordinary course: so will the next, most likely */
     bool data_first; /* its replies are not worth being woken for before its bytes have come */
     int64_t size; /* what the server says; -1: nothing */
+    size_t then_sent;
+    size_t phase_start; /* where in the replies those begin that are of one piece: to the transfer, to what follows it */
+    size_t before[2];   /* bytes of replies that came before the verdict, and before the answer to RNTO */
+    size_t lull[2];     /* the same of the upload before this one, which was ordinary: nothing that is worth waking for */
+    bool low_water;     /* the control connection's low-water mark is not 1 */
     int data_error;
     size_t sent;
     uint8_t *body;
@@ -59,6 +69,7 @@ typedef struct {
     size_t body_room;
     size_t reply_size;
     size_t parsed;
+    size_t reply_start;
     int multi; /* the code of a reply of several lines that is not at its end; 0: none */
     char replies[FX_FTP_REPLIES];
 } fx_ftp;

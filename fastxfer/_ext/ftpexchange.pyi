@@ -32,6 +32,8 @@ class Exchange:
         size_at: int = -1,
         file: int = -1,
         leave_next: bool = False,
+        then: bytes | None = None,
+        named_at: int = -1,
     ) -> int:
         """Send the commands; how many bytes of *request* went out. Nothing was begun where that is not all of them.
 
@@ -48,6 +50,9 @@ class Exchange:
             leave_next: it is done without the last reply, if that is *next_at*'s; which is then *owed*: the first that
                 the exchange after it waits for, and the address of its transfer (``address_at=0``).
             file: descriptor of a file that a whole body is written to, from the file's start; -1: none.
+            then: commands that go out when all of *payload* has and the transfer's verdict is positive. Their replies
+                are among the *finals*.
+            named_at: which of the replies is that of RNTO, right behind that of RNFR; -1: none.
 
         RuntimeError while one is under way, ValueError where there is no data connection, or one too many.
         """
@@ -85,7 +90,8 @@ class Exchange:
         """Nothing is left to be looked at.
 
         All replies came and no more (but one that is *owed*), the transfer's verdict is positive, the body is whole, as
-        long as SIZE says and in the file, and the next data connection is open: each as far as it was asked for.
+        long as SIZE says and in the file, the upload has its name, and the next data connection is open: each as far as
+        it was asked for.
         """
     @property
     def connected(self) -> bool:
@@ -96,6 +102,9 @@ class Exchange:
     @property
     def sent(self) -> int:
         """Bytes of the payload that were sent."""
+    @property
+    def then_sent(self) -> int:
+        """Bytes of the commands that were to follow that were sent."""
     @property
     def data_error(self) -> int:
         """The errno that the data connection met; 0 for none."""

@@ -43,6 +43,10 @@ class Exchange:
         self._size_at = self._file = -1
         self._size: int | None = None
         self._agreed = self._stored = self._leave_next = False
+        self._promised = self._named = False
+        self._then = b""
+        self._named_at = -1
+        self.then_sent = 0
         self.owes = False
         self._parsed = 0
         self._multi = b""
@@ -67,6 +71,8 @@ class Exchange:
         size_at: int = -1,
         file: int = -1,
         leave_next: bool = False,
+        then: bytes | None = None,
+        named_at: int = -1,
     ) -> int:
         if not self.done:
             raise RuntimeError("an exchange is under way")
@@ -82,6 +88,8 @@ class Exchange:
             raise ValueError("only what is received can be written to a file")
         if payload is not None and not isinstance(payload, bytes):
             raise TypeError(f"the payload must be bytes, not {type(payload).__name__}")
+        if then is not None and (payload is None or not then or named_at >= finals or transfer_at + 1 == finals):
+            raise ValueError("commands can follow an upload only, and are answered")
         try:
             count = self._with_control(lambda control: control.send(request))
         except OSError:
@@ -91,7 +99,9 @@ class Exchange:
         self._finals, self._seen, self._at = finals, 0, (transfer_at, address_at, next_at)
         self._payload, self._limit = payload, limit
         self._size_at, self._file, self._leave_next = size_at, file, leave_next
+        self._then, self._named_at, self.then_sent = then or b"", named_at, 0
         self._size, self._agreed, self._stored = None, False, False
+        self._promised = self._named = False
         if not self.owes:
             self._multi = b""
         owed, self.owes = self.owes, False
@@ -176,6 +186,7 @@ class Exchange:
             and (transfer_at < 0 or self._agreed)
             and (self._size_at < 0 or self._size == len(self.body))
             and (self._file < 0 or self._stored)
+            and (self._named_at < 0 or self._named)
         )
 
     @property
@@ -243,9 +254,11 @@ class Exchange:
             if self._payload is None:
                 self._receive(self._data)
             else:
-                while self.sent < len(self._payload):
+                # Nothing at all is sent, too: a connection that is closed before it is open never was one.
+                while not self.connected or self.sent < len(self._payload):
                     self.sent += self._data.send(self._payload[self.sent :])
-                self.connected = self.ended = True
+                    self.connected = True
+                self.ended = True
         except BlockingIOError:
             return
         except OSError as error:
@@ -321,12 +334,25 @@ class Exchange:
         if int(found[1]) >= 200:
             self._take_final(int(found[1]), line)
 
+    def _send_then(self) -> None:
+        # A server that goes on talking is not understood.
+        if self.ended and self._parsed == len(self.replies):
+            with contextlib.suppress(OSError):
+                self.then_sent = self._with_control(lambda control: control.send(self._then))
+        self.done = self.then_sent != len(self._then)
+
     def _take_final(self, code: int, line: bytes) -> None:
         transfer_at, address_at, next_at = self._at
         index, self._seen = self._seen, self._seen + 1
         if index == transfer_at:
             self._agreed = code < 300
             self.done = not self._agreed
+            if self._agreed and self._then:
+                self._send_then()
+        if index == self._named_at - 1:
+            self._promised = code == 350
+        if index == self._named_at:
+            self._named = self._promised and code < 300
         if index == self._size_at and code == 213 and (told := _SIZE.match(line)):
             self._size = int(told[1])
         if index not in (next_at, address_at):

@@ -8,7 +8,7 @@ import time
 from fastxfer.ftp.commands import shown
 from fastxfer.ftp.data_connection import DataConnection
 from fastxfer.ftp.errors import ConnectionLostError, FTPError, ReplyError, TimedOutError
-from fastxfer.ftp.ready_download import ReadyOpener
+from fastxfer.ftp.ready_transfer import ReadyOpener
 from fastxfer.ftp.refusals import GRACE, NOOP_REPLIES, reason
 from fastxfer.ftp.replies import Reply
 

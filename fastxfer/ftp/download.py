@@ -26,7 +26,7 @@ from fastxfer.ftp.errors import (
 from fastxfer.ftp.local import Landing
 from fastxfer.ftp.moving import receive
 from fastxfer.ftp.pool import Link
-from fastxfer.ftp.ready_download import ReadyDownload
+from fastxfer.ftp.ready_transfer import ReadyDownload
 from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.types import ProgressLike, TransferResult, progress_of
 from fastxfer.ftp.verification import Verification

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
 import re
 import stat
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +42,16 @@ from fastxfer.ftp.errors import (
 )
 from fastxfer.ftp.moving import send
 from fastxfer.ftp.pool import Link
+from fastxfer.ftp.ready_transfer import ReadyUpload
+from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.temporary_names import mark
 from fastxfer.ftp.types import ProgressLike, TransferResult, progress_of
 from fastxfer.ftp.verification import Verification
 from fastxfer.net.progress import Progress
 
 __all__ = ["UploadOperations"]
+
+log = logging.getLogger("fastxfer.ftp")
 
 _PIECE = 65536
 _SMALL = 32768
@@ -79,10 +85,19 @@ class _Store:
     furthest: int = 0
     headway: bool = False
     repeated: bool = False
+    renaming: Sequence[Reply] = ()
 
     @property
     def temporary(self) -> bool:
         return self.written != self.path
+
+
+@dataclass
+class _Begun:
+    """An upload begun at once that did not take its course."""
+
+    link: Link
+    sending: ReadyUpload
 
 
 class UploadOperations(Verification, ClientBase):
@@ -143,9 +158,15 @@ class UploadOperations(Verification, ClientBase):
                 mtime = os.fstat(local.fd).st_mtime
             wanted = self._config.atomic if atomic is None else atomic
             temporary = wanted and not append and self._profile.rename
+            written = _beside(remote, resume) if temporary else remote
+            outcome: TransferResult | _Begun | None = None
+            if overwrite and progress is None and mtime is None and not (append or resume or verify or ascii):
+                outcome = await self._upload_at_once(local, remote, written)
+            if isinstance(outcome, TransferResult):
+                return outcome
             store = _Store(
                 path=remote,
-                written=_beside(remote, resume) if temporary else remote,
+                written=written,
                 source=local,
                 verb="APPE" if append else "STOR",
                 ascii=ascii,
@@ -156,7 +177,7 @@ class UploadOperations(Verification, ClientBase):
                 mtime=mtime if preserve_time or mtime is not None else None,
                 base=local.base if isinstance(local, FileSource) else 0,
             )
-            return await self._upload(store, source, verify)
+            return await self._upload(store, source, verify, outcome)
         finally:
             if opened >= 0:
                 os.close(opened)
@@ -191,7 +212,53 @@ class UploadOperations(Verification, ClientBase):
             if opened >= 0:
                 os.close(opened)
 
-    async def _upload(self, store: _Store, source: object, verify: str | bool) -> TransferResult:
+    async def _upload_at_once(self, source: Source, remote: str, written: str) -> TransferResult | _Begun | None:
+        """Send a small file by the shortest way, where a session is ready for that and all takes its course.
+
+        Else what was begun, to be gone on with; None where nothing was.
+        """
+        if (
+            isinstance(source, ChunkSource)
+            or source.size is None
+            or source.size > _SMALL
+            or self._hooks
+            or self._rates.upload
+            # Commands and replies are to be seen there.
+            or log.isEnabledFor(logging.DEBUG)
+        ):
+            return None
+        began = time.monotonic()
+        pool, driver = self._pool, self._driver
+        link = pool.take_ready(driver)
+        if link is None:
+            return None
+        try:
+            content = _content(source, remote)
+        except BaseException:
+            pool.release(link)
+            raise
+        try:
+            sending = link.port.send_at_once(written, remote, content)
+            if sending is None:
+                pool.release(link)
+                return None
+            exchange = sending.exchange
+            if not exchange.done:
+                await driver.carry_exchange(exchange)
+        except BaseException:
+            pool.discard(link)
+            raise
+        if sending.unsent or not exchange.ordinary:
+            return _Begun(link, sending)
+        link.port.end_at_once(sending)
+        pool.release(link)
+        self._state.transfers += 1
+        count = len(content)
+        return TransferResult(remote, count, count, time.monotonic() - began)
+
+    async def _upload(
+        self, store: _Store, source: object, verify: str | bool, begun: _Begun | None = None
+    ) -> TransferResult:
         began = time.monotonic()
         if self._hooks:
             await self._hook("upload", source if is_path(source) else None, store.path)
@@ -199,7 +266,7 @@ class UploadOperations(Verification, ClientBase):
         try:
             if not store.overwrite:
                 await self._refuse_existing(store.path)
-            await self._store(store)
+            await self._store(store, begun)
             if verify:
                 checked = await self._verify_local(store.written, store.source, verify, None)
             if store.temporary:
@@ -226,16 +293,20 @@ class UploadOperations(Verification, ClientBase):
             store.mtime,
         )
 
-    async def _store(self, store: _Store) -> None:
-        """Attempts until all bytes are on the server."""
+    async def _store(self, store: _Store, begun: _Begun | None = None) -> None:
+        """Attempts until all bytes are on the server; *begun* is the first of them."""
         failures = 0
         end = self._deadline()
         while not store.stored:
             link: Link | None = None
             try:
-                link = await self._pool.acquire(self._driver)
+                link = begun.link if begun is not None else await self._pool.acquire(self._driver)
+                sending, begun = (begun.sending if begun is not None else None), None
                 store.attempts += 1
-                await self._store_once(link, store)
+                if sending is not None:
+                    await self._finish_begun(link, store, sending)
+                else:
+                    await self._store_once(link, store)
             except FTPError as error:
                 error.path = error.path or store.path
                 if link is not None:
@@ -358,6 +429,19 @@ class UploadOperations(Verification, ClientBase):
             await self._check_stored(link, store)
         store.stored = True
 
+    async def _finish_begun(self, link: Link, store: _Store, sending: ReadyUpload) -> None:
+        """Go on with what was begun at once."""
+        assert sending.payload is not None
+        # Else nothing of it can be there.
+        store.begun = not sending.unsent and sending.exchange.sent > 0
+        data = await link.port.open_at_once(sending)
+        store.begun = True
+        store.offset = len(sending.payload)
+        store.transferred += store.offset
+        await link.port.finish(data, bytes_done=store.offset, path=store.path)
+        store.renaming = await link.port.follow_up(sending)
+        store.stored = True
+
     def _payload(self, link: Link, store: _Store) -> bytes | None:
         """The whole file, where it is small and may go out along with its command."""
         source = store.source
@@ -372,12 +456,7 @@ class UploadOperations(Verification, ClientBase):
             or not link.port.sends_ahead
         ):
             return None
-        if isinstance(source, MemorySource):
-            return bytes(source.view)
-        content = _read_at(source.fd, source.size, store.base) if source.size else b""
-        if len(content) != source.size:
-            raise LocalFileError("the file became shorter while it was being sent", path=store.path)
-        return content
+        return _content(source, store.path)
 
     async def _stored_so_far(self, link: Link, store: _Store) -> int:
         """Bytes of the file that are on the server already; 0 where that can not be known."""
@@ -420,6 +499,8 @@ class UploadOperations(Verification, ClientBase):
 
     async def _put_in_place(self, store: _Store) -> None:
         """Give the uploaded file its name."""
+        if store.renaming and store.renaming[1].positive:
+            return
         lines = [f"RNFR {store.written}", f"RNTO {store.path}"]
 
         async def rename(link: Link) -> None:
@@ -430,7 +511,9 @@ class UploadOperations(Verification, ClientBase):
                     before = [f"MFMT {format_time(store.mtime)} {store.written}"]
                 else:
                     await self._set_time_on(link, store.written, store.mtime)
-            replies = (await link.port.ask_all([*before, *lines]))[len(before) :]
+            replies, store.renaming = store.renaming, ()
+            if not replies:
+                replies = (await link.port.ask_all([*before, *lines]))[len(before) :]
             if replies[1].positive:
                 return
             if replies[0].code == 350 and store.overwrite:
@@ -510,6 +593,16 @@ class UploadOperations(Verification, ClientBase):
         raise NotImplementedError
 
 
+def _content(source: FileSource | MemorySource, path: str) -> bytes:
+    """All of a small source. Raises LocalFileError, about *path*."""
+    if isinstance(source, MemorySource):
+        return bytes(source.view)
+    content = _read_at(source.fd, source.size, source.base) if source.size else b""
+    if len(content) != source.size:
+        raise LocalFileError("the file became shorter while it was being sent", path=path)
+    return content
+
+
 def _read_at(fd: int, size: int, offset: int) -> bytes:
     if hasattr(os, "pread"):
         return os.pread(fd, size, offset)
@@ -518,9 +611,9 @@ def _read_at(fd: int, size: int, offset: int) -> bytes:
 
 
 def _beside(path: str, fixed: bool) -> str:
-    directory, name = posixpath.split(path)
+    directory, slash, name = path.rpartition("/")
     suffix = "" if fixed else f".{mark()}"
-    return posixpath.join(directory, f".{name[:_LONGEST]}{suffix}.part")
+    return f"{directory}{slash}.{name[:_LONGEST]}{suffix}.part"
 
 
 def _open_source(path: object) -> tuple[int, Source]:

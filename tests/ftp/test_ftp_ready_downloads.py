@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from fastxfer.ftp import (
     VerificationError,
 )
 from fastxfer.ftp.download import DownloadOperations
-from tests.ftp.hostile import QUICK
-from tests.support.scripted_ftp import Control, ScriptedServer, reset, scripted_server
+from tests.ftp.successive import commands, going_away, left_over, mover, once, server_of, watch, without_a_word
+from tests.support.scripted_ftp import Control, ScriptedServer, reset
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason="files are moved in one go where the system can do it")
 
@@ -35,68 +35,26 @@ Fetch = Callable[..., TransferResult]
 
 @pytest.fixture(params=["prompt", "late"])
 def server(request: pytest.FixtureRequest) -> Iterator[ScriptedServer]:
-    """One that answers EPSV at once, or so late that the client has gone on without the answer."""
-    with scripted_server() as found:
-        found.files |= {"/first": b"one", "/second": b"two", "/odd": CONTENT, "/last": b"end"}
-        if request.param == "late":
-
-            def late(control: Control, argument: str) -> None:
-                time.sleep(0.02)
-                found.do_epsv(control, argument)
-
-            found.handlers["EPSV"] = late
+    files = {"/first": b"one", "/second": b"two", "/odd": CONTENT, "/last": b"end"}
+    with server_of(files, late=request.param == "late") as found:
         yield found
 
 
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How each download went: the short way, the short way and then another, or another."""
-    found: list[str] = []
-    original = DownloadOperations._download_at_once
-
-    async def watched(*arguments: Any) -> object:
-        outcome = await original(*arguments)
-        found.append("other" if outcome is None else "short" if isinstance(outcome, TransferResult) else "left")
-        return outcome
-
-    monkeypatch.setattr(DownloadOperations, "_download_at_once", watched)
-    return found
+    return watch(monkeypatch, DownloadOperations, "_download_at_once")
 
 
 @pytest.fixture(params=["asyncio", "blocking"])
 def fetch(request: pytest.FixtureRequest, server: ScriptedServer, tmp_path: Path, ways: list[str]) -> Iterator[Fetch]:
     """Downloads a file into *tmp_path* with a client whose next download can go the short way."""
-    options: dict[str, Any] = {"timeout": 5.0, "retry": QUICK, "preopen": True}
+    with mover(server.url, "download", blocking=request.param == "blocking") as download:
 
-    def target(name: str, named: dict[str, Any]) -> object:
-        return named.pop("target", tmp_path / name)
+        def fetch(name: str, **named: Any) -> TransferResult:
+            return download(name, named.pop("target", tmp_path / name), **named)
 
-    if request.param == "blocking":
-        with Client(server.url, **options) as client:
-
-            def blocking(name: str, **named: Any) -> TransferResult:
-                return client.download(name, target(name, named), **named)
-
-            warm_up(blocking, ways)
-            yield blocking
-        return
-    loop = asyncio.new_event_loop()
-
-    async def opened() -> AsyncClient:
-        return await AsyncClient(server.url, **options).__aenter__()
-
-    other = loop.run_until_complete(opened())
-
-    def waited(name: str, **named: Any) -> TransferResult:
-        result: Awaitable[TransferResult] = other.download(name, target(name, named), **named)
-        return loop.run_until_complete(result)  # type: ignore[arg-type, no-any-return]
-
-    try:
-        warm_up(waited, ways)
-        yield waited
-    finally:
-        loop.run_until_complete(other.aclose())
-        loop.close()
+        warm_up(fetch, ways)
+        yield fetch
 
 
 def warm_up(fetch: Fetch, ways: list[str]) -> None:
@@ -122,31 +80,6 @@ def sending(*pieces: bytes, verdict: str = "226 done", cut: bool = False) -> Cal
         control.reply(verdict)
 
     return retr
-
-
-def once(server: ScriptedServer, verb: str, handler: Callable[[Control, str], None]) -> None:
-    """The next *verb* is dealt with by *handler*, further ones as usual."""
-    usual = server.handlers[verb]
-
-    def first(control: Control, argument: str) -> None:
-        server.handlers[verb] = usual
-        handler(control, argument)
-
-    server.handlers[verb] = first
-
-
-def commands(server: ScriptedServer) -> list[str]:
-    """What was sent since this was asked last, up to the last EPSV, which the client does not wait for."""
-    deadline = time.monotonic() + 20
-    while server.commands[-1:] != ["EPSV"] and time.monotonic() < deadline:
-        time.sleep(0.005)
-    found = list(server.commands)
-    server.commands.clear()
-    return found
-
-
-def left_over(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
 
 
 def test_files_come_the_short_way_and_one_round_trip_each(
@@ -192,15 +125,6 @@ def test_what_is_not_ascii_or_looks_like_a_telnet_command_is_sent_as_it_has_to_b
 def slowly(control: Control, argument: str) -> None:
     time.sleep(0.4)
     control.send_file(CONTENT)
-
-
-def without_a_word(control: Control, argument: str) -> None:
-    control.hang_up()
-
-
-def going_away(control: Control, argument: str) -> None:
-    control.reply("421 going away")
-    control.hang_up()
 
 
 @pytest.mark.parametrize(
