@@ -287,6 +287,14 @@ cdef class Exchange:
         """How long ago the next data connection was opened, seconds; -1 where there is none."""
         return (fx_now() - self.x.next_at_time) / NS if self.x.next >= 0 else -1.0
 
+    def adopt_next(self, int fd, double age=0.0):
+        """Take over *fd* as the next data connection."""
+        if self.x.next >= 0:
+            close(fd)
+            raise ValueError("there is a next data connection already")
+        self.x.next = fd
+        self.x.next_at_time = fx_now() - <int64_t>(age * NS)
+
     def detach_next(self):
         cdef int fd = self.x.next
         self.x.next = -1

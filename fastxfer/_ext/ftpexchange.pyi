@@ -113,6 +113,11 @@ class Exchange:
     @property
     def next_age(self) -> float:
         """How long ago the next data connection was opened, seconds; -1 where there is none."""
+    def adopt_next(self, fd: int, age: float = 0.0) -> None:
+        """Take *fd*, opened *age* seconds ago or being opened, non-blocking, over as the next data connection.
+
+        ValueError where there is one; *fd* is closed then, too.
+        """
     def detach_next(self) -> int:
         """The next data connection, or -1. It is the caller's from then on."""
     def close(self) -> None:

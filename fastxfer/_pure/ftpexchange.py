@@ -197,6 +197,13 @@ class Exchange:
         data, self._data = self._data, None
         return -1 if data is None else data.detach()
 
+    def adopt_next(self, fd: int, age: float = 0.0) -> None:
+        if self._next is not None:
+            os.close(fd)
+            raise ValueError("there is a next data connection already")
+        self._next = socket.socket(self._family, socket.SOCK_STREAM, 0, fd)
+        self._next_at = time.monotonic() - age
+
     def detach_next(self) -> int:
         data, self._next = self._next, None
         return -1 if data is None else data.detach()

@@ -311,13 +311,7 @@ class DataOpener:
                 and config.congestion_control is None
                 and not config.trust_passive_address
             )
-        return (
-            self._exchanging
-            and self._preopened is None
-            and session.profile.passive_seen
-            and session.pipelining
-            and extended(session)
-        )
+        return self._exchanging and session.profile.passive_seen and session.pipelining and extended(session)
 
     async def _open_exchanging(
         self, line: str, path: str, before: Sequence[str], payload: bytes | None
@@ -330,6 +324,9 @@ class DataOpener:
                 self._exchanging = False
                 return await self._open_passive(line, path, before, 0, payload)
         exchange = self._exchange
+        if self._preopened is not None:
+            exchange.adopt_next(self._preopened.give_up(), time.monotonic() - self._preopened_at)
+            self._preopened = None
         if exchange.next_age > _PREOPENED_LIFE:
             os.close(exchange.detach_next())
         ahead = exchange.next_age >= 0

@@ -69,6 +69,12 @@ class Stream(ABC):
         """Stop watching the socket, which another stream is about to own."""
         self._forget()
 
+    def give_up(self) -> int:
+        """The socket's descriptor, which is the caller's from now on; nobody may be waiting. The stream is closed."""
+        self._forget()
+        self._closed = True
+        return self.socket.detach()
+
     @property
     def closed(self) -> bool:
         return self._closed

@@ -476,3 +476,174 @@ def test_a_reply_that_is_owed_can_be_waited_for_or_taken_over(peer: Peer, carry:
         assert not exchange.owes
     with pytest.raises(RuntimeError, match="owed"):
         exchange.resume()
+
+
+def upload_and_name(peer: Peer, **named: Any) -> None:
+    """Begin an upload that gets its name and the next one's connection asked for once it is confirmed."""
+    peer.exchange.begin(
+        b"EPSV\r\nSTOR a\r\n", 5, 1, 0, 4, b"12345", then=b"RNFR a\r\nRNTO b\r\nEPSV\r\n", named_at=3, **named
+    )
+
+
+def take_all(data: socket.socket) -> bytes:
+    return b"".join(iter(lambda: data.recv(65536), b""))
+
+
+def commands_within(peer: Peer, seconds: float) -> bytes:
+    """What comes on the control connection, waited for so long."""
+    ready, _, _ = select.select([peer.server], [], [], seconds)
+    return peer.server.recv(1000) if ready else b""
+
+
+def test_what_is_to_follow_goes_out_when_the_upload_is_confirmed(peer: Peer, carry: Any) -> None:
+    seen: list[bytes] = []
+
+    def answer() -> None:
+        for leaving in (True, False):
+            seen.append(commands_within(peer, PATIENCE))
+            peer.server.sendall(peer.listening)
+            seen.append(take_all(peer.accept()))
+            peer.server.sendall(b"150 send\r\n")
+            seen.append(commands_within(peer, 0.05))
+            peer.server.sendall(b"226 got it\r\n")
+            seen.append(commands_within(peer, PATIENCE))
+            peer.server.sendall(b"350 to what?\r\n250 so be it\r\n" + (b"" if leaving else peer.listening))
+
+    thread = serve(peer, answer)
+    upload_and_name(peer, leave_next=True)
+    carry()
+    assert peer.exchange.ordinary
+    assert peer.exchange.owes
+    peer.exchange.take_rest()
+    upload_and_name(peer)
+    carry()
+    thread.join()
+    assert peer.exchange.ordinary
+    assert peer.exchange.next_age >= 0
+    assert peer.exchange.then_sent == 22
+    assert seen == [b"EPSV\r\nSTOR a\r\n", b"12345", b"", b"RNFR a\r\nRNTO b\r\nEPSV\r\n"] * 2
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answers", "followed", "ordinary"),
+    [
+        (b"226 got it", b"350 to what?\r\n250 so be it", True, True),
+        (b"226-got it\r\n226 all", b"350-to\r\n350 what?\r\n250-so\r\n250 be it", True, True),
+        (b"226 got it", b"250 to what?\r\n250 so be it", True, False),
+        (b"226 got it", b"550 what?\r\n503 RNFR first", True, False),
+        (b"226 got it", b"350 to what?\r\n553 no", True, False),
+        (b"226 got it\r\n226 again", b"", False, False),
+        (b"226 got it\r\n2", b"", False, False),
+        (b"452 the disk is full", b"", False, False),
+        (b"552 the disk is full", b"", False, False),
+    ],
+)
+def test_a_name_is_given_to_what_is_confirmed_only(
+    peer: Peer, carry: Any, verdict: bytes, answers: bytes, followed: bool, ordinary: bool
+) -> None:
+    seen: list[bytes] = []
+
+    def answer() -> None:
+        commands_within(peer, PATIENCE)
+        peer.server.sendall(peer.listening)
+        take_all(peer.accept())
+        peer.server.sendall(b"150 send\r\n" + verdict + b"\r\n" * (not verdict.endswith(b"2")))
+        if followed:
+            seen.append(commands_within(peer, PATIENCE))
+            peer.server.sendall(answers + b"\r\n" + peer.listening)
+
+    thread = serve(peer, answer)
+    upload_and_name(peer)
+    carry()
+    thread.join()
+    assert bool(peer.exchange.then_sent) is followed
+    assert peer.exchange.ordinary is ordinary
+    assert commands_within(peer, 0) == b""
+
+
+def test_a_verdict_that_comes_before_all_was_sent_is_none(peer: Peer, carry: Any) -> None:
+    payload = bytes(30_000_000)
+    peer.server.sendall(peer.listening + b"150 send\r\n226 enough\r\n")
+    peer.exchange.begin(b"EPSV\r\nSTOR a\r\n", 4, 1, 0, -1, payload, then=b"RNFR a\r\nRNTO b\r\n", named_at=3)
+    carry()
+    assert not peer.exchange.ended
+    assert peer.exchange.then_sent == 0
+    assert not peer.exchange.ordinary
+    peer.accept()
+
+
+def test_nothing_is_sent_over_a_connection_that_is_open_and_not_before(peer: Peer, carry: Any) -> None:
+    """Of a queue that is full there is no telling whether the server will ever have the connection."""
+    peer.listener.listen(0)
+    waiting = []
+    try:
+        for _ in range(3):
+            one = socket.socket()
+            waiting.append(one)
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", peer.port))
+        peer.server.sendall(peer.listening + b"150 send\r\n")
+        peer.exchange.begin(b"EPSV\r\nSTOR a\r\n", 2, 1, 0, payload=b"")
+        carry(0.05)
+    finally:
+        for one in waiting:
+            one.close()
+    assert not peer.exchange.ended
+    assert not peer.exchange.connected
+
+
+def test_replies_that_are_shorter_than_those_before_are_taken_all_the_same(peer: Peer, carry: Any) -> None:
+    long = b"150 it may be sent, and this server makes many words of it\r\n"
+
+    def answer() -> None:
+        for number in range(5):
+            commands_within(peer, PATIENCE)
+            peer.server.sendall(peer.listening)
+            take_all(peer.accept())
+            peer.server.sendall(long if number < 2 else b"150 x\r\n")
+            if number == 4:
+                return
+            peer.server.sendall(b"226 x\r\n")
+            commands_within(peer, PATIENCE)
+            peer.server.sendall((b"350 the name may be said now\r\n" if number < 3 else b"350 x\r\n") + b"250 x\r\n")
+
+    thread = serve(peer, answer)
+    for number in range(5):
+        upload_and_name(peer, leave_next=True)
+        carry(PATIENCE if number < 4 else 0.05)
+        assert peer.exchange.ordinary is (number < 4)
+        assert peer.client.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+        peer.exchange.take_rest()
+    thread.join()
+
+
+def test_a_connection_may_be_taken_over_as_the_next(peer: Peer, carry: Any) -> None:
+    def connected() -> int:
+        data = socket.create_connection(("127.0.0.1", peer.port))
+        data.setblocking(False)
+        return data.detach()
+
+    peer.exchange.adopt_next(connected(), 3.0)
+    assert 3.0 <= peer.exchange.next_age < 3.0 + PATIENCE
+    spare = connected()
+    with pytest.raises(ValueError, match="already"):
+        peer.exchange.adopt_next(spare)
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(spare)
+    peer.server.sendall(b"150 now\r\n226 done\r\n")
+    peer.accept().sendall(b"12345")
+    peer.data[0].close()
+    peer.exchange.begin(b"RETR a\r\n", 1, 0)
+    carry()
+    assert peer.exchange.body == b"12345"
+
+
+def test_what_follows_must_have_something_to_follow(peer: Peer) -> None:
+    for arguments in (
+        {"finals": 2, "transfer_at": 1, "payload": b"x"},
+        {"finals": 3, "transfer_at": 1},
+        {"finals": 3, "transfer_at": 1, "payload": b"x", "named_at": 3},
+        {"finals": 3, "transfer_at": 1, "payload": b"x", "then": b""},
+    ):
+        with pytest.raises(ValueError, match="follow"):
+            peer.exchange.begin(b"EPSV\r\nSTOR a\r\n", address_at=0, **{"then": b"RNFR a\r\n", **arguments})
