@@ -1,1 +1,1 @@
-"""The native core as the rest of the library sees it: one module per job, compiled or pure."""
+"""The native core as the rest of the library sees it: one module per job, compiled or pure; and what changes bytes on the way."""
