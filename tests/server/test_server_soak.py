@@ -74,7 +74,9 @@ class Process:
 
     def processes(self) -> list[str]:
         first = str(self._process.pid)
-        return [first, *Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+        children = Path(f"/proc/{first}/task/{first}/children")
+        # Not every kernel is built with it.
+        return [first, *(children.read_text().split() if children.exists() else [])]
 
     def descriptors(self) -> int:
         return sum(len(os.listdir(f"/proc/{process}/fd")) for process in self.processes())
