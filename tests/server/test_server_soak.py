@@ -30,7 +30,7 @@ WARM_SECONDS = max(2.0, SECONDS / 5)
 GROWTH_KIB = 16 * 1024
 PAUSE = 0.05
 SETTLE = 10.0 if SESSIONS >= RUSH else 0.0
-"""Seconds after which the server has given back what the first crowd left free."""
+"""Seconds after which the server has given back what a crowd left free."""
 
 
 def nothing_strange_in(root: Path) -> bool:
@@ -150,6 +150,7 @@ def test_a_crowd_leaves_the_server_as_it_was_and_the_others_served(
                 operations = outcome_of(main)
             wait_for(lambda: server.descriptors() <= before[0] + workers * ENGINE_DESCRIPTORS)
             peak = server.memory_kib()
+            time.sleep(SETTLE)
             wait_for(lambda: server.memory_kib() <= before[1] * 1.2 + workers * GROWTH_KIB)
             after = server.descriptors(), server.memory_kib()
         print(
