@@ -497,7 +497,13 @@ cdef object finish_exchange(fx_transfer* t, int64_t spin):
         fx_transfer_destroy(t)
 
 
-def exchange(int fd, object request, object timeout, int64_t spin=0, int64_t recv_limit=DEFAULT_LIMIT, /):
+def let_sleep(int fd, /):
+    return fx_let_sleep(fd) == 0
+
+
+def exchange(
+    int fd, object request, object timeout, int64_t spin=0, int64_t recv_limit=DEFAULT_LIMIT, bint sleeps=False, /
+):
     cdef fx_transfer t
     cdef iovec one
     cdef _Gathered gathered
@@ -507,6 +513,7 @@ def exchange(int fd, object request, object timeout, int64_t spin=0, int64_t rec
         raise ValueError("a count is negative")
     fx_transfer_init(&t, fd)
     t.framing = FX_FRAMING_FASTDFS
+    t.sleeps = sleeps
     t.recv_limit = recv_limit
     t.timeout = nanoseconds(timeout, "timeout")
     if PyObject_CheckBuffer(request):

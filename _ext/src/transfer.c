@@ -41,6 +41,11 @@ void fx_transfer_init(fx_transfer *t, int fd) {
     t->due = FX_NEVER;
 }
 
+static void allow_blocking(int fd) {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0) (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
 /* What is only needed while the transfer runs. */
 static void release(fx_transfer *t) {
     fx_pipe_close(t->relay_pipe);
@@ -59,6 +64,7 @@ void fx_transfer_finish(fx_transfer *t, int error, enum fx_side side) {
     if (fx_transfer_done(t)) return;
     fx_refund(t, 0);
     fx_piece_forget(t); /* the next reply on this connection may be ten bytes long */
+    if (t->unblocked) allow_blocking(t->fd);
     release(t);
     if (error && fx_transfer_cancelled(t)) { /* a socket that was shut down on that account fails in its own ways */
         error = ECANCELED;
@@ -90,10 +96,11 @@ void fx_transfer_cancel(fx_transfer *t) {
 }
 
 /* sendfile and splice know no MSG_DONTWAIT: the socket itself must not block. */
-static int forbid_blocking(int fd) {
+static int forbid_blocking(int fd, bool *blocked) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return errno;
-    if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return errno;
+    *blocked = !(flags & O_NONBLOCK);
+    if (*blocked && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return errno;
     return 0;
 }
 
@@ -106,13 +113,15 @@ static bool hang_up_kills(void) {
 
 static int begin(fx_transfer *t) {
     int error = 0;
+    bool blocked = false;
     if ((t->send_fd >= 0 || t->relay_fd >= 0) && hang_up_kills()) {
         t->use_sendfile = false;
         if (t->relay_fd >= 0) t->use_splice = false;
     }
-    if (t->send_fd >= 0 || t->recv_fd >= 0 || t->relay_fd >= 0) error = forbid_blocking(t->fd);
+    if (t->send_fd >= 0 || t->recv_fd >= 0 || t->relay_fd >= 0) error = forbid_blocking(t->fd, &blocked);
+    t->unblocked = blocked;
     if (!error && t->relay_fd >= 0) {
-        error = forbid_blocking(t->relay_fd);
+        error = forbid_blocking(t->relay_fd, &blocked);
         if (error) return fx_fail(t, error, FX_SIDE_RELAY);
     }
     if (error) return fx_fail(t, error, FX_SIDE_SOCKET);

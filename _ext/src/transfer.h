@@ -57,6 +57,7 @@ struct fx_transfer {
     bool use_sendfile;
     bool use_splice;
     bool has_into; /* even if it holds no byte */
+    bool sleeps;   /* fx_let_sleep() was called for the socket, or it does not block */
     struct iovec *iov; /* consumed as it is sent */
     size_t iov_count;
     int64_t send_offset;
@@ -94,6 +95,7 @@ struct fx_transfer {
     int64_t deadline;
     int64_t moved_at;
     bool file_begun;
+    bool unblocked; /* the socket did block, and will again */
     int64_t left; /* of the body; -1: until the peer closes */
     int mark;     /* the socket's low-water mark, as set by fx_piece_await() */
     int smaller_pieces;  /* how often a piece proved too large */
@@ -160,6 +162,10 @@ void fx_transfer_finish(fx_transfer *t, int error, enum fx_side side);
 /* Steps and sleeps until the transfer is done (0), wants memory (FX_WANT_MEMORY), or signals should be looked at
  * (FX_WANT_TIME). spin: ns to poll busily before each sleep. */
 int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin);
+
+/* Lets fx_transfer_run() sleep in receives on the socket fd, which saves the call to wait for it: it blocks from now on,
+ * though never for longer than signals may wait. 0, or an errno: then it stays as it is. */
+int fx_let_sleep(int fd);
 
 static inline bool fx_transfer_done(const fx_transfer *t) {
     return atomic_load_explicit(&t->phase, memory_order_acquire) == FX_DONE;

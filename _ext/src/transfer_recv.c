@@ -31,13 +31,16 @@
 static int receive(fx_transfer *t, fx_worker *w, void *to, int64_t count, int64_t *got) {
     int64_t allowed = fx_allowance(t, count);
     if (!allowed) return FX_WANT_TIME;
+    bool sleep = w->sleep;
+    w->sleep = false;
     ssize_t n;
-    do n = recv(t->fd, to, (size_t)allowed, MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+    do n = recv(t->fd, to, (size_t)allowed, sleep ? 0 : MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR && !sleep);
     int error = errno;
     fx_spend(t, n > 0 ? n : 0);
     if (n < 0) {
-        if (error == EAGAIN || error == EWOULDBLOCK) return fx_wait_for(t, t->fd, FX_WANT_READ);
+        w->interrupted = error == EINTR;
+        if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) return fx_wait_for(t, t->fd, FX_WANT_READ);
         fx_transfer_finish(t, t->broken ? t->broken : error, FX_SIDE_SOCKET);
         return FX_WANT_NOTHING;
     }

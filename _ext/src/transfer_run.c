@@ -1,7 +1,10 @@
 /* The blocking loop: steps until the socket would block, spins a little if asked to, then sleeps in poll. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 
 #include "clock.h"
 #include "transfer.h"
@@ -40,10 +43,28 @@ static bool spin_until_ready(fx_transfer *t, fx_worker *w, int64_t spin) {
     return false;
 }
 
+int fx_let_sleep(int fd) {
+#ifdef __linux__
+    struct timeval slice = {.tv_usec = SIGNAL_SLICE / 1000};
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof slice) < 0) return errno;
+    return fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ? errno : 0;
+#else
+    (void)fd;
+    return ENOSYS;
+#endif
+}
+
 int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin) {
     int64_t slice_end = FX_NEVER;
+    bool may_sleep = t->sleeps;
     for (;;) {
         int want = fx_transfer_step(t, w, BUDGET);
+        w->sleep = false;
+        if (w->interrupted) {
+            w->interrupted = false;
+            return FX_WANT_TIME;
+        }
         if (want == FX_WANT_READ) fx_piece_await(t);
         if (want == FX_WANT_READ && t->mark == 1 && spin > 0 && spin_until_ready(t, w, spin)) want = t->want;
         if (want == FX_WANT_NOTHING || want == FX_WANT_MEMORY) return want;
@@ -52,6 +73,12 @@ int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin) {
         if (now >= slice_end) return FX_WANT_TIME;
         if (want == FX_WANT_TURN) continue;
         int64_t until = fx_transfer_due(t);
+        if (want == FX_WANT_READ && may_sleep && t->mark == 1 && until > now + SIGNAL_SLICE) {
+            /* Once in a slice of time: where the socket does not block after all, nobody turns round and round. */
+            may_sleep = false;
+            w->sleep = true;
+            continue;
+        }
         if (until > slice_end) until = slice_end;
         if (want == FX_WANT_TIME && t->wake_at < until) until = t->wake_at;
         if (want == FX_WANT_READ && t->piece_until < until) until = t->piece_until;

@@ -16,6 +16,8 @@ typedef struct fx_worker {
     bool moved;       /* the step under way has moved bytes */
     unsigned spin_misses; /* busy waits in a row that were in vain */
     bool gentle;      /* never wait for a disk, and leave to others what is big: FX_WANT_TURN instead */
+    bool sleep;       /* the next receive may sleep; it takes this back */
+    bool interrupted; /* a signal has ended that sleep */
 } fx_worker;
 
 /* 0, or an errno. */

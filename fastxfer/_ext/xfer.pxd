@@ -41,6 +41,7 @@ cdef extern from "transfer.h" nogil:
         bint use_sendfile
         bint use_splice
         bint has_into
+        bint sleeps
         iovec* iov
         size_t iov_count
         int64_t send_offset
@@ -77,6 +78,7 @@ cdef extern from "transfer.h" nogil:
     void fx_transfer_cancel(fx_transfer* t)
     void fx_transfer_finish(fx_transfer* t, int error, int side)
     int fx_transfer_run(fx_transfer* t, fx_worker* w, int64_t spin)
+    int fx_let_sleep(int fd)
     int64_t fx_transfer_due(const fx_transfer* t)
     bint fx_transfer_done(const fx_transfer* t)
     bint fx_transfer_uses_file(const fx_transfer* t)

@@ -146,15 +146,24 @@ class Transfer:
         The sockets of a transfer that is in ``run`` are shut down: close the connection.
         """
 
+def let_sleep(fd: int, /) -> bool:
+    """Let :func:`exchange` sleep in its receive on a connected socket, which saves the call to wait for it.
+
+    It blocks from now on, though no receive takes longer than signals may wait; whoever else uses it must not mind.
+    False, and nothing is changed, where that cannot be had.
+    """
+
 def exchange(
     fd: int,
     request: Buffer | Sequence[Buffer],
     timeout: float | None,
     spin: int = 0,
     recv_limit: int = ...,
+    sleeps: bool = False,
     /,
 ) -> tuple[int, int, bytes]:
     """One small FastDFS request and its reply in one call: ``(errno, status, body)``.
 
-    errno is 0 when a whole reply was read; else as :attr:`Transfer.error` (and the connection must be closed).
+    errno is 0 when a whole reply was read; else as :attr:`Transfer.error` (and the connection must be closed). *sleeps*
+    tells that :func:`let_sleep` was called for the socket.
     """

@@ -159,12 +159,18 @@ class Transfer(Sending, Receiving):
         ready(self._want_fd, self._want & (WANT_READ | WANT_WRITE), max(0.0, until - now))
 
 
+def let_sleep(fd: int, /) -> bool:
+    """Whether :func:`exchange` may sleep in its receive: never, here."""
+    return False
+
+
 def exchange(
     fd: int,
     request: Buffer | Sequence[Buffer],
     timeout: float | None,
     spin: int = 0,
     recv_limit: int = DEFAULT_LIMIT,
+    sleeps: bool = False,
     /,
 ) -> tuple[int, int, bytes]:
     """One small FastDFS request and its reply in one call: ``(errno, status, body)``."""

@@ -84,6 +84,7 @@ CONTRACT: dict[str, tuple[str, ...]] = {
         "RateLimit",
         "Transfer",
         "exchange",
+        "let_sleep",
     ),
     "engine": ("Engine",),
     "ftpexchange": ("Exchange", "Watch"),

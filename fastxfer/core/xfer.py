@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastxfer.core._choose import select
 
-__all__ = ["FRAMING_FASTDFS", "FRAMING_NONE", "FRAMING_RAW", "RateLimit", "Transfer", "exchange"]
+__all__ = ["FRAMING_FASTDFS", "FRAMING_NONE", "FRAMING_RAW", "RateLimit", "Transfer", "exchange", "let_sleep"]
 
 if TYPE_CHECKING:
     from fastxfer._ext.xfer import (
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         RateLimit,
         Transfer,
         exchange,
+        let_sleep,
     )
 else:
     globals().update(select("xfer"))

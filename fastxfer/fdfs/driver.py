@@ -141,12 +141,12 @@ class SyncDriver:
                 budget = spin.budget(self._book.busy)
                 if budget:
                     began = perf_counter()
-                    code, status, body = exchange(connection.fd, request, self._timeout, budget, limit)
+                    code, status, body = exchange(connection.fd, request, self._timeout, budget, limit, True)
                     spin.learn(perf_counter() - began)
                 else:
-                    code, status, body = exchange(connection.fd, request, self._timeout, 0, limit)
+                    code, status, body = exchange(connection.fd, request, self._timeout, 0, limit, True)
             else:
-                code, status, body = exchange(connection.fd, request, self._timeout, budget, limit)
+                code, status, body = exchange(connection.fd, request, self._timeout, budget, limit, True)
             if code:
                 raise call_error(code, address, request, connection.used)
             value = None

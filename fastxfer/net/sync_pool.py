@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from fastxfer.core.xfer import let_sleep
 from fastxfer.net.address import Address
 from fastxfer.net.connection import Connection, SocketOptions, connect
 from fastxfer.net.pool import PoolBook, PoolClosed, PoolTimeout, Ticket
@@ -65,7 +66,9 @@ class SyncPool:
             if waited is not None:
                 return waited
         try:
-            return connect(address, self._connect_timeout, self._options)
+            connection = connect(address, self._connect_timeout, self._options)
+            let_sleep(connection.fd)
+            return connection
         except BaseException:
             self.book.drop(address, None)
             raise
