@@ -18,7 +18,7 @@ from fastxfer.bench._measure import Meter, Recorder
 from fastxfer.bench._work import Work
 
 if TYPE_CHECKING:
-    from fastxfer.ftp import ClientConfig
+    from fastxfer.ftp import ClientConfig, TreeReport
 
 FILES_PER_FOLDER = 100
 
@@ -138,7 +138,7 @@ def run_ftp_batch(work: Work, batch: FtpBatch, meter: Meter) -> None:
 
 
 def ftp_sync(work: Work, meter: Meter) -> None:
-    """Do *work* with :class:`fastxfer.ftp.Client`, its threads sharing one client's pool."""
+    """Do *work* with :class:`fastxfer.ftp.Client`, its threads sharing one client's pool; trees in one call."""
     from fastxfer.ftp import Client
 
     with Client(ftp_url(work), password=work.server["password"], config=ftp_config(work)) as client:
@@ -149,11 +149,15 @@ def ftp_sync(work: Work, meter: Meter) -> None:
 
         for op in work.ops:
             with _measured(op, work, meter) as (recorder, pairs, downloads):
-                move(recorder, pairs, downloads)
+                if op.endswith("_tree"):
+                    together = client.fetch if downloads else client.batch
+                    _record(together(pairs, parallel=work.concurrency), recorder)
+                else:
+                    move(recorder, pairs, downloads)
 
 
 def ftp_async(work: Work, meter: Meter) -> None:
-    """Do *work* with :class:`fastxfer.ftp.AsyncClient`, on uvloop where it is installed."""
+    """Do *work* with :class:`fastxfer.ftp.AsyncClient`, on uvloop where it is installed; trees in one call."""
     from fastxfer.ftp import AsyncClient
 
     async def main() -> None:
@@ -165,9 +169,21 @@ def ftp_async(work: Work, meter: Meter) -> None:
 
             for op in work.ops:
                 with _measured(op, work, meter) as (recorder, pairs, downloads):
-                    await move(recorder, pairs, downloads)
+                    if op.endswith("_tree"):
+                        together = client.fetch if downloads else client.batch
+                        _record(await together(pairs, parallel=work.concurrency), recorder)
+                    else:
+                        await move(recorder, pairs, downloads)
 
     run_in_loop(main())
+
+
+def _record(report: TreeReport, recorder: Recorder) -> None:
+    """Add what came of files that were moved in one call."""
+    done = report.actions.total()
+    recorder.add_untimed(done, report.bytes // max(1, done))
+    if report.failed:
+        recorder.fail(str(report.failures[0].error), report.failed)
 
 
 @contextmanager
