@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -463,6 +464,43 @@ def test_a_mirror_killed_and_begun_again_moves_no_finished_file_twice(tmp_path: 
         left = harvest(tmp_path / "root" / "tree")
         assert {name: content for name, content in left.items() if ".part" not in name} == harvest(source)
         assert not (tmp_path / "journal").exists()
+
+
+def test_a_mirror_broken_off_moves_nothing_twice_where_the_server_lists_times_by_the_minute(tmp_path: Path) -> None:
+    from pyftpdlib.handlers import FTPHandler
+
+    source = plant(tmp_path / "root", {f"f{number}": b"x" * number for number in range(20)})
+    told: list[Item] = []
+    again: list[Item] = []
+    sent: Counter[str] = Counter()
+
+    def on_file_sent(self: object, path: str) -> None:
+        sent[os.path.basename(path)] += 1
+
+    class Enough(Exception):
+        pass
+
+    def ten(item: Item) -> None:
+        if sum(item.action == "download" for item in [*told, item]) == 10:
+            raise Enough
+        told.append(item)
+
+    async def mirror(client: AsyncClient, on_item: Callable[[Item], None]) -> None:
+        await client.mirror(
+            tmp_path / "copy", "/", "down", compare="exact", preserve_time=False, parallel=1,
+            journal=tmp_path / "journal", on_item=on_item,
+        )  # fmt: skip
+
+    commands = FTPHandler.proto_cmds
+    known = {name: how for name, how in commands.items() if name not in ("MLSD", "MLST")}
+    with run_pyftpdlib(source, proto_cmds=known, on_file_sent=on_file_sent) as peer:
+        with pytest.raises(Enough):
+            run(peer, lambda client: mirror(client, ten))
+        run(peer, lambda client: mirror(client, again.append))
+    assert Counter(item.action for item in again) == {"download": 10, "skip": 10, "mkdir": 1}
+    assert sent == dict.fromkeys(sent, 1)
+    assert harvest(tmp_path / "copy") == harvest(source)
+    assert not (tmp_path / "journal").exists()
 
 
 def test_workers_bound_what_runs_and_stop_at_an_unexpected_error() -> None:

@@ -162,7 +162,9 @@ class Synchronizer:
         self, directory: _Directory, local: dict[str, LocalEntry], remote: dict[str, Entry]
     ) -> dict[str, Entry]:
         """LIST tells times by the minute or the day, in a zone unknown: ask MDTM where a time is to be compared."""
-        if self._options.compare in ("size", "checksum", "always"):
+        # What is noted now must be what is asked when a run that was broken off is begun again.
+        noted = self._journal is not None and self._options.direction != "up"
+        if self._options.compare in ("size", "checksum", "always") and not noted:
             return remote
         by_time_alone = self._options.compare == "newer-only" or self._options.direction == "both"
         doubtful = [
@@ -170,9 +172,14 @@ class Synchronizer:
             for entry in remote.values()
             if entry.type == "file"
             and "modify" not in entry.facts
-            and (ours := local.get(entry.name)) is not None
-            and ours.kind == "file"
-            and (ours.size == entry.size or by_time_alone)
+            and (
+                noted
+                or (
+                    (ours := local.get(entry.name)) is not None
+                    and ours.kind == "file"
+                    and (ours.size == entry.size or by_time_alone)
+                )
+            )
         ]
         if not doubtful or not self._client._profile.may_try("MDTM"):
             return remote
