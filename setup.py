@@ -36,7 +36,7 @@ SOURCES = {
     "ftpexchange": ["ftpexchange.c"],
     "ftpserve": [],
     "xfer": [*TRANSFER, "transfer_run.c"],
-    "engine": [*TRANSFER, "engine.c", "engine_thread.c", "timers.c"],
+    "engine": [*TRANSFER, "engine.c", "engine_thread.c", "engine_carry.c", "timers.c"],
 }
 DIRECTIVES = {"language_level": 3, "freethreading_compatible": True}
 

@@ -156,7 +156,8 @@ int fx_engine_submit(fx_engine *engine, fx_transfer *t) {
         int want = t->want;
         /* One that waits for its socket is armed from here: no thread need wake for it. */
         fx_engine_dispatch(engine, t, want);
-        if (t->place != FX_WAITING || (!engine->polling && engine->stepping_files)) fx_engine_rouse(engine);
+        bool unseen = !engine->polling && (engine->stepping_files || engine->carriers);
+        if (t->place != FX_WAITING || unseen) fx_engine_rouse(engine);
     }
     pthread_mutex_unlock(&engine->lock);
     return error;

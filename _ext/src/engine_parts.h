@@ -9,6 +9,8 @@
 #include "timers.h"
 
 #define FX_STEP_BUDGET ((int64_t)512 * 1024)
+/* One thread of those allowed is the sentinel's. */
+#define FX_ENGINE_WORKERS (FX_ENGINE_THREADS - 1)
 
 /* Where a transfer is; kept in t->place. */
 enum fx_place { FX_ELSEWHERE, FX_QUEUED, FX_STEPPED, FX_WAITING, FX_ENDED };
@@ -45,11 +47,13 @@ struct fx_engine {
     int alive;
     int idle;          /* threads waiting for work */
     int stepping_files;
+    int carriers;   /* threads that carry one transfer each, and see to no others */
     int collectors; /* without threads: callers that step what is ready */
     bool polling;      /* a thread is in epoll_wait */
     bool woken;        /* wake_fd has been written and not read */
     bool rung;         /* done_fd has been written and not read */
     bool stopping;
+    bool recall;          /* carriers are wanted back: all other threads are held up */
     bool sentinel_asleep; /* without a time-out */
     int quiet_polls;      /* polls in a row that ended without an event */
     int since_poll;       /* steps since the last look at epoll */
@@ -81,6 +85,13 @@ void fx_engine_take_events(fx_engine *engine, void *events, int count);
 void fx_engine_expire(fx_engine *engine);
 /* Ends a poll, or rouses a thread, so that what is new is seen. */
 void fx_engine_rouse(fx_engine *engine);
+
+/* Leaves the lock, telling the collector if need be. Nobody may sleep before. */
+void fx_engine_leave(fx_engine *engine);
+
+/* Goes on with t, which a step has left waiting for want, as long as this thread may be kept from all others; what it
+ * waits for then. The lock is held before and after, and t is not to be found by others meanwhile. */
+int fx_engine_carry(fx_engine *engine, fx_worker *worker, fx_transfer *t, int want);
 
 /* Starts a thread; 0 or an errno. */
 int fx_engine_spawn(fx_engine *engine);

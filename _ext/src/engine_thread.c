@@ -26,8 +26,6 @@
 /* The sentinel stops ticking, and extra threads end, after so long without need. */
 #define SENTINEL_TICKS 40
 #define EXTRA_THREAD_LINGERS (2 * FX_SECOND)
-/* One thread of those allowed is the sentinel's. */
-#define WORKERS (FX_ENGINE_THREADS - 1)
 
 static void rouse_poll(fx_engine *engine) {
     if (engine->woken) return;
@@ -155,8 +153,7 @@ void fx_engine_expire(fx_engine *engine) {
 /* Whether something is finished of which the collector has not been told. */
 static bool untold(const fx_engine *engine) { return engine->done.head && !engine->rung; }
 
-/* Leaves the lock, telling the collector if need be. Nobody may sleep before. */
-static void leave(fx_engine *engine) {
+void fx_engine_leave(fx_engine *engine) {
     bool ring = untold(engine);
     if (ring) engine->rung = true;
     pthread_mutex_unlock(&engine->lock);
@@ -178,12 +175,13 @@ static void poll_once(fx_engine *engine) {
         timeout = fx_poll_timeout(engine->poll_until, now);
     }
     engine->polling = true;
-    leave(engine);
+    fx_engine_leave(engine);
     int count = epoll_wait(engine->epoll_fd, events, EVENTS, timeout);
     pthread_mutex_lock(&engine->lock);
     engine->polling = false;
     engine->quiet_polls = count ? 0 : engine->quiet_polls + 1;
     engine->since_poll = 0;
+    engine->recall = false;
     if (count > 0) fx_engine_take_events(engine, events, count);
     fx_engine_expire(engine);
 }
@@ -200,11 +198,12 @@ static void step_one(fx_engine *engine, fx_worker *worker) {
                            : engine->ready.length >= WORTH_SHARING;
         if (others) pthread_cond_signal(&engine->work);
     }
-    leave(engine);
+    fx_engine_leave(engine);
     int want = fx_transfer_step(t, worker, FX_STEP_BUDGET);
     pthread_mutex_lock(&engine->lock);
     engine->stepping_files -= file;
     if (file) engine->last_step = fx_now();
+    if (file) want = fx_engine_carry(engine, worker, t, want);
     fx_engine_dispatch(engine, t, want);
 }
 
@@ -227,19 +226,20 @@ static void *work(void *argument) {
         } else if (!engine->polling) {
             poll_once(engine);
         } else if (untold(engine)) {
-            leave(engine);
+            fx_engine_leave(engine);
             pthread_mutex_lock(&engine->lock);
         } else {
-            bool extra = engine->alive > engine->threads;
+            bool extra = engine->alive - engine->carriers > engine->threads;
             engine->idle++;
             int result = wait_for_work(engine, &engine->work, extra ? EXTRA_THREAD_LINGERS : 0);
             engine->idle--;
-            if (result == ETIMEDOUT && engine->alive > engine->threads && !engine->ready.head && engine->polling) break;
+            extra = engine->alive - engine->carriers > engine->threads;
+            if (result == ETIMEDOUT && extra && !engine->ready.head && engine->polling) break;
         }
     }
     engine->alive--;
     self->life = FX_GONE;
-    leave(engine);
+    fx_engine_leave(engine);
     if (able) fx_worker_destroy(&worker);
     return NULL;
 }
@@ -283,8 +283,10 @@ static void *keep_watch(void *argument) {
         if (engine->stopping || engine->polling || !held_up) continue;
         if (engine->idle)
             pthread_cond_signal(&engine->work);
-        else if (engine->alive < WORKERS)
+        else if (engine->alive < FX_ENGINE_WORKERS)
             (void)fx_engine_spawn(engine); /* without it things go on as slowly as the disks */
+        else
+            engine->recall = true;
     }
     self->life = FX_GONE;
     pthread_mutex_unlock(&engine->lock);

@@ -126,6 +126,7 @@ struct fx_transfer {
     uint32_t slot;
     int armed_fd; /* -1: not armed */
     int place;
+    int slow_waits; /* how often its peer proved too slow to be given a thread */
     void *owner;
 };
 

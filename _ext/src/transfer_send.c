@@ -25,7 +25,9 @@
 #endif
 
 #define GATHER 64
-#define SENDFILE_CHUNK ((int64_t)1024 * 1024)
+#define SENDFILE_CHUNK ((int64_t)4 * 1024 * 1024)
+/* What is read again for its CRC should be in the cache still. */
+#define FOLDED_CHUNK ((int64_t)1024 * 1024)
 #define READ_CHUNK ((int64_t)256 * 1024)
 
 static void stop_sending(fx_transfer *t) {
@@ -201,7 +203,8 @@ static bool fold_file(fx_transfer *t, const fx_worker *w, int64_t n) {
 }
 
 static int send_by_sendfile(fx_transfer *t, fx_worker *w, int64_t count) {
-    ssize_t n = system_sendfile(t->fd, t->send_fd, t->send_offset, count > SENDFILE_CHUNK ? SENDFILE_CHUNK : count);
+    int64_t chunk = t->crc ? FOLDED_CHUNK : SENDFILE_CHUNK;
+    ssize_t n = system_sendfile(t->fd, t->send_fd, t->send_offset, count > chunk ? chunk : count);
     fx_spend(t, n > 0 ? n : 0);
     if (n > 0) {
         w->budget -= n;
