@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
 from typing import Protocol
 
@@ -33,7 +34,7 @@ async def chunks_of(stream: AnyStream) -> AsyncGenerator[bytes, None]:
             yield _checked(chunk)
         return
     loop = asyncio.get_running_loop()
-    waits = asyncio.iscoroutinefunction(stream.read)
+    waits = inspect.iscoroutinefunction(stream.read)
     while True:
         outcome = stream.read(_CHUNK) if waits else await loop.run_in_executor(None, stream.read, _CHUNK)
         chunk = _checked(await outcome if isinstance(outcome, Awaitable) else outcome)
