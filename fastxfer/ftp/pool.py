@@ -17,6 +17,10 @@ __all__ = ["Link", "SessionPool"]
 
 log = logging.getLogger("fastxfer.ftp")
 
+_KNOCKING = 16
+"""Connections that wait for the server's greeting at a time. Many servers let 32 clients stand in the queue of their
+port. Whoever finds it full may never be told so: with SYN cookies the system forgets him, and since in FTP the server
+speaks first, he waits in vain."""
 _CROWDED_FOR = 60.0
 """Seconds for which a server's "too many connections" is remembered."""
 
@@ -76,6 +80,7 @@ class SessionPool:
         self._idle: list[Link] = []
         self._lent: set[Link] = set()
         self._open = 0
+        self._knocking = 0
         self._ceiling = config.limits.connections
         self._crowded_until = 0.0
         self._waiting: list[Gate] = []
@@ -141,18 +146,29 @@ class SessionPool:
         with self._lock:
             if self._closed:
                 raise ClosedError("the client is closed")
-            for link in reversed(self._idle):
-                if link.session.driver is driver:
-                    self._idle.remove(link)
-                    return link, False
-            if self._idle:
-                return self._idle.pop(), False
+            link = self._take_idle(driver)
+            if link is not None:
+                if self._waiting and self._may_open():
+                    # Who was woken to open one has this instead.
+                    self._wake_locked()
+                return link, False
             if self._ceiling < self._limits.connections and time.monotonic() > self._crowded_until:
                 self._ceiling = self._limits.connections
-            if self._open < self._ceiling:
+            if self._may_open():
                 self._open += 1
+                self._knocking += 1
                 return None, True
             return None, False
+
+    def _take_idle(self, driver: Driver) -> Link | None:
+        for link in reversed(self._idle):
+            if link.session.driver is driver:
+                self._idle.remove(link)
+                return link
+        return self._idle.pop() if self._idle else None
+
+    def _may_open(self) -> bool:
+        return self._open < self._ceiling and self._knocking < _KNOCKING
 
     async def _healthy(self, link: Link, driver: Driver) -> bool:
         """Whether an idle session can be used: it is looked at, and asked (NOOP) after a long rest."""
@@ -179,8 +195,18 @@ class SessionPool:
     async def _open_one(self, driver: Driver) -> Link | None:
         """Open a session; None where the server has no room for more than are open, which are then waited for."""
         session = self._make(driver)
+        knocking = True
+
+        def greeted() -> None:
+            nonlocal knocking
+            if knocking:
+                knocking = False
+                with self._lock:
+                    self._knocking -= 1
+                    self._wake_locked()
+
         try:
-            await session.open()
+            await session.open(greeted)
         except ServiceUnavailableError as error:
             with self._lock:
                 self._open -= 1
@@ -198,13 +224,15 @@ class SessionPool:
                 self._open -= 1
             self._wake()
             raise
+        finally:
+            greeted()
         return Link(session, self)
 
     async def _queue(self, gate: Gate, end: float | None, wait: float | None) -> None:
         with self._lock:
             if self._closed:
                 raise ClosedError("the client is closed")
-            if self._idle or self._open < self._ceiling:
+            if self._idle or self._may_open():
                 return
             self._waiting.append(gate)
         left = None if end is None else max(0.0, end - time.monotonic())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from fastxfer.ftp.commands import shown
@@ -99,13 +100,14 @@ class Session(ControlConnection):
 
     # Opening
 
-    async def open(self) -> None:
-        """Connect, shake hands, log in, and learn what the server can."""
+    async def open(self, greeted: Callable[[], object]) -> None:
+        """Connect, shake hands, log in, and learn what the server can; call *greeted* when it has said who it is."""
         try:
             await self._connect()
             if self._tls == "implicit":
                 await self._start_tls()
             await self._greeting()
+            greeted()
             if self._tls == "explicit":
                 await self._auth_tls()
             await self._login()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from fastxfer.ftp import AsyncClient, Client, ClosedError, Limits
+from fastxfer.ftp import AsyncClient, Client, ClosedError, FTPError, Limits, RetryPolicy
 from tests.ftp.hostile import run
 from tests.support.scripted_ftp import Control, scripted_server
+
+DEADLINE = 60.0
 
 
 def test_idle_connections_are_kept_alive_and_in_the_end_let_go() -> None:
@@ -213,3 +216,60 @@ def test_operations_keep_their_signature_and_documentation_in_the_blocking_clien
         assert inspect.signature(ours) == inspect.signature(theirs)
         assert ours.__doc__ == theirs.__doc__
         assert not inspect.iscoroutinefunction(ours)
+
+
+def test_few_connections_at_a_time_wait_for_the_greeting() -> None:
+    """A server lets so many stand in the queue of its port, and the system may forget those beyond."""
+    count = threading.Lock()
+    ungreeted: list[int] = []
+    most = 0
+
+    def greet(control: Control) -> None:
+        nonlocal most
+        with count:
+            ungreeted.append(control.number)
+            most = max(most, len(ungreeted))
+        time.sleep(0.02)
+        with count:
+            ungreeted.remove(control.number)
+        control.reply(server.banner)
+
+    def retr(control: Control, argument: str) -> None:
+        all_are_there.wait(DEADLINE)
+        server.do_retr(control, argument)
+
+    all_are_there = threading.Barrier(60)
+    with scripted_server() as server:
+        server.greet = greet
+        server.handlers["RETR"] = retr
+        for number in range(60):
+            server.files[f"/{number}"] = b"%d" % number
+
+        async def body(client: AsyncClient) -> None:
+            read = await asyncio.gather(*(client.read(f"{number}") for number in range(60)))
+            assert read == [b"%d" % number for number in range(60)]
+
+        run(server, body, connections=60)
+        assert server.connections == 60
+    assert 1 < most <= 16
+
+
+def test_connections_that_cannot_be_opened_keep_no_others_waiting() -> None:
+    def greet(control: Control) -> None:
+        if control.number > 1:
+            control.hang_up()
+        control.reply(server.banner)
+
+    with scripted_server() as server:
+        server.greet = greet
+        server.files["/a"] = b"x"
+        outcomes: list[bytes | BaseException] = []
+
+        async def body(client: AsyncClient) -> None:
+            outcomes.extend(await asyncio.gather(*(client.read("a") for _ in range(60)), return_exceptions=True))
+
+        run(server, body, connections=60, retry=RetryPolicy(attempts=1))
+    assert len(outcomes) == 60
+    assert b"x" in outcomes
+    assert all(outcome == b"x" or isinstance(outcome, FTPError) for outcome in outcomes)
+    assert server.connections > 16
