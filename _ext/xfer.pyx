@@ -38,6 +38,7 @@ FRAMING_FASTDFS = FX_FRAMING_FASTDFS
 cdef int64_t DEFAULT_BUDGET = 1 << 20
 cdef int64_t START_BUDGET = 1 << 17
 cdef int64_t DEFAULT_LIMIT = 1 << 26
+cdef size_t LONG_TOUCH = 1 << 22  # as POPULATE_FROM in transfer.c
 cdef double NS = 1e9
 cdef double LONGEST = 4e9
 
@@ -118,6 +119,20 @@ cdef class _Gathered:
 
     def __dealloc__(self):
         PyMem_Free(self.parts)
+
+
+cdef int hand_over(fx_transfer* t, bytes memory) except -1:
+    """Give the body *memory* to be received into."""
+    cdef char* start = PyBytes_AS_STRING(memory)
+    cdef size_t size = PyBytes_GET_SIZE(memory)
+    if size < LONG_TOUCH:
+        # Letting the interpreter go would cost more than this takes.
+        fx_transfer_give_memory(t, <uint8_t*>start)
+        return 0
+    with nogil:
+        fx_populate(start, size)
+        fx_transfer_give_memory(t, <uint8_t*>start)
+    return 0
 
 
 cdef class RateLimit:
@@ -289,6 +304,8 @@ cdef class Transfer:
     def body(self):
         if not fx_transfer_done(&self.t) or self.t.error:
             return b""
+        if not self.t.received:
+            return b""
         if self._memory is None:
             self._memory = (<char*>self.t.memory)[:self.t.received] if self.t.memory != NULL else b""
         return self._memory
@@ -333,6 +350,9 @@ cdef class Transfer:
         try:
             if worker == NULL:
                 raise MemoryError
+            self.t.memory_size = fx_transfer_foreseen(&self.t)
+            if self.t.memory_size:
+                self.give_memory()
             while True:
                 with nogil:
                     want = fx_transfer_run(&self.t, worker, self._spin)
@@ -449,17 +469,13 @@ cdef class Transfer:
 
     cdef int give_memory(self) except -1:
         """Give the body a bytes object to be received into."""
-        cdef char* memory
         cdef size_t size = self.t.memory_size
         try:
             self._memory = PyBytes_FromStringAndSize(NULL, size)
         except MemoryError:
             fx_transfer_finish(&self.t, ENOMEM, FX_SIDE_NONE)
             return 0
-        memory = PyBytes_AS_STRING(self._memory)
-        with nogil:
-            fx_populate(memory, size)
-            fx_transfer_give_memory(&self.t, <uint8_t*>memory)
+        hand_over(&self.t, self._memory)
         return 0
 
 
@@ -467,7 +483,6 @@ cdef object finish_exchange(fx_transfer* t, int64_t spin):
     """Run *t*, whose body goes to memory."""
     cdef fx_worker* worker = fx_worker_take()
     cdef bytes memory = None
-    cdef char* start
     cdef int want
     if worker == NULL:
         raise MemoryError
@@ -481,10 +496,7 @@ cdef object finish_exchange(fx_transfer* t, int64_t spin):
                 break
             if want == FX_WANT_MEMORY:
                 memory = PyBytes_FromStringAndSize(NULL, t.memory_size)
-                start = PyBytes_AS_STRING(memory)
-                with nogil:
-                    fx_populate(start, t.memory_size)
-                    fx_transfer_give_memory(t, <uint8_t*>start)
+                hand_over(t, memory)
             else:
                 PyErr_CheckSignals()
         if t.error or t.memory == NULL:
@@ -513,6 +525,7 @@ def exchange(
         raise ValueError("a count is negative")
     fx_transfer_init(&t, fd)
     t.framing = FX_FRAMING_FASTDFS
+    t.borrows = True
     t.sleeps = sleeps
     t.recv_limit = recv_limit
     t.timeout = nanoseconds(timeout, "timeout")

@@ -280,6 +280,13 @@ void fx_populate(void *memory, size_t size) {
 #endif
 }
 
+int64_t fx_transfer_foreseen(const fx_transfer *t) {
+    bool in_memory = t->framing == FX_FRAMING_FASTDFS && !t->has_into && t->recv_fd < 0 && t->relay_fd < 0;
+    bool begun = t->memory || atomic_load_explicit(&t->phase, memory_order_relaxed) != FX_BEGIN;
+    if (!in_memory || begun || t->recv_count <= FX_OWN_MEMORY || t->recv_count > t->recv_limit) return 0;
+    return (size_t)t->recv_count < POPULATE_FROM ? t->recv_count : 0;
+}
+
 void fx_transfer_give_memory(fx_transfer *t, uint8_t *memory) {
     t->memory = memory;
     t->memory_room = t->memory_size;

@@ -57,6 +57,7 @@ struct fx_transfer {
     bool use_sendfile;
     bool use_splice;
     bool has_into; /* even if it holds no byte */
+    bool borrows;  /* a body that comes with its header stays in the worker's scratch: take it before giving that back */
     bool sleeps;   /* fx_let_sleep() was called for the socket, or it does not block */
     struct iovec *iov; /* consumed as it is sent */
     size_t iov_count;
@@ -141,6 +142,9 @@ int fx_transfer_step(fx_transfer *t, fx_worker *w, int64_t budget);
 /* Starts the clocks, if they do not run yet. */
 void fx_transfer_start(fx_transfer *t, int64_t now);
 
+/* The length of a reply's body that will be kept in memory, where it is known before and small enough to be touched on
+ * its way in: give the memory before the first step, and nobody has to ask for it in the middle. 0 otherwise. */
+int64_t fx_transfer_foreseen(const fx_transfer *t);
 /* Answers FX_WANT_MEMORY: memory_size bytes that stay until the transfer is destroyed. Not while a step runs. */
 void fx_transfer_give_memory(fx_transfer *t, uint8_t *memory);
 /* Touches freshly allocated memory in the way that costs least. */

@@ -68,8 +68,10 @@ static int stash(fx_transfer *t, const uint8_t *p, int64_t n) {
     return FX_WANT_MEMORY;
 }
 
+static void account(fx_transfer *t, const uint8_t *p, int64_t n);
+
 /* Judges the header of a reply; n bytes at rest came with it. */
-static int accept_header(fx_transfer *t, const uint8_t *rest, int64_t n) {
+static int accept_header(fx_transfer *t, uint8_t *rest, int64_t n) {
     int64_t length = big_endian(t->head);
     int status = t->head[9];
     if (length < 0 || t->head[8] != REPLY_COMMAND) return fx_fail(t, EPROTO, FX_SIDE_SOCKET);
@@ -92,6 +94,11 @@ static int accept_header(fx_transfer *t, const uint8_t *rest, int64_t n) {
     }
     t->left = length;
     fx_set_phase(t, FX_BODY);
+    if (t->borrows && n && n == length && t->sink == FX_SINK_MEMORY) {
+        t->memory = rest;
+        account(t, rest, n);
+        return FX_MOVED;
+    }
     int result = fx_body_begin(t);
     if (!n || fx_transfer_done(t)) return result;
     return result == FX_WANT_MEMORY ? stash(t, rest, n) : fx_body_take(t, rest, n);
@@ -112,7 +119,7 @@ int fx_header_part(fx_transfer *t, fx_worker *w) {
 
 /* Room for the whole body, where its length is known. */
 static int begin_memory(fx_transfer *t) {
-    if (t->left < 0 || t->left == 0) return FX_MOVED;
+    if (t->left < 0 || t->left == 0 || t->memory) return FX_MOVED;
     if (t->left > t->recv_limit) return fx_fail(t, EMSGSIZE, FX_SIDE_SOCKET);
     t->memory_size = t->left;
     if (t->left > FX_OWN_MEMORY) return FX_WANT_MEMORY;

@@ -41,6 +41,7 @@ cdef extern from "transfer.h" nogil:
         bint use_sendfile
         bint use_splice
         bint has_into
+        bint borrows
         bint sleeps
         iovec* iov
         size_t iov_count
@@ -73,6 +74,7 @@ cdef extern from "transfer.h" nogil:
     void fx_transfer_init(fx_transfer* t, int fd)
     void fx_transfer_destroy(fx_transfer* t)
     int fx_transfer_step(fx_transfer* t, fx_worker* w, int64_t budget)
+    int64_t fx_transfer_foreseen(const fx_transfer* t)
     void fx_transfer_give_memory(fx_transfer* t, uint8_t* memory)
     void fx_populate(void* memory, size_t size)
     void fx_transfer_cancel(fx_transfer* t)

@@ -6,11 +6,11 @@ import os
 
 __all__ = ["AdaptiveSpin"]
 
-_SPIN = 50
+_SPIN = 45
 """Microseconds to poll; a sleep and the wake-up from it cost about as much."""
 
-_IN_TIME = (_SPIN + 10) / 1e6
-"""Seconds within which a reply came while polling."""
+_IN_TIME = (_SPIN + 5) / 1e6
+"""Seconds within which a reply came while polling. What takes longer costs more processor time than the sleep does."""
 
 _PAUSE = 500
 _LONGEST_PAUSE = 8000

@@ -41,6 +41,34 @@ def test_a_request_and_its_reply(twin, drive, pair, background, make_file, tools
         assert (where["recv_into"] if sink == "buffer" else tools.content_of(where["recv_fd"])) == content
 
 
+@pytest.mark.parametrize("size", [65_536, 65_537, 1_000_000, 4_500_000])
+def test_a_body_of_known_length(twin, drive, pair, background, tools, size):
+    content = random.Random(size).randbytes(size)
+
+    def answer():
+        tools.read_exactly(pair[1], 7)
+        pair[1].sendall(tools.reply(content))
+
+    background(answer)
+    known = {"recv_count": size, "recv_limit": size}
+    transfer = drive(twin.Transfer(pair[0].fileno(), send=b"request", framing=twin.FASTDFS, timeout=60, **known))
+    assert (transfer.error, transfer.status, transfer.received) == (0, 0, size)
+    assert transfer.body == content
+
+
+@pytest.mark.parametrize("body", [b"", b"why"])
+def test_an_error_in_place_of_a_body_of_known_length_leaves_no_body(twin, drive, pair, tools, body):
+    pair[1].sendall(tools.reply(body, status=2))
+    transfer = drive(twin.Transfer(pair[0].fileno(), framing=twin.FASTDFS, recv_count=1_000_000, timeout=60))
+    assert (transfer.error, transfer.status, transfer.received, transfer.body) == (0, 2, 0, b"")
+
+
+def test_another_length_than_is_known_is_an_error(twin, drive, pair, tools):
+    pair[1].sendall(tools.reply(b"short"))
+    transfer = drive(twin.Transfer(pair[0].fileno(), framing=twin.FASTDFS, recv_count=1_000_000, timeout=60))
+    assert (transfer.error, transfer.body) == (errno.EPROTO, b"")
+
+
 def test_exchange_is_a_request_and_its_reply_in_one_call(twin, pair, background, tools):
     def answer():
         for size in (0, 30, 100_000):
