@@ -34,7 +34,7 @@ SOURCES = {
     "places": [],
     "ftpwire": ["listing.c", "directory.c"],
     "ftpexchange": ["ftpexchange.c"],
-    "ftpserve": [],
+    "ftpserve": ["claims.c"],
     "xfer": [*TRANSFER, "transfer_run.c"],
     "engine": [*TRANSFER, "engine.c", "engine_thread.c", "engine_carry.c", "timers.c"],
 }

@@ -14,6 +14,7 @@ cdef extern from "errno.h" nogil:
     int EAGAIN
     int EBUSY
     int ECONNABORTED
+    int EEXIST
     int EINTR
     int EINVAL
     int EISDIR
@@ -21,6 +22,21 @@ cdef extern from "errno.h" nogil:
     int EPERM
     int EPROTO
     int EWOULDBLOCK
+
+cdef extern from "claims.h" nogil:
+    int fx_claims_open()
+    int fx_claim(uint64_t hash)
+    void fx_unclaim(int number, uint64_t hash)
+    bint fx_claimed(uint64_t hash)
+    uint64_t fx_claim_place(uint64_t device, uint64_t inode)
+    uint64_t fx_claim_hash(uint64_t name, uint64_t place)
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    static inline void fx_fail(int error) { errno = error; }
+    """
+    void fx_fail(int error) nogil
 
 cdef extern from "fcntl.h" nogil:
     int AT_SYMLINK_NOFOLLOW
@@ -74,6 +90,10 @@ cdef extern from "arpa/inet.h" nogil:
 
 cdef extern from "unistd.h" nogil:
     int close(int fd)
+    int unlinkat(int directory, const char* name, int flags)
+
+if fx_claims_open() < 0:
+    raise MemoryError
 
 cdef enum:
     TEXT = 64
@@ -146,11 +166,26 @@ def entry_mode(int directory, str name not None):
     raise failure(errno, name)
 
 
-cdef int open_and_lock(int directory, const char* path, unsigned int mode, stat_t* status) noexcept nogil:
+cdef uint64_t name_hash(bytes name) except? 0:
+    return <uint64_t>hash(name)
+
+
+cdef uint64_t place_of(int directory) noexcept nogil:
+    """What tells a directory from others: see claims.h."""
+    cdef stat_t status
+    return 0 if fstat(directory, &status) < 0 else fx_claim_place(status.st_dev, status.st_ino)
+
+
+cdef int open_and_lock(
+    int directory, const char* path, uint64_t hashed, unsigned int mode, stat_t* status
+) noexcept nogil:
     """The descriptor, or an error as a negative number."""
     cdef stat_t current
+    cdef uint64_t claim = fx_claim_hash(hashed, place_of(directory))
     cdef int fd
     cdef int error
+    if fx_claimed(claim):
+        return -EBUSY
     while True:
         fd = openat(directory, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode)
         if fd < 0:
@@ -167,7 +202,12 @@ cdef int open_and_lock(int directory, const char* path, unsigned int mode, stat_
         elif fstatat(directory, path, &current, AT_SYMLINK_NOFOLLOW) < 0:
             error = 0 if errno == ENOENT else errno
         elif current.st_ino == status.st_ino and current.st_dev == status.st_dev:
-            return fd
+            if not fx_claimed(claim):
+                return fd
+            # Claimed by somebody who did not see this file, which is removed if it was made here.
+            error = EBUSY
+            if status.st_size == 0:
+                unlinkat(directory, path, 0)
         close(fd)
         if error:
             return -error
@@ -176,10 +216,11 @@ cdef int open_and_lock(int directory, const char* path, unsigned int mode, stat_
 def open_partial(int directory, str name not None, unsigned int mode):
     cdef bytes text = encoded(name)
     cdef const char* path = text
+    cdef uint64_t hashed = name_hash(text)
     cdef stat_t status
     cdef int fd
     with nogil:
-        fd = open_and_lock(directory, path, mode, &status)
+        fd = open_and_lock(directory, path, hashed, mode, &status)
     if fd < 0:
         raise failure(-fd, name)
     return fd, status.st_size, status.st_mode & PERMISSIONS

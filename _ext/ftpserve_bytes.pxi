@@ -22,10 +22,14 @@ cdef extern from "Python.h":
     str PyUnicode_DecodeFSDefaultAndSize(const char* text, Py_ssize_t size)
 
 cdef extern from "fcntl.h" nogil:
+    int AT_EMPTY_PATH
+    int AT_FDCWD
+    int AT_SYMLINK_FOLLOW
     int O_DIRECTORY
     int O_NOCTTY
     int O_PATH
     int O_RDONLY
+    int O_TMPFILE
 
 cdef extern from "sys/types.h" nogil:
     ctypedef long long off_t
@@ -39,7 +43,9 @@ cdef extern from "sys/epoll.h" nogil:
     int EPOLL_CLOEXEC
     int EPOLL_CTL_ADD
     int EPOLL_CTL_DEL
+    int EPOLL_CTL_MOD
     int EPOLLIN
+    int EPOLLONESHOT
     int epoll_create1(int flags)
     int epoll_ctl(int epoll, int operation, int fd, epoll_event* event)
     int epoll_wait(int epoll, epoll_event* events, int room, int timeout)
@@ -71,7 +77,7 @@ cdef extern from "unistd.h" nogil:
     int ftruncate(int fd, off_t size)
     ssize_t pread(int fd, void* data, size_t count, off_t offset)
     ssize_t pwrite(int fd, const void* data, size_t count, off_t offset)
-    int unlinkat(int directory, const char* name, int flags)
+    int linkat(int source_directory, const char* source, int directory, const char* name, int flags)
 
 cdef enum:
     COPIED = 16384
@@ -116,6 +122,18 @@ cdef ssize_t send_body(int connection, int fd, off_t offset, size_t count) noexc
         return 0
     moved = send(connection, body, moved, MSG_NOSIGNAL | MSG_MORE)
     return 0 if moved < 0 else moved
+
+
+cdef int give_name(int fd, int directory, const char* name) noexcept nogil:
+    """Give a file that has none its name, which must be free; -1 and errno where it cannot."""
+    cdef char path[TEXT]
+    if linkat(fd, b"", directory, name, AT_EMPTY_PATH) == 0:
+        return 0
+    if errno != ENOENT and errno != EINVAL:
+        return -1
+    # Before Linux 6.10 that was for the privileged alone.
+    snprintf(path, TEXT, b"/proc/self/fd/%d", fd)
+    return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW)
 
 
 cdef enum Arrival:

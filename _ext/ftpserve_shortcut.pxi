@@ -27,6 +27,10 @@ cdef class Shortcut:
     cdef bytes path
     cdef bytes name
     cdef bytes partial
+    cdef int claim
+    cdef uint64_t claimed
+    cdef uint64_t top_place
+    cdef bint nameless
     cdef readonly double uploading_since
     cdef bint reads
     cdef bint writes
@@ -44,6 +48,7 @@ cdef class Shortcut:
         self.fd = -1
         self.connection = -1
         self.directory = -1
+        self.claim = -1
 
     def __init__(
         self,
@@ -90,6 +95,8 @@ cdef class Shortcut:
         self.mode = mode
         self.uses = uses
         self.uploads = uploads
+        self.nameless = uploads is not None
+        self.top_place = place_of(top)
         self.owner = owner
         self.transport = transport
         self.max_line = max_line
@@ -98,6 +105,7 @@ cdef class Shortcut:
     def __dealloc__(self):
         if self.waiting >= 0:
             close(self.waiting)
+        self.unclaim()
         if self.fd >= 0:
             close(self.fd)
             close(self.connection)
@@ -138,40 +146,81 @@ cdef class Shortcut:
         if self.fd < 0:
             return None
         self.uploads.forget(self)
+        return self.left(b"")
+
+    cdef object left(self, bytes unsent):
+        """The upload as it stands, which is others' from now on; under its hidden name, if it had none yet."""
+        cdef const char* partial = self.partial
+        cdef off_t received = self.received
+        cdef int error = 0
+        with nogil:
+            if self.claim >= 0 and self.name_beside(partial) < 0:
+                error = errno
+                close(self.fd)
+                self.fd = -1
+                if self.directory != self.top:
+                    close(self.directory)
+                self.directory = -1
+                self.unclaim()
         path = "/" + PyUnicode_DecodeFSDefaultAndSize(self.path, len(self.path))
-        partial = PyUnicode_DecodeFSDefaultAndSize(self.partial, len(self.partial))
-        rest = "STOR", path, self.fd, self.connection, self.directory, partial, b"", self.received
+        hidden = PyUnicode_DecodeFSDefaultAndSize(self.partial, len(self.partial))
+        rest = "STOR", path, self.fd, self.connection, self.directory, hidden, unsent, error or received
         self.fd = self.connection = self.directory = -1
         self.uploading_since = 0
         return rest
 
+    cdef void unclaim(self) noexcept nogil:
+        if self.claim >= 0:
+            fx_unclaim(self.claim, self.claimed)
+            self.claim = -1
+
+    cdef int name_beside(self, const char* partial) noexcept nogil:
+        """Give the claimed upload its hidden name; -1 and errno where it cannot have that."""
+        # It is locked before anybody can see it.
+        if flock(self.fd, LOCK_EX | LOCK_NB) < 0 or give_name(self.fd, self.directory, partial) < 0:
+            if errno == EEXIST:
+                fx_fail(EBUSY)
+            return -1
+        self.unclaim()
+        return 0
+
+    cdef int name_it(self, const char* partial, const char* name) noexcept nogil:
+        """Give the whole upload its name; -1 and errno where it cannot have that."""
+        if self.claim >= 0:
+            if give_name(self.fd, self.directory, name) == 0:
+                self.unclaim()
+                return 0
+            # Somebody else has had the name since the upload began.
+            if errno != EEXIST or self.name_beside(partial) < 0:
+                return -1
+        return renameat(self.directory, partial, self.directory, name)
+
     cdef object arrived(self):
-        """None where more of the upload is expected; else how it has ended: see :meth:`Uploads.collect`."""
+        """None where more is expected, or nothing is left to be done; else what is: see :meth:`Uploads.collect`."""
         cdef bint direct = not self.transport.is_closing() and not self.transport.get_write_buffer_size()
         cdef const char* partial = self.partial
         cdef const char* name = self.name
         cdef const char* text = self.uploads.complete
         cdef Py_ssize_t size = len(self.uploads.complete)
         cdef Py_ssize_t sent = 0
-        cdef int epoll = self.uploads.epoll
-        cdef epoll_event event
         cdef int arrival
         cdef int error = 0
         with nogil:
             arrival = receive_body(self.connection, self.fd, &self.received)
-            if arrival == WHOLE and renameat(self.directory, partial, self.directory, name) < 0:
+            if arrival == WHOLE and self.name_it(partial, name) < 0:
                 arrival = FILE_FAILED
             if arrival == WHOLE:
                 if direct:
                     sent = say(self.control, text, size)
-                # Closing alone would not do where a process that was started meanwhile still has the descriptor.
-                epoll_ctl(epoll, EPOLL_CTL_DEL, self.connection, &event)
+                # Where a process that was started meanwhile still has the connection, it stays in the poll set, silent.
                 close(self.fd)
                 close(self.connection)
                 if self.directory != self.top:
                     close(self.directory)
             else:
                 error = errno
+                if arrival == EXPECTED and not self.uploads.poll(EPOLL_CTL_MOD, self):
+                    arrival = LARGE
         if arrival == EXPECTED:
             return None
         if arrival != WHOLE:
@@ -180,7 +229,7 @@ cdef class Shortcut:
         self.fd = self.connection = self.directory = -1
         self.uploading_since = 0
         self.keep()
-        return self.uploads.complete[sent:]
+        return None if sent == size else self.uploads.complete[sent:]
 
     cdef object listen(self, bytes reply):
         cdef const char* text = reply
@@ -284,8 +333,8 @@ cdef class Shortcut:
         cdef bytes path = self.relative(argument, size)
         cdef bytes folder
         cdef bytes name
-        cdef str partial
-        cdef bytes partial_path
+        cdef bytes partial
+        cdef uint64_t hashed
         cdef const char* text
         cdef int directory = self.top
         cdef int connection
@@ -300,8 +349,8 @@ cdef class Shortcut:
         if connection < 0:
             return False
         try:
-            partial = self.partial_name(PyUnicode_DecodeFSDefaultAndSize(name, len(name)))
-            partial_path = encoded(partial)
+            partial = self.partial_name(name)
+            hashed = name_hash(partial)
         except BaseException:
             self.give_back(connection)
             raise
@@ -309,30 +358,29 @@ cdef class Shortcut:
             text = folder
             with nogil:
                 directory = fx_openat2(self.top, text, O_PATH | O_DIRECTORY | O_CLOEXEC)
-        fd = -1 if directory < 0 else self.open_upload(directory, name, partial_path)
+        fd = -1 if directory < 0 else self.open_upload(directory, name, partial, hashed)
         if fd < 0:
             if directory >= 0 and directory != self.top:
                 close(directory)
             self.give_back(connection)
             return False
+        self.fd = fd
+        self.connection = connection
+        self.directory = directory
+        self.received = 0
+        self.path = path
+        self.name = name
+        self.partial = partial
         text = self.opening
         size = len(self.opening)
         with nogil:
             sent = say(self.control, text, size)
-        if sent == size and self.uploads is not None and self.uploads.expect(self, connection):
-            self.fd = fd
-            self.connection = connection
-            self.directory = directory
-            self.received = 0
-            self.path = path
-            self.name = name
-            self.partial = partial_path
+        if sent == size and self.uploads is not None and self.uploads.expect(self):
             self.uploading_since = monotonic()
             return None
-        path_text = "/" + PyUnicode_DecodeFSDefaultAndSize(path, len(path))
-        return "STOR", path_text, fd, connection, directory, partial, self.opening[sent:], 0
+        return self.left(self.opening[sent:])
 
-    cdef int open_upload(self, int directory, const char* name, const char* partial) noexcept:
+    cdef int open_upload(self, int directory, const char* name, const char* partial, uint64_t hashed) noexcept:
         """The descriptor of the file to be filled; -1 where nothing was done."""
         cdef stat_t existing
         cdef stat_t status
@@ -343,11 +391,15 @@ cdef class Shortcut:
             replacing = fstatat(directory, name, &existing, AT_SYMLINK_NOFOLLOW) == 0
             if not replacing and errno != ENOENT:
                 return -1
+            if not replacing and self.nameless:
+                fd = self.open_nameless(directory, partial, hashed)
+                if fd >= 0:
+                    return fd
             if replacing:
                 if not S_ISREG(existing.st_mode):
                     return -1
                 mode = existing.st_mode & 0o777
-            fd = open_and_lock(directory, partial, mode, &status)
+            fd = open_and_lock(directory, partial, hashed, mode, &status)
             if fd < 0:
                 return -1
             if (status.st_size and ftruncate(fd, 0) < 0) or (
@@ -356,4 +408,24 @@ cdef class Shortcut:
                 unlinkat(directory, partial, 0)
                 close(fd)
                 return -1
+        return fd
+
+    cdef int open_nameless(self, int directory, const char* partial, uint64_t hashed) noexcept nogil:
+        """The descriptor of a file without any name, whose hidden name is claimed; -1 where it must have that at once.
+
+        That is where something is to be replaced, or was left by an earlier upload, or another one goes on.
+        """
+        cdef stat_t left
+        cdef int fd = -1
+        self.claimed = fx_claim_hash(hashed, self.top_place if directory == self.top else place_of(directory))
+        self.claim = fx_claim(self.claimed)
+        if self.claim < 0:
+            return -1
+        if fstatat(directory, partial, &left, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT:
+            fd = openat(directory, b".", O_RDWR | O_TMPFILE | O_CLOEXEC, self.mode)
+            if fd < 0 and errno != EINTR:
+                # Many file systems have no such files, and who may not make one may not make any.
+                self.nameless = False
+        if fd < 0:
+            self.unclaim()
         return fd

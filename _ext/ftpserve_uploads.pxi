@@ -28,20 +28,22 @@ cdef class Uploads:
             close(self.epoll)
             self.epoll = -1
 
-    cdef bint expect(self, Shortcut shortcut, int connection) except -1:
+    cdef bint poll(self, int operation, Shortcut shortcut) noexcept nogil:
         cdef epoll_event event
-        event.events = EPOLLIN
+        # Told once: what is over need not be taken out again.
+        event.events = EPOLLIN | EPOLLONESHOT
         event.data.ptr = <void*>shortcut
-        if self.epoll < 0 or epoll_ctl(self.epoll, EPOLL_CTL_ADD, connection, &event) < 0:
+        return self.epoll >= 0 and epoll_ctl(self.epoll, operation, shortcut.connection, &event) == 0
+
+    cdef bint expect(self, Shortcut shortcut) except -1:
+        if not self.poll(EPOLL_CTL_ADD, shortcut):
             return False
         self.waiting.add(shortcut)
         return True
 
     cdef void forget(self, Shortcut shortcut):
-        cdef epoll_event event
         self.waiting.discard(shortcut)
-        if self.epoll >= 0:
-            epoll_ctl(self.epoll, EPOLL_CTL_DEL, shortcut.connection, &event)
+        self.poll(EPOLL_CTL_DEL, shortcut)
 
     def collect(self):
         cdef epoll_event events[READY]

@@ -2,7 +2,7 @@
 
 from asyncio import Transport
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 def accept(listener: int) -> tuple[int, str] | None:
     """The next connection that waits at *listener*, a non-blocking socket; None if there is none.
@@ -28,20 +28,25 @@ def entry_mode(directory: int, name: str) -> int:
 def open_partial(directory: int, name: str, mode: int) -> tuple[int, int, int]:
     """Open *name* for reading and writing, made with the permissions *mode* if need be, and lock it (flock(2)).
 
-    A file that lost its name to another between the two is not taken for the one that has it.
+    A file that lost its name to another between the two is not taken for the one that has it. Nor is one opened whose
+    name an upload has claimed, in this process or one that has a common ancestor with it: see :class:`Shortcut`.
 
     Returns:
         The descriptor, which is the caller's; size; permissions.
 
     Raises:
-        OSError: EBUSY where another holds the lock, EISDIR or EINVAL for what is no regular file, ELOOP for a link;
-            else what openat(2) fails with.
+        OSError: EBUSY where another holds the lock or has claimed the name, EISDIR or EINVAL for what is no regular
+            file, ELOOP for a link; else what openat(2) fails with.
         ValueError: the name holds a NUL.
     """
 
 @final
 class Shortcut:
     """Carries out what one session says around small files in one call, from the line to the reply.
+
+    A file that is uploaded has no name before it is whole, where there is none of its name yet, nothing is left of an
+    earlier upload, and the file system knows such files. Its hidden name is claimed meanwhile: see
+    :func:`open_partial`. As soon as the upload is left to others it has its hidden name.
 
     It knows EPSV and PASV while its port, which listens already, waits for the next transfer; RETR of regular files up
     to 64 KiB and STOR, where the data connection stands already and comes from the client. All else, and all that
@@ -59,7 +64,7 @@ class Shortcut:
         opening: reply to STOR.
         cwd: virtual path of the working directory.
         suffix: ending of the names that clients do not see.
-        partial_name: gives the name of the unfinished upload to a name.
+        partial_name: gives the name of the unfinished upload to a name, both as the file system has them.
         reads: RETR is its business.
         writes: STOR is; a regular file that has the name by then is replaced.
         beneath: the system has openat2(2); without it paths with directories are left to others.
@@ -98,7 +103,7 @@ class Shortcut:
         opening: bytes,
         cwd: str,
         suffix: str,
-        partial_name: Callable[[str], str],
+        partial_name: Callable[[bytes], bytes],
         reads: bool,
         writes: bool,
         beneath: bool,
@@ -120,7 +125,8 @@ class Shortcut:
             ``("RETR", path, file, connection, moved)``: *moved* bytes were sent and nothing replied.
             ``("STOR", path, file, connection, directory, partial, unsent, received)``: the file *partial* of
             *directory* (which may be *top*), open and locked as :func:`open_partial` does and to be filled and
-            renamed, *unsent* what is left of the 150 reply, *received* bytes in the file. Descriptors are the caller's.
+            renamed, *unsent* what is left of the 150 reply, *received* bytes in the file. Where that file cannot be
+            had, *file* is -1 and *received* an error number. Descriptors are the caller's.
         """
     def keep(self) -> None:
         """The upload has ended: the port waits for the next transfer."""
@@ -147,11 +153,11 @@ class Uploads:
         """Wait for none any more. Those under way are still to be released. Idempotent."""
     def collect(
         self,
-    ) -> list[tuple[object, bytes | tuple[tuple[str, str, int, int, int, str, bytes, int], int, bool]]]:
+    ) -> list[tuple[Any, bytes | tuple[tuple[str, str, int, int, int, str, bytes, int], int, bool]]]:
         """Take what has come.
 
         Returns:
-            For each upload that is waited for no longer, the owner of its shortcut, and how it has ended. bytes: it has
+            For each upload of which something is left to be done, the owner of its shortcut, and what. bytes: it has
             its name, all is closed, and they are what is left of the reply to be sent. Else it is left to others, as
             :meth:`Shortcut.release` does; behind that an error number, 0 where it is only large; and whether the file
             has failed and not the connection.

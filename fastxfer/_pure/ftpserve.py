@@ -104,7 +104,7 @@ class Shortcut:
         opening: bytes,
         cwd: str,
         suffix: str,
-        partial_name: Callable[[str], str],
+        partial_name: Callable[[bytes], bytes],
         reads: bool,
         writes: bool,
         beneath: bool,
@@ -231,7 +231,7 @@ class Shortcut:
             return False
         name = os.fsdecode(path)
         self._waiting = (connection, self._address)
-        partial = self._partial_name(name)
+        partial = os.fsdecode(self._partial_name(path))
         fd = self._open_upload(name, partial)
         if fd < 0:
             return False

@@ -184,13 +184,11 @@ class Control(ControlWire):
 
     def _take_shortcut(self, shortcut: Shortcut, data: bytes) -> bool:
         """Whether *data* was carried out by the shortcut. If not, it has ended."""
-        if not (self._task or self._queue or self._closing or self._transport.get_write_buffer_size()):
+        if not (self.busy or self._queue or self._closing or self._transport.get_write_buffer_size()):
             done = shortcut.serve(data)
             if done is not False:
                 self.last = self._loop.time()
-                if done is None:
-                    self._task = self
-                elif done is not True:
+                if done is not True and done is not None:
                     self._follow(done)
                 return True
         self.take_over()
@@ -210,17 +208,13 @@ class Control(ControlWire):
         if shortcut is not None and 0 < shortcut.uploading_since <= latest:
             rest = shortcut.release()
             if rest is not None:
-                self._task = None
                 self._follow(rest)
 
     def uploaded(self, end: bytes | tuple[Rest, int, bool]) -> None:
-        """Native code has received an upload, or will not."""
-        self._task = None
+        """Native code has received an upload, or will not, and something is left to be done."""
         if isinstance(end, bytes):
             # No command waits: whatever the client says meanwhile makes the upload an ordinary one.
-            self.last = self._loop.time()
-            if end:
-                self.write(end)
+            self.write(end)
             return
         rest, error, of_file = end
         self._follow(rest, failure(error, of_file) if error else None)
@@ -470,7 +464,12 @@ class Control(ControlWire):
     @property
     def busy(self) -> bool:
         """Whether a command is being carried out."""
-        return self._task is not None
+        return self._task is not None or (self.shortcut is not None and self.shortcut.uploading_since > 0)
+
+    def silent_for(self, now: float) -> float:
+        """Seconds since something was heard of the client, or done for it."""
+        shortcut = self.shortcut
+        return now - (self.last if shortcut is None else max(self.last, shortcut.kept_since))
 
     def cancel(self) -> None:
         """Cancel the command that is being carried out."""

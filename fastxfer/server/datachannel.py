@@ -287,6 +287,7 @@ class DataChannel:
         shortcut, control.shortcut = control.shortcut, None
         if shortcut is None:
             return
+        control.last = max(control.last, shortcut.kept_since)
         self._uses = KEPT_USES - shortcut.uses
         self._kept_since = 0.0 if shortcut.prepared else shortcut.kept_since
         self._taken = shortcut.take()

@@ -36,6 +36,7 @@ __all__ = [
     "info_of",
     "lock_file",
     "partial_name",
+    "partial_names",
     "prepare_partial",
     "remove_partial",
     "require_regular",
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 HIDDEN_SUFFIX = ".fxpart"
+_HIDDEN_SUFFIX = HIDDEN_SUFFIX.encode()
 PARTIAL = re.compile(rf"\..*\.[0-9a-f]{{16}}{re.escape(HIDDEN_SUFFIX)}", re.DOTALL)
 """Names of unfinished uploads; others that end so are somebody's files, hidden too."""
 COPY_CHUNK = 8 << 20
@@ -106,14 +108,22 @@ def lock_file(fd: int, path: str) -> None:
         raise OSError(errno.EBUSY, "Being uploaded already", path) from None
 
 
+@functools.lru_cache(maxsize=1024)
+def partial_names(uploader: str) -> Callable[[bytes], bytes]:
+    """What gives the unfinished uploads of *uploader* their names: hidden, the same each time, short enough."""
+    begun = blake2b(b"%b\0" % uploader.encode("utf-8", "surrogateescape"), digest_size=8)
+
+    def partial(name: bytes) -> bytes:
+        tag = begun.copy()
+        tag.update(name)
+        return b".%b.%b%b" % (name[:PARTIAL_ROOM], tag.hexdigest().encode(), _HIDDEN_SUFFIX)
+
+    return partial
+
+
 def partial_name(name: str, uploader: str) -> str:
-    """Name of the unfinished upload of *uploader* to *name*: hidden, the same each time, short enough."""
-    encoded = os.fsencode(name)
-    key = b"%b\0%b" % (uploader.encode("utf-8", "surrogateescape"), encoded)
-    tag = blake2b(key, digest_size=8).hexdigest()
-    if len(encoded) > PARTIAL_ROOM:
-        name = os.fsdecode(encoded[:PARTIAL_ROOM])
-    return f".{name}.{tag}{HIDDEN_SUFFIX}"
+    """Name of the unfinished upload of *uploader* to *name*."""
+    return os.fsdecode(partial_names(uploader)(os.fsencode(name)))
 
 
 def remove_partial(partial: str, directory: int, latest: float = float("inf")) -> int:

@@ -110,14 +110,26 @@ def go_on(session: Session, rest: Rest, error: OSError | None = None) -> Corouti
         data.settle()
         return _send_rest(session, path, LocalReader(fd, os.fstat(fd), path), 0, data.wrap(connection), moved)
     _, path, fd, connection, directory, partial, unsent, received = rest
-    writer = local.adopt_upload(path, fd, directory, partial, paths.basename(path), replace=True)
     session.control.write(unsent)
+    if fd < 0:
+        os.close(connection)
+        _end_unnamed(session, path, error or OSError(received, os.strerror(received), path))
+        return None
+    writer = local.adopt_upload(path, fd, directory, partial, paths.basename(path), replace=True)
     upload = _Upload(session, path, connection, writer, received)
     if error is None:
         upload.begin()
     else:
         upload.fail(error)
     return None
+
+
+def _end_unnamed(session: Session, path: str, error: OSError) -> None:
+    """End an upload of which nothing could be kept."""
+    progress = Progress(Direction.UPLOAD, path, 0, False)
+    session.control.write(failed(session, progress, error))
+    session.runtime.data(session).close()
+    record(session, progress)
 
 
 def failure(number: int, of_file: bool) -> OSError:

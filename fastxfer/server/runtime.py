@@ -9,7 +9,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fastxfer.core.ftpexchange import AVAILABLE as HAS_POLL_SETS
 from fastxfer.core.ftpserve import Uploads
@@ -90,7 +90,7 @@ class Runtime:
 
     def _collect_uploads(self, uploads: Uploads) -> None:
         for control, end in uploads.collect():
-            cast("Control", control).uploaded(end)
+            control.uploaded(end)
 
     def _sweep(self) -> None:
         """Close what has been silent for too long."""
@@ -110,7 +110,7 @@ class Runtime:
                 started = control.last if session is None else session.login_clock
                 if timeouts.login and now - started > timeouts.login:
                     control.finish(replies.TIMEOUT)
-            elif timeouts.idle and not control.busy and now - control.last > timeouts.idle:
+            elif timeouts.idle and not control.busy and control.silent_for(now) > timeouts.idle:
                 control.finish(replies.TIMEOUT)
         if self.kept_ports:
             for channel in list(self.kept_ports):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from typing import TYPE_CHECKING
 
 from fastxfer.core.ftpserve import Shortcut
 from fastxfer.server import replies
 from fastxfer.server.beneath import HAS_OPENAT2
-from fastxfer.server.localfiles import partial_name
+from fastxfer.server.localfiles import partial_names
 from fastxfer.server.permissions import Permission
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def shorten(session: Session) -> None:
         opening=replies.OPENING,
         cwd=session.cwd,
         suffix=tree.hidden_suffix,
-        partial_name=functools.partial(partial_name, uploader=account.user.name),
+        partial_name=partial_names(account.user.name),
         reads=account.allows(session.cwd, Permission.READ) and not session.download_limits,
         writes=(
             account.allows(session.cwd, Permission.WRITE | Permission.OVERWRITE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import resource
 import select
 import socket
 import stat
@@ -47,7 +48,7 @@ class Stage:
             "opening": OPENING,
             "cwd": "/",
             "suffix": ".part",
-            "partial_name": lambda name: f".{name}.part",
+            "partial_name": lambda name: b".%b.part" % name,
             "reads": True,
             "writes": True,
             "beneath": True,
@@ -379,24 +380,28 @@ class Transport:
 class Upload:
     """An upload that native code waits for."""
 
-    def __init__(self, stage: Staged, name: str = "file") -> None:
+    def __init__(self, stage: Staged, name: str = "file", *, folder: str = "", left: bytes = b"") -> None:
         module = core_module("ftpserve", "c")
         self.transport = Transport()
         self.uploads = module.Uploads(b"226 done\r\n")
         self.at = stage(uploads=self.uploads, owner="owner", transport=self.transport)
+        if folder:
+            (self.at.root / folder).mkdir()
+        if left:
+            (self.at.root / f".{name}.part").write_bytes(left)
         self.data = self.at.connect()
         assert self.at.shortcut.serve(f"STOR {name}\r\n".encode()) is None
         assert self.at.told() == OPENING
         assert self.at.shortcut.uploading_since > 0
 
     def collect(self) -> Any:
-        """How it ends, once that is known."""
+        """How it ends, where others are left something to do; else b"" once it has ended, and None before."""
         with select.epoll() as poll:
             poll.register(self.uploads.fileno(), select.EPOLLIN)
             assert poll.poll(DEADLINE)
         found = self.uploads.collect()
         if not found:
-            return None
+            return None if self.at.shortcut.uploading_since else b""
         ((owner, end),) = found
         assert owner == "owner"
         return end
@@ -411,7 +416,7 @@ def test_a_small_upload_takes_its_name_when_it_has_come_whole(stage: Staged) -> 
     assert upload.uploads.collect() == []
     upload.data.sendall(b"first, ")
     assert upload.collect() is None
-    assert os.listdir(upload.at.root) == [".file.part"]
+    assert os.listdir(upload.at.root) == []
     upload.data.sendall(b"second")
     upload.data.close()
     end = None
@@ -540,3 +545,160 @@ def test_nothing_stays_open_of_an_upload_that_nobody_ends(stage: Staged) -> None
     del upload
     gc.collect()
     assert data.recv(1) == b""
+
+
+@native
+def test_a_small_upload_has_no_name_but_a_claim_to_it_before_it_is_whole(stage: Staged) -> None:
+    upload = Upload(stage)
+    upload.data.sendall(b"half")
+    assert upload.collect() is None
+    assert os.listdir(upload.at.root) == []
+    with pytest.raises(OSError, match=r"file\.part") as refused:
+        upload.at.module.open_partial(upload.at.top, ".file.part", 0o600)
+    assert refused.value.errno == errno.EBUSY
+    assert os.listdir(upload.at.root) == []
+    other, _, _ = upload.at.module.open_partial(upload.at.top, ".other.part", 0o600)
+    os.close(other)
+    upload.data.close()
+    while upload.collect() is None:
+        pass
+    free, size, _ = upload.at.module.open_partial(upload.at.top, ".file.part", 0o600)
+    os.close(free)
+    assert size == 0
+    assert (upload.at.root / "file").read_bytes() == b"half"
+    assert stat.S_IMODE((upload.at.root / "file").stat().st_mode) == 0o640
+
+
+@native
+def test_a_name_claimed_in_another_directory_is_free_in_this(stage: Staged) -> None:
+    upload = Upload(stage)
+    (upload.at.root / "a").mkdir()
+    below = os.open(upload.at.root / "a", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        free, _, _ = upload.at.module.open_partial(below, ".file.part", 0o600)
+        os.close(free)
+    finally:
+        os.close(below)
+
+
+@native
+def test_a_second_small_upload_of_a_name_is_left_to_those_who_refuse_it(stage: Staged) -> None:
+    upload = Upload(stage)
+    second = stage(uploads=upload.uploads, owner="second", transport=upload.transport)
+    second.connect()
+    assert second.shortcut.serve(b"STOR file\r\n") is False
+    assert second.still_waits()
+    assert os.listdir(second.root) == []
+
+
+@native
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="another process is made by fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_claim_holds_in_other_processes(stage: Staged) -> None:
+    upload = Upload(stage)
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            upload.at.module.open_partial(upload.at.top, ".file.part", 0o600)
+        except OSError as error:
+            code = 0 if error.errno == errno.EBUSY else 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    upload.data.close()
+    while upload.collect() is None:
+        pass
+    assert os.listdir(upload.at.root) == ["file"]
+
+
+@native
+def test_an_upload_that_is_released_has_its_hidden_name_and_is_locked(stage: Staged) -> None:
+    upload = Upload(stage)
+    upload.data.sendall(b"half")
+    assert upload.collect() is None
+    *_, fd, connection, _, partial, _, received = upload.at.shortcut.release()
+    assert (partial, received) == (".file.part", 4)
+    assert (upload.at.root / ".file.part").read_bytes() == b"half"
+    with pytest.raises(OSError, match=r"file\.part"):
+        upload.at.module.open_partial(upload.at.top, ".file.part", 0o600)
+    os.close(fd)
+    os.close(connection)
+    again, size, _ = upload.at.module.open_partial(upload.at.top, ".file.part", 0o600)
+    os.close(again)
+    assert size == 4
+
+
+@native
+def test_what_an_earlier_upload_has_left_is_replaced_by_the_next(stage: Staged) -> None:
+    upload = Upload(stage, left=b"what an earlier one has left")
+    assert os.listdir(upload.at.root) == [".file.part"]
+    upload.data.sendall(b"new")
+    upload.data.close()
+    while upload.collect() is None:
+        pass
+    assert os.listdir(upload.at.root) == ["file"]
+    assert (upload.at.root / "file").read_bytes() == b"new"
+
+
+@native
+def test_a_name_taken_meanwhile_is_replaced(stage: Staged) -> None:
+    upload = Upload(stage)
+    (upload.at.root / "file").write_bytes(b"somebody else's")
+    upload.data.sendall(b"later")
+    upload.data.close()
+    while upload.collect() is None:
+        pass
+    assert (upload.at.root / "file").read_bytes() == b"later"
+    assert os.listdir(upload.at.root) == ["file"]
+
+
+@native
+def test_a_directory_removed_meanwhile_is_the_files_failure(stage: Staged) -> None:
+    upload = Upload(stage, name="a/file", folder="a")
+    (upload.at.root / "a").rmdir()
+    upload.data.sendall(b"lost")
+    upload.data.close()
+    end = None
+    while end is None:
+        end = upload.collect()
+    rest, error, of_file = end
+    assert (error, of_file) == (errno.ENOENT, True)
+    verb, path, fd, connection, directory, _, unsent, number = rest
+    assert (verb, path, fd, directory, unsent, number) == ("STOR", "/a/file", -1, -1, b"", errno.ENOENT)
+    os.close(connection)
+    assert upload.at.shortcut.release() is None
+    upload.at.client.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        upload.at.told()
+
+
+@native
+def test_a_claim_that_nobody_ends_goes_with_its_shortcut(stage: Staged) -> None:
+    upload = Upload(stage)
+    module, top = upload.at.module, os.dup(upload.at.top)
+    upload.at.shortcut = None
+    del upload.uploads
+    del upload
+    gc.collect()
+    free, _, _ = module.open_partial(top, ".file.part", 0o600)
+    os.close(free)
+    os.close(top)
+
+
+@native
+def test_a_file_that_takes_no_more_is_left_with_what_it_took(stage: Staged) -> None:
+    upload = Upload(stage)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    upload.data.sendall(b"more than that")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, hard))
+    try:
+        rest, error, of_file = upload.collect()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (error, of_file, rest[-1]) == (errno.EFBIG, True, 4)
+    assert os.listdir(upload.at.root) == [".file.part"]
+    assert (upload.at.root / ".file.part").read_bytes() == b"more"
+    os.close(rest[2])
+    os.close(rest[3])

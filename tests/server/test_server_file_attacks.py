@@ -340,15 +340,16 @@ def test_moving_to_another_filesystem_is_refused_and_loses_nothing(
     client.expect(250, "RNTO mounted/new")
 
 
-def test_a_mounted_filesystem_takes_uploads_and_no_moves(tmp_path: Path, root: Path) -> None:
+@contextlib.contextmanager
+def mounted(tmp_path: Path, root: Path, options: str) -> Iterator[Dialogue]:
+    """A session with a server that sees a file system of its own in memory at ``/mounted``."""
     pytest.importorskip("click", reason="needs the extra `cli`")
     (root / "mounted").mkdir()
-    (root / "file").write_bytes(b"here")
     mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    try_out = 'mount -t tmpfs none "$0"'
+    try_out = f'mount -t tmpfs -o {options} none "$0"'
     if not shutil.which("unshare") or subprocess.run([*mount, try_out, root / "mounted"], check=False).returncode:
         pytest.skip("nothing can be mounted here")
-    serve = 'mount -t tmpfs none "$0"/mounted && exec "$@"'
+    serve = f'mount -t tmpfs -o {options} none "$0"/mounted && exec "$@"'
     (tmp_path / "password").write_text(PASSWORD)
     command = [*mount, serve, str(root), sys.executable, "-m", "fastxfer", "serve", str(root), "--port", "0"]
     command += ["--user", USER, "--password-file", str(tmp_path / "password")]
@@ -360,19 +361,40 @@ def test_a_mounted_filesystem_takes_uploads_and_no_moves(tmp_path: Path, root: P
         port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
         with Dialogue(("127.0.0.1", port)) as client:
             client.login()
-            assert client.put("STOR mounted/new", b"there").code == 226
-            client.expect(350, "RNFR file")
-            client.expect(550, "RNTO mounted/file")
-            client.expect(350, "RNFR mounted/new")
-            client.expect(550, "RNTO file")
-            assert client.fetch("RETR mounted/new") == b"there"
-            assert client.fetch("RETR file") == b"here"
-            assert client.fetch("NLST mounted").split() == [b"new"]
-            client.expect(350, "RNFR mounted/new")
-            client.expect(250, "RNTO mounted/newer")
+            yield client
     finally:
         process.terminate()
         process.communicate(timeout=DEADLINE)
+
+
+def test_a_mounted_filesystem_takes_uploads_and_no_moves(tmp_path: Path, root: Path) -> None:
+    (root / "file").write_bytes(b"here")
+    with mounted(tmp_path, root, "size=50%") as client:
+        assert client.put("STOR mounted/new", b"there").code == 226
+        client.expect(350, "RNFR file")
+        client.expect(550, "RNTO mounted/file")
+        client.expect(350, "RNFR mounted/new")
+        client.expect(550, "RNTO file")
+        assert client.fetch("RETR mounted/new") == b"there"
+        assert client.fetch("RETR file") == b"here"
+        assert client.fetch("NLST mounted").split() == [b"new"]
+        client.expect(350, "RNFR mounted/new")
+        client.expect(250, "RNTO mounted/newer")
+
+
+def test_small_files_on_a_disk_that_fills_up_are_whole_or_not_there(tmp_path: Path, root: Path) -> None:
+    content = os.urandom(30_000)
+    with mounted(tmp_path, root, "size=128k") as client:
+        client.expect(250, "CWD mounted")
+        codes = [client.put(f"STOR file{number}", content).code for number in range(6)]
+        assert codes[:3] == [226] * 3
+        assert codes[-1] == 452
+        stored = sorted(client.fetch("NLST").decode().split())
+        assert stored == [f"file{number}" for number, code in enumerate(codes) if code == 226]
+        assert all(client.fetch(f"RETR {name}") == content for name in stored)
+        client.expect(250, "DELE file0")
+        assert client.put("STOR file5", content).code == 226
+        assert client.fetch("RETR file5") == content
 
 
 def test_the_names_of_unfinished_uploads_are_out_of_reach(client: Dialogue, root: Path) -> None:

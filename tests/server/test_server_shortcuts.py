@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
@@ -206,6 +207,60 @@ def test_a_broken_upload_can_be_resumed(client: Dialogue, root: Path) -> None:
     client.expect(350, f"REST {len(CONTENT)}")
     assert client.put("STOR second", b"rest").code == 226
     assert (root / "second").read_bytes() == CONTENT + b"rest"
+
+
+def test_what_came_before_a_connection_broke_can_be_resumed(client: Dialogue, root: Path) -> None:
+    assert client.put("STOR first", CONTENT).code == 226
+    data = client.data_after("STOR second")
+    data.sendall(CONTENT)
+    reset(data)
+    assert client.read().code == 426
+    assert visible(root) == ["first"]
+    kept = int(client.expect(213, "SIZE second").split()[1])
+    assert kept == len(CONTENT)
+    client.expect(350, f"REST {kept}")
+    assert client.put("STOR second", b"rest").code == 226
+    assert (root / "second").read_bytes() == CONTENT + b"rest"
+    assert len(os.listdir(root)) == 2
+
+
+def test_an_upload_whose_directory_is_removed_meanwhile_fails_alone(server: Running, root: Path) -> None:
+    (root / "a").mkdir()
+    with Dialogue(server.address) as client, Dialogue(server.address) as other:
+        client.login()
+        other.login()
+        assert client.put("STOR first", CONTENT).code == 226
+        with client.data() as data:
+            client.expect(150, "STOR a/file")
+            if not os.listdir(root / "a"):
+                other.expect(250, "RMD a")
+            else:
+                # This system knows no files without a name.
+                (root / "a").rename(root / "b")
+            data.sendall(CONTENT)
+        assert client.read().code == (226 if (root / "b").exists() else 550)
+        assert client.put("STOR second", CONTENT).code == 226
+    assert (root / "second").read_bytes() == CONTENT
+
+
+def test_the_end_of_a_native_upload_is_a_sign_of_life(client: Dialogue, server: Running) -> None:
+    for name in "first", "second":
+        assert client.put(f"STOR {name}", CONTENT).code == 226
+    data = client.data_after("STOR third")
+
+    async def forget() -> None:
+        for control in server.server._runtime.controls:
+            control.last = -1e9
+
+    async def silence() -> list[float]:
+        now = asyncio.get_running_loop().time()
+        return [control.silent_for(now) for control in server.server._runtime.controls]
+
+    server.do(forget())
+    data.close()
+    assert client.read().code == 226
+    (silent,) = server.do(silence())
+    assert silent < 1e6
 
 
 def test_an_upload_is_aborted_and_the_session_goes_on(client: Dialogue, root: Path) -> None:

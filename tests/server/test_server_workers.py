@@ -341,6 +341,25 @@ def test_a_quota_is_that_of_all_workers(root: Path, tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in root.iterdir()) == 10_000
 
 
+@needs_proc
+def test_two_uploads_of_one_name_at_two_workers_do_not_mix(root: Path, tmp_path: Path) -> None:
+    with workers(root, tmp_path) as (_, address), contextlib.ExitStack() as stack:
+        wait_for(lambda: len(listening(address[1])) == 2)
+        one, other = (stack.enter_context(Dialogue(address)) for _ in range(2))
+        for client in one, other:
+            client.login()
+            # From the second one on, small files are carried out natively.
+            assert store(client, 1) == 226
+        with one.data() as data:
+            one.expect(150, "STOR file")
+            with other.data():
+                other.expect(450, "STOR file")
+            data.sendall(b"first")
+        assert one.read().code == 226
+        assert other.put("STOR file", b"second").code == 226
+    assert (root / "file").read_bytes() == b"second"
+
+
 def store(client: Dialogue, number: int) -> int:
     """The last reply to an upload of 1000 bytes, which may be refused before it begins."""
     with client.data() as data:
