@@ -87,6 +87,7 @@ cdef enum:
     PIECE = 65536
     MOST_PIECES = 4
     READY = 64
+    LATER = -2
     REPLY = 512
 
 

@@ -31,6 +31,7 @@ cdef class Shortcut:
     cdef uint64_t claimed
     cdef uint64_t top_place
     cdef bint nameless
+    cdef uint64_t proven
     cdef readonly double uploading_since
     cdef bint reads
     cdef bint writes
@@ -148,16 +149,16 @@ cdef class Shortcut:
         self.uploads.forget(self)
         return self.left(b"")
 
-    cdef object left(self, bytes unsent):
+    cdef object left(self, bytes unsent, int error=0):
         """The upload as it stands, which is others' from now on; under its hidden name, if it had none yet."""
         cdef const char* partial = self.partial
         cdef off_t received = self.received
-        cdef int error = 0
         with nogil:
-            if self.claim >= 0 and self.name_beside(partial) < 0:
+            if self.fd >= 0 and self.claim >= 0 and self.name_beside(partial) < 0:
                 error = errno
                 close(self.fd)
                 self.fd = -1
+            if self.fd < 0:
                 if self.directory != self.top:
                     close(self.directory)
                 self.directory = -1
@@ -339,6 +340,7 @@ cdef class Shortcut:
         cdef int directory = self.top
         cdef int connection
         cdef int fd
+        cdef int error = 0
         cdef Py_ssize_t sent
         if path is None:
             return False
@@ -359,7 +361,7 @@ cdef class Shortcut:
             with nogil:
                 directory = fx_openat2(self.top, text, O_PATH | O_DIRECTORY | O_CLOEXEC)
         fd = -1 if directory < 0 else self.open_upload(directory, name, partial, hashed)
-        if fd < 0:
+        if fd < 0 and fd != LATER:
             if directory >= 0 and directory != self.top:
                 close(directory)
             self.give_back(connection)
@@ -375,13 +377,18 @@ cdef class Shortcut:
         size = len(self.opening)
         with nogil:
             sent = say(self.control, text, size)
+            if fd == LATER:
+                self.fd = self.make_nameless(directory)
+                error = errno
+        if self.fd < 0:
+            return self.left(self.opening[sent:], error)
         if sent == size and self.uploads is not None and self.uploads.expect(self):
             self.uploading_since = monotonic()
             return None
         return self.left(self.opening[sent:])
 
     cdef int open_upload(self, int directory, const char* name, const char* partial, uint64_t hashed) noexcept:
-        """The descriptor of the file to be filled; -1 where nothing was done."""
+        """The descriptor of the file to be filled; -1 where nothing was done, LATER where it has only to be made."""
         cdef stat_t existing
         cdef stat_t status
         cdef unsigned int mode = self.mode
@@ -393,7 +400,7 @@ cdef class Shortcut:
                 return -1
             if not replacing and self.nameless:
                 fd = self.open_nameless(directory, partial, hashed)
-                if fd >= 0:
+                if fd != -1:
                     return fd
             if replacing:
                 if not S_ISREG(existing.st_mode):
@@ -416,16 +423,30 @@ cdef class Shortcut:
         That is where something is to be replaced, or was left by an earlier upload, or another one goes on.
         """
         cdef stat_t left
+        cdef uint64_t place = self.top_place if directory == self.top else place_of(directory)
         cdef int fd = -1
-        self.claimed = fx_claim_hash(hashed, self.top_place if directory == self.top else place_of(directory))
+        self.claimed = fx_claim_hash(hashed, place)
         self.claim = fx_claim(self.claimed)
         if self.claim < 0:
             return -1
         if fstatat(directory, partial, &left, AT_SYMLINK_NOFOLLOW) < 0 and errno == ENOENT:
-            fd = openat(directory, b".", O_RDWR | O_TMPFILE | O_CLOEXEC, self.mode)
-            if fd < 0 and errno != EINTR:
-                # Many file systems have no such files, and who may not make one may not make any.
-                self.nameless = False
+            if place and place == self.proven:
+                # It can be made, as the last one was: the client need not wait for that.
+                return LATER
+            fd = self.make_nameless(directory)
+            if fd >= 0:
+                self.proven = place
         if fd < 0:
             self.unclaim()
         return fd
+
+    cdef int make_nameless(self, int directory) noexcept nogil:
+        cdef int fd
+        while True:
+            fd = openat(directory, b".", O_RDWR | O_TMPFILE | O_CLOEXEC, self.mode)
+            if fd >= 0:
+                return fd
+            if errno != EINTR:
+                # Many file systems have no such files, and who may not make one may not make any.
+                self.nameless = False
+                return -1

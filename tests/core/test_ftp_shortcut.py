@@ -702,3 +702,31 @@ def test_a_file_that_takes_no_more_is_left_with_what_it_took(stage: Staged) -> N
     assert (upload.at.root / ".file.part").read_bytes() == b"more"
     os.close(rest[2])
     os.close(rest[3])
+
+
+@native
+def test_a_file_that_cannot_be_made_any_more_is_told_of_behind_the_opening(stage: Staged) -> None:
+    upload = Upload(stage)
+    upload.data.close()
+    while upload.collect() is None:
+        pass
+    at = upload.at
+    assert at.told() == b"226 done\r\n"
+    data = at.connect()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(at.top)
+    os.close(free)
+    # There is room for the connection and for nothing else.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))
+    try:
+        rest = at.shortcut.serve(b"STOR next\r\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert at.told() == OPENING
+    verb, path, fd, connection, directory, _, unsent, number = rest
+    assert (verb, path, fd, directory, unsent, number) == ("STOR", "/next", -1, -1, b"", errno.EMFILE)
+    os.close(connection)
+    assert data.recv(1) == b""
+    assert os.listdir(at.root) == ["file"]
+    free, _, _ = at.module.open_partial(at.top, ".next.part", 0o600)
+    os.close(free)
