@@ -28,6 +28,7 @@ cdef extern from "claims.h" nogil:
     int fx_claim(uint64_t hash)
     void fx_unclaim(int number, uint64_t hash)
     bint fx_claimed(uint64_t hash)
+    bint fx_claims_stand()
     uint64_t fx_claim_place(uint64_t device, uint64_t inode)
     uint64_t fx_claim_hash(uint64_t name, uint64_t place)
 
@@ -176,15 +177,18 @@ cdef uint64_t place_of(int directory) noexcept nogil:
     return 0 if fstat(directory, &status) < 0 else fx_claim_place(status.st_dev, status.st_ino)
 
 
+cdef bint claimed(int directory, uint64_t hashed) noexcept nogil:
+    return fx_claims_stand() and fx_claimed(fx_claim_hash(hashed, place_of(directory)))
+
+
 cdef int open_and_lock(
     int directory, const char* path, uint64_t hashed, unsigned int mode, stat_t* status
 ) noexcept nogil:
     """The descriptor, or an error as a negative number."""
     cdef stat_t current
-    cdef uint64_t claim = fx_claim_hash(hashed, place_of(directory))
     cdef int fd
     cdef int error
-    if fx_claimed(claim):
+    if claimed(directory, hashed):
         return -EBUSY
     while True:
         fd = openat(directory, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode)
@@ -202,7 +206,7 @@ cdef int open_and_lock(
         elif fstatat(directory, path, &current, AT_SYMLINK_NOFOLLOW) < 0:
             error = 0 if errno == ENOENT else errno
         elif current.st_ino == status.st_ino and current.st_dev == status.st_dev:
-            if not fx_claimed(claim):
+            if not claimed(directory, hashed):
                 return fd
             # Claimed by somebody who did not see this file, which is removed if it was made here.
             error = EBUSY

@@ -97,7 +97,6 @@ cdef class Shortcut:
         self.uses = uses
         self.uploads = uploads
         self.nameless = uploads is not None
-        self.top_place = place_of(top)
         self.owner = owner
         self.transport = transport
         self.max_line = max_line
@@ -423,8 +422,14 @@ cdef class Shortcut:
         That is where something is to be replaced, or was left by an earlier upload, or another one goes on.
         """
         cdef stat_t left
-        cdef uint64_t place = self.top_place if directory == self.top else place_of(directory)
+        cdef uint64_t place
         cdef int fd = -1
+        if directory == self.top:
+            if not self.top_place:
+                self.top_place = place_of(directory)
+            place = self.top_place
+        else:
+            place = place_of(directory)
         self.claimed = fx_claim_hash(hashed, place)
         self.claim = fx_claim(self.claimed)
         if self.claim < 0:

@@ -74,6 +74,14 @@ bool fx_claimed(uint64_t hash) {
     return claims && taken(hash, -1, seconds());
 }
 
+bool fx_claims_stand(void) {
+    if (!claims) return false;
+    uint64_t now = seconds();
+    for (int i = 0; i < FX_CLAIMS; i++)
+        if (counts(atomic_load(&claims[i]), now)) return true;
+    return false;
+}
+
 uint64_t fx_claim_place(uint64_t device, uint64_t inode) {
     return inode * UINT64_C(0x9E3779B97F4A7C15) ^ device * UINT64_C(0xC2B2AE3D27D4EB4F);
 }

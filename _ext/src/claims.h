@@ -23,6 +23,9 @@ void fx_unclaim(int number, uint64_t hash);
 
 bool fx_claimed(uint64_t hash);
 
+/* Whether there is any claim at all: mostly there is none, and nothing need be known of the name. */
+bool fx_claims_stand(void);
+
 /* What tells a directory from others. */
 uint64_t fx_claim_place(uint64_t device, uint64_t inode);
 

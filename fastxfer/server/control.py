@@ -184,7 +184,8 @@ class Control(ControlWire):
 
     def _take_shortcut(self, shortcut: Shortcut, data: bytes) -> bool:
         """Whether *data* was carried out by the shortcut. If not, it has ended."""
-        if not (self.busy or self._queue or self._closing or self._transport.get_write_buffer_size()):
+        busy = self._task or shortcut.uploading_since or self._queue
+        if not (busy or self._closing or self._transport.get_write_buffer_size()):
             done = shortcut.serve(data)
             if done is not False:
                 self.last = self._loop.time()
