@@ -42,6 +42,7 @@ class ServerParty:
     def __init__(self, peer: Peer, folder: Path, certificate: Certificate | None) -> None:
         self.peer = peer
         self._load = load_program(certificate is not None)
+        self._shared = folder.parent / "shared"
         self._daemon = FtpDaemon(peer.module, folder, certificate)
         self.version = self._daemon.version
         # Later, memory that sessions have used and given back to the allocator would hide what new ones need.
@@ -70,7 +71,7 @@ class ServerParty:
         """Lay what the operation reads; the name to be given to the load generator."""
         root = self._daemon.root
         if op == "retr":
-            return fill(root, load.size, load.count)
+            return fill(root, load.size, load.count, self._shared)
         if op in {"list", "mlsd", "nlst"}:
             return lay_entries(root, load.entries)
         return "stored"
@@ -142,7 +143,7 @@ def _failed(op: str, load: Load, error: str) -> dict[str, Any]:
 
 
 def server_field(scenario: Scenario, peers: Sequence[Peer], folder: Path) -> Field:
-    """FTP servers, each with a root of its own."""
+    """FTP servers, each with a root of its own, in which the same large files are linked."""
     field = Field()
     certificate = make_certificate(folder) if scenario.tls else None
     field.server = "the peers themselves; load generator: ftpload.c"

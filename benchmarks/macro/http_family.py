@@ -26,6 +26,7 @@ class HttpParty:
     def __init__(self, peer: Peer, folder: Path) -> None:
         self.peer = peer
         self._load = compiled("httpload.c", "-pthread")
+        self._shared = folder.parent / "shared"
         self._server = HttpServer(peer.module, folder)
         self.version = self._server.version
 
@@ -39,7 +40,7 @@ class HttpParty:
         if op == "put" and self.peer.module == "nginx":
             error = "not offered by nginx's static files"
             return Measurement(op, load.size, load.concurrency, 0, 0.0, error=error).to_json()
-        name = fill(self._server.root, load.size, load.count) if op == "get" else "stored"
+        name = fill(self._server.root, load.size, load.count, self._shared) if op == "get" else "stored"
         server = self._server.server
         secret = base64.b64encode(f"{server['user']}:{server['password']}".encode()).decode()
         command = [self._load, op, server["host"], str(server["port"]), str(load.concurrency), str(load.count)]
@@ -73,7 +74,7 @@ class HttpParty:
 
 
 def http_field(peers: Sequence[Peer], folder: Path) -> Field:
-    """HTTP servers, each with a root of its own."""
+    """HTTP servers, each with a root of its own, in which the same large files are linked."""
     field = Field()
     field.server = "the peers themselves; load generator: httpload.c"
     for peer in peers:

@@ -13,19 +13,26 @@ BLOCK = os.urandom(1 << 20)
 SPARE_LINKS = 256 * 1024
 
 
-def fill(folder: Path, size: int, count: int) -> str:
+def fill(folder: Path, size: int, count: int, shared: Path) -> str:
     """Lay *count* files of *size* bytes in *folder*, unless they are there; their common prefix.
 
-    Large ones are links to one file: what counts is that it is read, not where it lies.
+    Large ones are links to one file in *shared*, which is the same for all parties of a scenario. A file of its own for
+    each would be faster or slower to send by a third, depending on whether the system found whole stretches of free
+    memory for it, and the party whose file is written first would have the worst.
     """
     prefix = f"file-{size}-"
     folder.mkdir(parents=True, exist_ok=True)
+    common = shared / f"{prefix}all"
+    if size >= SPARE_LINKS and not common.exists():
+        shared.mkdir(parents=True, exist_ok=True)
+        write(common, size)
+        _read_through(common)
     for index in range(count):
         path = folder / f"{prefix}{index}"
         if path.exists():
             continue
-        if index and size >= SPARE_LINKS:
-            path.hardlink_to(folder / f"{prefix}0")
+        if size >= SPARE_LINKS:
+            path.hardlink_to(common)
         else:
             write(path, size)
     return prefix
@@ -38,6 +45,13 @@ def write(path: Path, size: int) -> None:
         while left > 0:
             left -= file.write(BLOCK[:left])
     path.chmod(0o644)
+
+
+def _read_through(path: Path) -> None:
+    """The first reading of a file costs more than the later ones; nobody is to pay for it."""
+    with path.open("rb", buffering=0) as file:
+        while file.read(len(BLOCK)):
+            pass
 
 
 def lay_entries(root: Path, count: int) -> str:
