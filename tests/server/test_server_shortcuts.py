@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -232,12 +233,11 @@ def test_an_upload_whose_directory_is_removed_meanwhile_fails_alone(server: Runn
         assert client.put("STOR first", CONTENT).code == 226
         with client.data() as data:
             client.expect(150, "STOR a/file")
-            if not os.listdir(root / "a"):
-                other.expect(250, "RMD a")
-            else:
-                # This system knows no files without a name.
+            if other.say("RMD a").code != 250:
+                # The file has a name already: this system knows none without, or it took too long.
                 (root / "a").rename(root / "b")
-            data.sendall(CONTENT)
+            with contextlib.suppress(OSError):
+                data.sendall(CONTENT)
         assert client.read().code == (226 if (root / "b").exists() else 550)
         assert client.put("STOR second", CONTENT).code == 226
     assert (root / "second").read_bytes() == CONTENT
