@@ -178,6 +178,7 @@ cdef class Shortcut:
         """Give the claimed upload its hidden name; -1 and errno where it cannot have that."""
         # It is locked before anybody can see it.
         if flock(self.fd, LOCK_EX | LOCK_NB) < 0 or give_name(self.fd, self.directory, partial) < 0:
+            self.nameless = False
             if errno == EEXIST:
                 fx_fail(EBUSY)
             return -1
@@ -439,6 +440,11 @@ cdef class Shortcut:
                 # It can be made, as the last one was: the client need not wait for that.
                 return LATER
             fd = self.make_nameless(directory)
+            if fd >= 0 and give_name(fd, directory, b".") < 0 and errno != EEXIST:
+                # Without /proc, older systems let only the privileged give it a name in the end.
+                close(fd)
+                fd = -1
+                self.nameless = False
             if fd >= 0:
                 self.proven = place
         if fd < 0:
