@@ -7,6 +7,8 @@ import contextlib
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +20,7 @@ import pytest
 from fastxfer.server import Hooks, LimitsConfig, LogConfig, Permissions, RatesConfig, TimeoutsConfig, TransferInfo, User
 from fastxfer.server.commands import transfer
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, read_all, reset, visible, wait_for
+from tests.server.programs import program
 
 CONTENT = b"content" * 500
 
@@ -442,3 +445,29 @@ def test_a_server_that_stops_lets_an_upload_end(serve: Callable[..., Running], r
         assert client.read().code == 226
         stopping.join(DEADLINE)
     assert visible(root) == ["first", "second"]
+
+
+UPLOADS = """
+import sys
+from pathlib import Path
+from tests.server.dialogue import Dialogue, running
+
+with running(Path(sys.argv[1])) as server, Dialogue(server.address) as client:
+    client.login()
+    for number in range(5):
+        assert client.put(f"STOR {number}", b"%d" % number).code == 226
+"""
+
+
+@pytest.mark.foreign
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="strace is a Linux program")
+def test_uploads_arrive_where_a_file_without_a_name_cannot_get_one(root: Path, tmp_path: Path) -> None:
+    """So it is before Linux 6.10 where a changed root holds no /proc."""
+    trace = [program("strace"), "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", "trace=linkat"]
+    if subprocess.run([*trace, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("strace may not look into processes here")
+    command = [*trace, "-e", "inject=linkat:error=ENOENT", sys.executable, "-c", UPLOADS, str(root)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE * 5, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert {path.name: path.read_bytes() for path in root.iterdir()} == {f"{n}": b"%d" % n for n in range(5)}
