@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import resource
 import select
 import socket
 import stat
@@ -20,6 +19,7 @@ import pytest
 from tests.core.conftest import core_module
 
 pytest.importorskip("fcntl", reason="the server needs a POSIX system")
+resource = pytest.importorskip("resource", reason="the server needs a POSIX system")
 
 DEADLINE = 60.0
 OPENING = b"150 opening\r\n"
