@@ -602,6 +602,7 @@ def test_replies_that_are_shorter_than_those_before_are_taken_all_the_same(peer:
             take_all(peer.accept())
             peer.server.sendall(long if number < 2 else b"150 x\r\n")
             if number == 4:
+                peer.server.sendall(b"451 x\r\n")
                 return
             peer.server.sendall(b"226 x\r\n")
             commands_within(peer, PATIENCE)
@@ -610,7 +611,7 @@ def test_replies_that_are_shorter_than_those_before_are_taken_all_the_same(peer:
     thread = serve(peer, answer)
     for number in range(5):
         upload_and_name(peer, leave_next=True)
-        carry(PATIENCE if number < 4 else 0.05)
+        carry()
         assert peer.exchange.ordinary is (number < 4)
         assert peer.client.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
         peer.exchange.take_rest()

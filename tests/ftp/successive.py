@@ -13,8 +13,20 @@ from fastxfer.ftp import AsyncClient, Client, TransferResult
 from tests.ftp.hostile import QUICK
 from tests.support.scripted_ftp import Control, ScriptedServer, scripted_server
 
-__all__ = ["Move", "commands", "going_away", "left_over", "mover", "once", "server_of", "watch", "without_a_word"]
+__all__ = [
+    "WAIT",
+    "Move",
+    "commands",
+    "going_away",
+    "left_over",
+    "mover",
+    "once",
+    "server_of",
+    "watch",
+    "without_a_word",
+]
 
+WAIT = 20.0
 Move = Callable[..., TransferResult]
 
 
@@ -34,7 +46,12 @@ def server_of(files: dict[str, bytes], *, late: bool) -> Iterator[ScriptedServer
 
 
 def watch(monkeypatch: Any, operations: type, method: str) -> list[str]:
-    """How each transfer went: the short way, the short way and then another ("left"), or another."""
+    """How each transfer went: the short way, the short way and then another ("left"), or another.
+
+    However long the machine takes from one transfer to the next, they are successive.
+    """
+    for module in ("ready_transfer", "data_opening"):
+        monkeypatch.setattr(f"fastxfer.ftp.{module}.BURST", 600.0)
     found: list[str] = []
     original = getattr(operations, method)
 
@@ -50,7 +67,7 @@ def watch(monkeypatch: Any, operations: type, method: str) -> list[str]:
 @contextlib.contextmanager
 def mover(url: str, operation: str, *, blocking: bool, **options: Any) -> Iterator[Move]:
     """*operation* of a client, asynchronous or blocking, to be called like a function."""
-    options = {"timeout": 5.0, "retry": QUICK, "preopen": True, **options}
+    options = {"timeout": WAIT, "retry": QUICK, "preopen": True, **options}
     if blocking:
         with Client(url, **options) as client:
             yield getattr(client, operation)
@@ -86,7 +103,7 @@ def once(server: ScriptedServer, verb: str, handler: Callable[[Control, str], No
 
 def commands(server: ScriptedServer) -> list[str]:
     """What was sent since this was asked last, up to the last EPSV, which the client does not wait for."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WAIT
     while server.commands[-1:] != ["EPSV"] and time.monotonic() < deadline:
         time.sleep(0.005)
     found = list(server.commands)

@@ -24,7 +24,7 @@ from fastxfer.ftp import (
     VerificationError,
 )
 from fastxfer.ftp.download import DownloadOperations
-from tests.ftp.successive import commands, going_away, left_over, mover, once, server_of, watch, without_a_word
+from tests.ftp.successive import WAIT, commands, going_away, left_over, mover, once, server_of, watch, without_a_word
 from tests.support.scripted_ftp import Control, ScriptedServer, reset
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason="files are moved in one go where the system can do it")
@@ -48,7 +48,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture(params=["asyncio", "blocking"])
 def fetch(request: pytest.FixtureRequest, server: ScriptedServer, tmp_path: Path, ways: list[str]) -> Iterator[Fetch]:
     """Downloads a file into *tmp_path* with a client whose next download can go the short way."""
-    with mover(server.url, "download", blocking=request.param == "blocking") as download:
+    with mover(server.url, "download", blocking=request.param == "blocking", timeout=5.0) as download:
 
         def fetch(name: str, **named: Any) -> TransferResult:
             return download(name, named.pop("target", tmp_path / name), **named)
@@ -226,7 +226,7 @@ def test_a_directory_in_the_way_is_seen_before_anything_is_sent(
 
 def test_anything_else_may_come_between(server: ScriptedServer, tmp_path: Path, ways: list[str]) -> None:
     async def body() -> None:
-        async with AsyncClient(server.url, timeout=5.0, preopen=True) as client:
+        async with AsyncClient(server.url, timeout=WAIT, preopen=True) as client:
             for _ in range(2):
                 for name in ("first", "second", "odd"):
                     await client.download(name, tmp_path / name)
@@ -247,7 +247,7 @@ def test_anything_else_may_come_between(server: ScriptedServer, tmp_path: Path, 
 def test_another_thread_or_loop_may_take_the_connection_over(
     server: ScriptedServer, tmp_path: Path, ways: list[str]
 ) -> None:
-    with Client(server.url, timeout=5.0, preopen=True, connections=1) as client:
+    with Client(server.url, timeout=WAIT, preopen=True, connections=1) as client:
         for _ in range(2):
             for name in ("first", "second", "odd"):
                 client.download(name, tmp_path / name)
