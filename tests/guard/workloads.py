@@ -41,6 +41,15 @@ def ftp_download(count: int, port: str, target: str) -> None:
             client.download("/small", target)
 
 
+def ftp_upload(count: int, port: str, source: str) -> None:
+    """A blocking FTP client storing a small file again and again on one connection."""
+    from fastxfer.ftp import Client
+
+    with Client(f"ftp://user@127.0.0.1:{port}/", password="pass") as client:
+        for _ in range(count):
+            client.upload(source, "/small")
+
+
 def ftp_serve(_: int, root: str) -> None:
     """An FTP server that says its port and runs until its input ends."""
     import asyncio
@@ -93,6 +102,7 @@ WORKLOADS: dict[str, Callable[..., None]] = {
     "fdfs_download": fdfs("download"),
     "fdfs_info": fdfs("info"),
     "ftp_download": ftp_download,
+    "ftp_upload": ftp_upload,
     "ftp_serve": ftp_serve,
     "crc32": crc32,
     "pack_upload": pack_upload,
