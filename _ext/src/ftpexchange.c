@@ -245,7 +245,8 @@ static void take_final(fx_ftp *x, int code, const char *line, size_t size) {
         else
             x->done = true;
     } else if (index == x->transfer_at) {
-        x->agreed = code < 300;
+        /* What comes before the consent to an upload is not about it. */
+        x->agreed = code < 300 && (x->consented || !x->sending);
         x->before[0] = x->reply_start - x->phase_start;
         if (!x->agreed)
             x->done = true;
@@ -279,7 +280,10 @@ static void take_line(fx_ftp *x, const char *line, size_t size) {
         x->multi = code;
         return;
     }
-    if (code >= 200) take_final(x, code, line, size);
+    if (code >= 200)
+        take_final(x, code, line, size);
+    else if (x->seen == x->transfer_at)
+        x->consented = true;
 }
 
 void fx_ftp_control(fx_ftp *x) {
@@ -324,7 +328,7 @@ void fx_ftp_begin(fx_ftp *x) {
     x->reply_size = kept;
     bool owed = x->owed;
     x->owed = false;
-    x->done = x->connected = x->agreed = x->stored = x->promised = x->named = false;
+    x->done = x->connected = x->consented = x->agreed = x->stored = x->promised = x->named = false;
     x->size = -1;
     x->ended = x->transfer_at < 0;
     x->seen = x->data_error = 0;

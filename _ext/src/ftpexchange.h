@@ -50,7 +50,8 @@ typedef struct {
     bool connected;
     bool ended; /* the peer's end was received, or the whole payload handed over */
     bool owed;   /* the last reply was not waited for, and is still to come */
-    bool agreed; /* the transfer's verdict was positive */
+    bool consented; /* a reply said that the transfer begins */
+    bool agreed; /* the transfer's verdict was positive, and for an upload there was consent before it */
     bool promised; /* RNFR was answered as it should be */
     bool named;    /* so was RNTO */
     bool stored; /* the whole body is in the file */

@@ -89,7 +89,8 @@ class Exchange:
     def ordinary(self) -> bool:
         """Nothing is left to be looked at.
 
-        All replies came and no more (but one that is *owed*), the transfer's verdict is positive, the body is whole, as
+        All replies came and no more (but one that is *owed*), the transfer's verdict is positive (an upload's after a
+        reply that it begins), the body is whole, as
         long as SIZE says and in the file, the upload has its name, and the next data connection is open: each as far as
         it was asked for.
         """

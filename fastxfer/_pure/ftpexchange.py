@@ -43,7 +43,7 @@ class Exchange:
         self._size_at = self._file = -1
         self._size: int | None = None
         self._agreed = self._stored = self._leave_next = False
-        self._promised = self._named = False
+        self._consented = self._promised = self._named = False
         self._then = b""
         self._named_at = -1
         self.then_sent = 0
@@ -101,7 +101,7 @@ class Exchange:
         self._size_at, self._file, self._leave_next = size_at, file, leave_next
         self._then, self._named_at, self.then_sent = then or b"", named_at, 0
         self._size, self._agreed, self._stored = None, False, False
-        self._promised = self._named = False
+        self._consented = self._promised = self._named = False
         if not self.owes:
             self._multi = b""
         owed, self.owes = self.owes, False
@@ -323,7 +323,8 @@ class Exchange:
             self.moved_at = time.monotonic()
         if len(self.replies) == _MOST_REPLIES and self._seen < self._finals:
             self.done = True
-        self._settle()
+        if not self.done:
+            self._settle()
 
     def _take_line(self, line: bytes) -> None:
         found = _LINE.match(line)
@@ -340,6 +341,8 @@ class Exchange:
         assert found is not None
         if int(found[1]) >= 200:
             self._take_final(int(found[1]), line)
+        elif self._seen == self._at[0]:
+            self._consented = True
 
     def _send_then(self) -> None:
         # A server that goes on talking is not understood.
@@ -352,7 +355,8 @@ class Exchange:
         transfer_at, address_at, next_at = self._at
         index, self._seen = self._seen, self._seen + 1
         if index == transfer_at:
-            self._agreed = code < 300
+            # What comes before the consent to an upload is not about it.
+            self._agreed = code < 300 and (self._consented or self._payload is None)
             self.done = not self._agreed
             if self._agreed and self._then:
                 self._send_then()

@@ -245,6 +245,7 @@ class DataOpener:
                 f"an odd reply to a transfer: {reply.code} {reply.text}", server=session.server, command=line
             )
         session.profile.passive_seen = True
+        session.profile.consenting = session.profile.consenting or reply.preliminary
         return reply
 
     def _connection(

@@ -46,6 +46,7 @@ class ServerProfile:
         known: FEAT was asked for (and perhaps not understood).
         pipelining: several commands may be sent in one piece.
         passive_seen: a passive connection has worked: the address may be asked for together with the transfer.
+        consenting: a transfer was agreed to with 1xx before its verdict, as it should be.
         extended: EPSV and EPRT were not refused so far.
         epsv_all: EPSV ALL was not refused so far, and nothing else is needed.
         rename: temporary names with a rename were not refused so far.
@@ -60,6 +61,7 @@ class ServerProfile:
     known: bool = False
     pipelining: bool = True
     passive_seen: bool = False
+    consenting: bool = False
     extended: bool = True
     epsv_all: bool = True
     rename: bool = True

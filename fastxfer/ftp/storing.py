@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fastxfer.core.ftpwire import parse_size
 from fastxfer.core.transforms import ToNetworkLines
 from fastxfer.ftp.base import HEADWAY, ClientBase
+from fastxfer.ftp.data_connection import DataConnection
 from fastxfer.ftp.endpoints import ChunkSource, Source
 from fastxfer.ftp.errors import (
     ConnectionLostError,
@@ -179,6 +180,7 @@ class Storing(ClientBase):
         try:
             if payload is not None:
                 sent = len(payload)
+                self._check_consent(link, data)
                 if store.progress is not None:
                     store.progress.advance(sent)
             else:
@@ -219,11 +221,21 @@ class Storing(ClientBase):
         store.begun = not sending.unsent and sending.exchange.sent > 0
         data = await link.port.open_at_once(sending)
         store.begun = True
+        try:
+            self._check_consent(link, data)
+        except BaseException:
+            link.port.abandon(data)
+            raise
         store.offset = len(sending.payload)
         store.transferred += store.offset
         await link.port.finish(data, bytes_done=store.offset, path=store.path)
         store.renaming = await link.port.follow_up(sending)
         store.stored = True
+
+    def _check_consent(self, link: Link, data: DataConnection) -> None:
+        """A verdict on what was sent along with its command comes after the consent, if the server knows consent."""
+        if data.final is not None and self._profile.consenting:
+            raise ProtocolError("the server calls the upload complete before it began", server=link.session.server)
 
     def _payload(self, link: Link, store: Store) -> bytes | None:
         """The whole file, where it is small and may go out along with its command."""

@@ -561,6 +561,21 @@ def test_a_name_is_given_to_what_is_confirmed_only(
     assert commands_within(peer, 0) == b""
 
 
+@pytest.mark.parametrize("naming", [True, False])
+def test_a_verdict_without_a_consent_before_it_is_not_about_the_upload(peer: Peer, carry: Any, naming: bool) -> None:
+    peer.server.sendall(peer.listening + b"226 of what was before\r\n")
+    thread = serve(peer, lambda: take_all(peer.accept()))
+    if naming:
+        upload_and_name(peer)
+    else:
+        peer.exchange.begin(b"EPSV\r\nSTOR a\r\nEPSV\r\n", 3, 1, 0, 2, b"12345", leave_next=True)
+    carry()
+    thread.join()
+    assert not peer.exchange.ordinary
+    assert not peer.exchange.owes
+    assert peer.exchange.then_sent == 0
+
+
 def test_a_verdict_that_comes_before_all_was_sent_is_none(peer: Peer, carry: Any) -> None:
     payload = bytes(30_000_000)
     peer.server.sendall(peer.listening + b"150 send\r\n226 enough\r\n")
