@@ -205,7 +205,7 @@ int fx_transfer_step(fx_transfer *t, fx_worker *w, int64_t budget) {
     if (!t->moved_at || t->deadline != FX_NEVER || t->idle >= 0) {
         int64_t now = fx_now();
         fx_transfer_start(t, now);
-        if (!fx_transfer_cancelled(t) && now >= fx_transfer_due(t)) {
+        if (!fx_transfer_cancelled(t) && now >= t->deadline) {
             fx_transfer_finish(t, ETIMEDOUT, FX_SIDE_SOCKET);
             return FX_WANT_NOTHING;
         }
@@ -223,9 +223,15 @@ int fx_transfer_step(fx_transfer *t, fx_worker *w, int64_t budget) {
             want = part(t, w);
         w->moved = w->budget != budget;
     }
-    if (t->idle >= 0 && w->moved) {
+    if (t->idle >= 0 && want != FX_WANT_NOTHING) {
         int64_t now = fx_now();
-        if (now > t->moved_at) t->moved_at = now;
+        /* Judged when the socket has been asked: a peer is not idle because we were away. */
+        if (w->moved) {
+            if (now > t->moved_at) t->moved_at = now;
+        } else if (now - t->moved_at >= t->idle) {
+            fx_transfer_finish(t, ETIMEDOUT, FX_SIDE_SOCKET);
+            want = FX_WANT_NOTHING;
+        }
     }
     t->want = want;
     return want;

@@ -103,7 +103,7 @@ class Transfer(Sending, Receiving):
                 self._begin(now)
             if self._cancelled:
                 raise Failed(errno.ECANCELED, "")
-            if now >= self._due():
+            if self._timeout is not None and now >= self._started + self._timeout:
                 raise Failed(errno.ETIMEDOUT, "socket")
             while budget > 0:
                 moved = self._send(budget) if self._queue or self._file_open else self._receive(budget)
@@ -115,6 +115,9 @@ class Transfer(Sending, Receiving):
                 self._receive(1)
         except Blocked as blocked:
             self._want = blocked.want
+            # Judged when the socket has been asked: a peer is not idle because we were away.
+            if self._idle is not None and time.monotonic() >= self._moved + self._idle:
+                self._finish(errno.ETIMEDOUT, "socket")
         except Failed as failed:
             self._finish(failed.error, failed.side)
 

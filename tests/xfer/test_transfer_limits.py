@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import signal
 import socket
 import time
 
@@ -63,6 +64,28 @@ def test_waiting_for_the_rate_limit_is_not_idleness(twin, drive, pair):
     limit = twin.RateLimit(10_000, 500)
     transfer = drive(twin.Transfer(pair[0].fileno(), send=bytes(4000), limits=[limit], idle_timeout=0.12, timeout=60))
     assert transfer.error == 0
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_a_peer_is_not_idle_because_we_were_away(twin, pair, limited):
+    away = []
+
+    def stay_away(number, frame):
+        pair[1].sendall(b"1234567")
+        pair[1].shutdown(socket.SHUT_WR)
+        time.sleep(0.4)
+        away.append(True)
+
+    limits = [twin.RateLimit(50, 1)] if limited else []
+    transfer = twin.Transfer(pair[0].fileno(), framing=twin.RAW, limits=limits, idle_timeout=0.2, timeout=60)
+    before = signal.signal(signal.SIGALRM, stay_away)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        transfer.run()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert (transfer.error, transfer.received, away) == (0, 7, [True])
 
 
 def test_a_cancelled_transfer_does_not_begin(twin, drive, pair):
