@@ -20,6 +20,7 @@ cdef class Shortcut:
     cdef Uploads uploads
     cdef object owner
     cdef object transport
+    cdef object ended
     cdef int fd
     cdef int connection
     cdef int directory
@@ -75,6 +76,7 @@ cdef class Shortcut:
         Uploads uploads=None,
         object owner=None,
         object transport=None,
+        object ended=None,
     ):
         if len(sending) + len(sent) > REPLY - TEXT:
             raise ValueError("the replies are too long")
@@ -99,6 +101,7 @@ cdef class Shortcut:
         self.nameless = uploads is not None
         self.owner = owner
         self.transport = transport
+        self.ended = ended
         self.max_line = max_line
         self.kept_since = monotonic()
 
@@ -228,9 +231,16 @@ cdef class Shortcut:
             return self.release(), error if arrival != LARGE else 0, arrival == FILE_FAILED
         self.uploads.waiting.discard(self)
         self.fd = self.connection = self.directory = -1
+        if self.ended is not None:
+            self.tell("STOR", self.path, self.received, self.uploading_since)
         self.uploading_since = 0
         self.keep()
         return None if sent == size else self.uploads.complete[sent:]
+
+    cdef int tell(self, str verb, bytes path, off_t moved, double started) except -1:
+        """Have the transfer entered where its like are."""
+        self.ended(verb, "/" + PyUnicode_DecodeFSDefaultAndSize(path, len(path)), moved, started)
+        return 0
 
     cdef object listen(self, bytes reply):
         cdef const char* text = reply
@@ -298,8 +308,11 @@ cdef class Shortcut:
         cdef int length = 0
         cdef Py_ssize_t sent = 0
         cdef ssize_t moved = 0
+        cdef double started = 0
         if path is None:
             return False
+        if self.ended is not None:
+            started = monotonic()
         name = path
         if strchr(name, c"/") != NULL and not self.beneath:
             return False
@@ -328,6 +341,8 @@ cdef class Shortcut:
         if moved < status.st_size:
             return "RETR", "/" + PyUnicode_DecodeFSDefaultAndSize(name, len(path)), fd, connection, moved
         self.keep()
+        if self.ended is not None:
+            self.tell("RETR", path, moved, started)
         return True if sent == length else reply[sent:length]
 
     cdef object store(self, const char* argument, Py_ssize_t size):

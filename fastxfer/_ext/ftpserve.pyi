@@ -75,6 +75,8 @@ class Shortcut:
         owner: who is told when an upload has ended.
         transport: what else is sent by the control connection goes through; it is asked whether it is closing and
             whether anything waits there.
+        ended: called after each transfer that was carried out to its end, with its verb, the virtual path, the bytes
+            moved and :func:`time.monotonic` when it began. It must not raise.
 
     Attributes:
         uploading_since: :func:`time.monotonic` when the upload began that *uploads* waits for; 0 if there is none.
@@ -113,6 +115,7 @@ class Shortcut:
         uploads: Uploads | None = None,
         owner: object = None,
         transport: Transport | None = None,
+        ended: Callable[[str, str, int, float], None] | None = None,
     ) -> None: ...
     def serve(
         self, line: bytes

@@ -114,6 +114,7 @@ class Shortcut:
         uploads: Uploads | None = None,
         owner: object = None,
         transport: object = None,
+        ended: Callable[[str, str, int, float], None] | None = None,
     ) -> None:
         if len(sending) + len(sent) > _REPLY:
             raise ValueError("the replies are too long")
@@ -131,6 +132,7 @@ class Shortcut:
         self._verbs = {verb for verb, ours in ((b"RETR", reads), (b"STOR", writes)) if ours}
         self._mode = mode
         self._max_line = max_line
+        self._ended = ended
         self._waiting: tuple[int, str] | None = None
         self.uses = uses
         self.prepared = False
@@ -195,6 +197,7 @@ class Shortcut:
         return b"" if unfit or (self._suffix and path.endswith(self._suffix)) else path
 
     def _retrieve(self, path: bytes) -> bool | bytes | _Rest:
+        started = time.monotonic()
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW, dir_fd=self._top)
         except OSError:
@@ -216,7 +219,10 @@ class Shortcut:
                 if held >= 0:
                     os.close(held)
         self.keep()
-        return self._answer(b"%b%d%b" % (self._sending, status.st_size, self._sent))
+        done = self._answer(b"%b%d%b" % (self._sending, status.st_size, self._sent))
+        if self._ended is not None:
+            self._ended("RETR", "/" + os.fsdecode(path), status.st_size, started)
+        return done
 
     @staticmethod
     def _send_body(connection: int, fd: int, size: int) -> int:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastxfer.core.ftpserve import Shortcut
 from fastxfer.server import replies
 from fastxfer.server.beneath import HAS_OPENAT2
+from fastxfer.server.hooks import Direction
 from fastxfer.server.localfiles import partial_names
 from fastxfer.server.permissions import Permission
+from fastxfer.server.transfers import Progress, record
 
 if TYPE_CHECKING:
     from fastxfer.server.session import Session
 
 __all__ = ["shorten"]
+
+logger = logging.getLogger("fastxfer.server")
 
 UTF8 = sys.getfilesystemencoding() == "utf-8"
 """Whether names in commands are, byte for byte, those of files."""
@@ -24,14 +30,12 @@ def shorten(session: Session) -> None:
     """After a transfer of a plain file that left its passive port ready: serve the like without Python from now on.
 
     Every other command ends that (see :meth:`DataChannel.settle`), so that what is asked here holds as long as it
-    lasts. Nobody may want to know of single transfers, or be asked.
+    lasts. No hook may have to be asked or told of single transfers; logs and metrics may.
     """
     service, config, account = session.service, session.config, session.account
     tree, data, control = account.local, session.data, session.control
     if (
-        service.records_transfers
-        or service.awaits_transfers
-        or service.metrics is not None
+        service.awaits_transfers
         or not UTF8
         or tree is None
         or data is None
@@ -77,4 +81,19 @@ def shorten(session: Session) -> None:
         uploads=session.runtime.uploads,
         owner=control,
         transport=control.transport,
+        ended=_recorder(session) if service.records_transfers else None,
     )
+
+
+def _recorder(session: Session) -> Callable[[str, str, int, float], None]:
+    """What enters transfers of *session* into logs and metrics."""
+
+    def enter(verb: str, path: str, moved: int, started: float) -> None:
+        try:
+            progress = Progress(Direction.UPLOAD if verb == "STOR" else Direction.DOWNLOAD, path, 0, False)
+            progress.moved, progress.started = moved, started
+            record(session, progress)
+        except Exception:
+            logger.exception("the transfer of %r with %s could not be entered", path, session.address)
+
+    return enter

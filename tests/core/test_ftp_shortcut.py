@@ -9,6 +9,7 @@ import select
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -93,6 +94,19 @@ def stage(implementation: str, tmp_path: Path) -> Iterator[Staged]:
 
 def read_all(sock: socket.socket) -> bytes:
     return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def test_what_was_sent_is_told_and_what_was_not_is_not(stage: Staged) -> None:
+    told: list[Any] = []
+    at = stage(ended=lambda *what: told.append(what))
+    (at.root / "ünï").write_bytes(b"12345")
+    at.connect()
+    before = time.monotonic()
+    assert at.shortcut.serve(b"RETR missing\r\n") is False
+    assert at.shortcut.serve("RETR ünï\r\n".encode()) is True
+    ((*what, started),) = told
+    assert what == ["RETR", "/ünï", 5]
+    assert before <= started <= time.monotonic()
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 16384, 16385])
@@ -382,9 +396,12 @@ class Upload:
 
     def __init__(self, stage: Staged, name: str = "file", *, folder: str = "", left: bytes = b"") -> None:
         module = core_module("ftpserve", "c")
+        self.told: list[Any] = []
         self.transport = Transport()
         self.uploads = module.Uploads(b"226 done\r\n")
-        self.at = stage(uploads=self.uploads, owner="owner", transport=self.transport)
+        self.at = stage(
+            uploads=self.uploads, owner="owner", transport=self.transport, ended=lambda *what: self.told.append(what)
+        )
         if folder:
             (self.at.root / folder).mkdir()
         if left:
@@ -413,9 +430,11 @@ native = pytest.mark.parametrize("implementation", ["c"], indirect=True)
 @native
 def test_a_small_upload_takes_its_name_when_it_has_come_whole(stage: Staged) -> None:
     upload = Upload(stage)
+    began = upload.at.shortcut.uploading_since
     assert upload.uploads.collect() == []
     upload.data.sendall(b"first, ")
     assert upload.collect() is None
+    assert upload.told == []
     assert os.listdir(upload.at.root) == []
     upload.data.sendall(b"second")
     upload.data.close()
@@ -426,6 +445,7 @@ def test_a_small_upload_takes_its_name_when_it_has_come_whole(stage: Staged) -> 
     assert upload.at.told() == b"226 done\r\n"
     assert os.listdir(upload.at.root) == ["file"]
     assert (upload.at.root / "file").read_bytes() == b"first, second"
+    assert upload.told == [("STOR", "/file", 13, began)]
     assert upload.at.shortcut.uploading_since == 0
     assert not upload.at.shortcut.prepared
     assert upload.at.shortcut.release() is None
@@ -492,6 +512,7 @@ def test_a_large_upload_is_left_to_others_with_all_that_has_come(stage: Staged) 
     sender.join(DEADLINE)
     os.close(fd)
     assert upload.uploads.collect() == []
+    assert upload.told == []
 
 
 @native

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import stat
@@ -17,7 +18,17 @@ from typing import Any
 
 import pytest
 
-from fastxfer.server import Hooks, LimitsConfig, LogConfig, Permissions, RatesConfig, TimeoutsConfig, TransferInfo, User
+from fastxfer.server import (
+    Hooks,
+    LimitsConfig,
+    LogConfig,
+    Permissions,
+    RatesConfig,
+    TimeoutsConfig,
+    TransferInfo,
+    User,
+    shortcuts,
+)
 from fastxfer.server.commands import transfer
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, read_all, reset, visible, wait_for
 from tests.server.programs import program
@@ -329,17 +340,50 @@ def test_a_client_that_says_goodbye_behind_a_file_is_answered(client: Dialogue, 
     assert client.closed()
 
 
-def test_no_more_than_the_listed_transfers_a_port_goes_unrecorded(
-    serve: Callable[..., Running], root: Path, tmp_path: Path
+def test_every_file_is_logged_and_counted(
+    serve: Callable[..., Running], root: Path, tmp_path: Path, ordinary: list[str]
 ) -> None:
-    log = tmp_path / "xferlog"
-    running = serve(log=LogConfig(xferlog=str(log)))
+    pytest.importorskip("prometheus_client", reason="needs the extra `metrics`")
+    log = tmp_path / "log.json"
+    running = serve(log=LogConfig(json=str(log)), metrics=True)
+    (root / "ünï").mkdir()
     with Dialogue(running.address) as client:
         client.login()
         for number in range(5):
+            assert client.put(f"STOR ünï/{number}", CONTENT[number:]).code == 226
+            assert client.fetch(f"RETR ünï/{number}") == CONTENT[number:]
+    wait_for(lambda: log.exists() and len(log.read_text().splitlines()) == 10)
+    assert len(ordinary) < 10
+    seen = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(entry["direction"], entry["path"], entry["bytes"], entry["ok"]) for entry in seen] == [
+        (direction, f"/ünï/{number}", len(CONTENT) - number, True)
+        for number in range(5)
+        for direction in ("upload", "download")
+    ]
+    metrics = running.server.service.metrics
+    assert metrics is not None
+    text = metrics.text().decode()
+    for direction in "upload", "download":
+        assert f'fastxfer_transfers_total{{direction="{direction}",protocol="ftp",result="ok"}} 5.0' in text
+        assert f'fastxfer_bytes_total{{direction="{direction}",protocol="ftp"}} {5 * len(CONTENT) - 10}.0' in text
+        assert f'fastxfer_transfer_seconds_count{{direction="{direction}"}} 5.0' in text
+
+
+def test_a_log_that_fails_costs_no_transfer(
+    serve: Callable[..., Running], root: Path, monkeypatch: pytest.MonkeyPatch, ordinary: list[str]
+) -> None:
+    running = serve(log=LogConfig(json=os.devnull))
+
+    def fail(session: Any, progress: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(shortcuts, "record", fail)
+    with Dialogue(running.address) as client:
+        client.login()
+        for number in range(3):
             assert client.put(f"STOR file{number}", CONTENT).code == 226
             assert client.fetch(f"RETR file{number}") == CONTENT
-    wait_for(lambda: log.exists() and len(log.read_text().splitlines()) == 10)
+    assert len(ordinary) < 6
 
 
 def test_a_hook_is_told_of_every_file(serve: Callable[..., Running], root: Path) -> None:
