@@ -179,4 +179,6 @@ def exchange(
     """One small FastDFS request and its reply in one call: ``(errno, status, body)``."""
     transfer = Transfer(fd, send=request, framing=FRAMING_FASTDFS, timeout=timeout, spin=spin, recv_limit=recv_limit)
     transfer.run()
-    return transfer.error, transfer.status, transfer.body
+    # A connection that was reset before: the send has failed, and nothing has left.
+    unsent = transfer.error == errno.ECONNRESET and not transfer.sent
+    return errno.EPIPE if unsent else transfer.error, transfer.status, transfer.body

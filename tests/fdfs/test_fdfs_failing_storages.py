@@ -17,6 +17,7 @@ from fastxfer.fdfs import (
     parse_file_id,
 )
 from fastxfer.fdfs.node import Fault, Node, NodeConfig
+from fastxfer.net import pool
 from tests.fdfs.conftest import MakeClient
 from tests.fdfs.failing import (
     DOWNLOAD,
@@ -34,6 +35,23 @@ def test_uploads_go_to_the_storage_that_is_left(node: Node, make_client: MakeCli
         file_id = client.upload_buffer(b"%d" % number, "txt")
         assert parse_file_id(file_id).source_ip == left.host
     assert len(stored(node)) == 7
+
+
+def test_uploads_go_on_where_a_storage_died_before_anybody_could_look(
+    node: Node, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_SURELY_ALIVE", 60.0)
+    client = make_client(node.tracker_addrs)
+    gone, left = node.storages
+    warm = set()
+    while warm != {gone.host, left.host}:
+        warm.add(parse_file_id(client.upload_buffer(b"warm", "txt")).source_ip)
+    before = len(stored(node))
+    gone.kill(noticed=False)
+    for number in range(6):
+        file_id = client.upload_buffer(b"%d" % number, "txt")
+        assert parse_file_id(file_id).source_ip == left.host
+    assert len(stored(node)) == before + 6
 
 
 @pytest.mark.parametrize("noticed", [True, False])

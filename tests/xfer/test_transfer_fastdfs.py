@@ -6,6 +6,7 @@ import errno
 import os
 import random
 import socket
+import struct
 import zlib
 
 import pytest
@@ -92,6 +93,19 @@ def test_exchange_tells_how_it_failed(twin, tcp_pair, tools):
     assert twin.exchange(ours.fileno(), b"request", 60, 0, 10)[0] == errno.EMSGSIZE
     ours, peer = tcp_pair()
     peer.shutdown(socket.SHUT_WR)
+    assert twin.exchange(ours.fileno(), b"request", 60) == (errno.ECONNRESET, -1, b"")
+
+
+def test_exchange_tells_a_reset_before_from_one_behind_the_request(twin, tcp_pair, background, tools):
+    def reset(peer):
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+
+    ours, peer = tcp_pair()
+    reset(peer)
+    assert twin.exchange(ours.fileno(), b"request", 60) == (errno.EPIPE, -1, b"")
+    ours, peer = tcp_pair()
+    background(lambda: reset(peer) if tools.read_exactly(peer, 7) else None)
     assert twin.exchange(ours.fileno(), b"request", 60) == (errno.ECONNRESET, -1, b"")
 
 
