@@ -11,9 +11,7 @@ from libc.stdint cimport INT64_MAX
 
 cdef extern from "errno.h" nogil:
     int ECANCELED
-    int ECONNRESET
     int ENOMEM
-    int EPIPE
 
 cdef extern from "ratelimit.h" nogil:
     void fx_rate_init(fx_rate* limit, double rate, double burst)
@@ -505,8 +503,7 @@ cdef object finish_exchange(fx_transfer* t, int64_t spin):
             memory = b""
         elif memory is None:
             memory = (<char*>t.memory)[:t.received]
-        # A connection that was reset before: the send has failed, and nothing has left.
-        return (EPIPE if t.error == ECONNRESET and not t.sent else t.error, t.status, memory)
+        return (t.error, t.status, memory)
     finally:
         fx_worker_give_back(worker)
         fx_transfer_destroy(t)

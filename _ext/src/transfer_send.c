@@ -53,8 +53,9 @@ static int send_failed(fx_transfer *t, int error) {
     if (error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS)
         return fx_wait_for(t, t->fd, FX_WANT_WRITE | (t->framing == FX_FRAMING_FASTDFS ? FX_WANT_READ : 0));
     if (t->framing == FX_FRAMING_FASTDFS && (error == EPIPE || error == ECONNRESET)) {
-        /* The peer may have answered before it closed: look for the reply first. */
-        t->broken = error;
+        /* The peer may have answered before it closed: look for the reply first. Where nothing has left, callers are told
+         * EPIPE, whatever broke it: nothing can have been done. */
+        t->broken = atomic_load_explicit(&t->sent, memory_order_relaxed) ? error : EPIPE;
         stop_sending(t);
         return FX_MOVED;
     }

@@ -164,7 +164,7 @@ def exchange(
 ) -> tuple[int, int, bytes]:
     """One small FastDFS request and its reply in one call: ``(errno, status, body)``.
 
-    errno is 0 when a whole reply was read; else as :attr:`Transfer.error` (and the connection must be closed), but
-    EPIPE where the connection was reset before anything was sent. *sleeps* tells that :func:`let_sleep` was called
-    for the socket.
+    errno is 0 when a whole reply was read; else as :attr:`Transfer.error` (and the connection must be closed): EPIPE
+    where the connection broke before anything was sent. *sleeps* tells that :func:`let_sleep` was called for the
+    socket.
     """

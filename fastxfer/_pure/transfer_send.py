@@ -43,8 +43,9 @@ class Sending(TransferState):
             failed = Failed(error.errno or errno.EIO, "file" if error.errno in _FILE_ERRORS else "socket")
             if self._framing != FRAMING_FASTDFS or failed.error not in (errno.EPIPE, errno.ECONNRESET):
                 raise failed from None
-            # The peer may have answered before it closed: look for the reply first.
-            self._broken = failed
+            # The peer may have answered before it closed: look for the reply first. Where nothing has left, callers are
+            # told EPIPE, whatever broke it: nothing can have been done.
+            self._broken = failed if self._sent else Failed(errno.EPIPE, "socket")
             self._stop_sending()
         finally:
             self._refund(moved)

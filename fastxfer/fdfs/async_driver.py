@@ -161,7 +161,7 @@ class AsyncDriver:
                 raise ClientClosedError
             await self._runner.run(transfer)
             if transfer.error:
-                raise call_error(transfer.error, address, request, connection.used, sent=transfer.sent > 0)
+                raise call_error(transfer.error, address, request, connection.used)
             status = transfer.status
             value = None
             if status == 0:

@@ -71,14 +71,14 @@ def take_error(address: Address, error: PoolClosed | OSError) -> FastDFSError:
     return NetworkError("connect", server, error)
 
 
-def call_error(code: int, address: Address, request: bytes, reused: bool, sent: bool = True) -> FastDFSError:
-    """The exception for an exchange that ended with errno *code*; *sent* tells whether any byte has left, if known."""
+def call_error(code: int, address: Address, request: bytes, reused: bool) -> FastDFSError:
+    """The exception for an exchange that ended with errno *code*."""
     error = _plain_error(code, str(address), "exchange")
     error.command = command_name(request[8])
     if isinstance(error, NetworkError):
         error.reused = reused
         # EPIPE: the send failed, so the request never left.
-        error.maybe_done = sent and code != errno.EPIPE
+        error.maybe_done = code != errno.EPIPE
     return error
 
 
