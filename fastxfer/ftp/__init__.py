@@ -4,7 +4,6 @@ from fastxfer.core.ftpwire import Entry
 from fastxfer.ftp.blocking import Client
 from fastxfer.ftp.client import AsyncClient
 from fastxfer.ftp.config import ClientConfig, Limits, Timeouts
-from fastxfer.ftp.directory import Found
 from fastxfer.ftp.errors import (
     ClosedError,
     ConnectionFailedError,
@@ -31,6 +30,7 @@ from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.tree.filters import Filter
 from fastxfer.ftp.tree.report import Item, TreeProgress, TreeReport
 from fastxfer.ftp.types import TransferResult
+from fastxfer.ftp.walking import Found
 from fastxfer.net.progress import Progress
 from fastxfer.net.retry import RetryPolicy
 from fastxfer.net.tls import TLSSettings

@@ -6,18 +6,18 @@ import tempfile
 from collections.abc import AsyncIterator
 
 from fastxfer.ftp.base import RemotePath
-from fastxfer.ftp.directory import DirectoryOperations
 from fastxfer.ftp.download import DownloadOperations
 from fastxfer.ftp.errors import InvalidArgumentError
 from fastxfer.ftp.moving import pieces
 from fastxfer.ftp.pool import Link
+from fastxfer.ftp.upload import UploadOperations
 
 __all__ = ["FileOperations"]
 
 _IN_MEMORY = 8 << 20
 
 
-class FileOperations(DownloadOperations, DirectoryOperations):
+class FileOperations(DownloadOperations, UploadOperations):
     """All operations that take one session at a time; blocking and asyncio clients share them."""
 
     async def copy(self, source: RemotePath, target: RemotePath) -> None:

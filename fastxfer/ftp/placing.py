@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastxfer.core.ftpwire import format_time
-from fastxfer.ftp.base import RemotePath
 from fastxfer.ftp.errors import FTPError, PermanentError, TransferError, UnsupportedError
 from fastxfer.ftp.pool import Link
 from fastxfer.ftp.storing import Store, Storing
@@ -76,36 +75,6 @@ class Placing(Storing):
             await self._run(remove)
         except FTPError:
             return
-
-    async def _set_time(self, path: str, mtime: float) -> None:
-        async def set_on(link: Link) -> None:
-            await self._set_time_on(link, path, mtime)
-
-        await self._run(set_on)
-
-    async def _set_time_on(self, link: Link, path: str, mtime: float) -> bool:
-        """MFMT (draft-somers-ftp-mfxx), or what vsftpd and mod_site_misc have instead; False where there is nothing."""
-        moment = format_time(mtime)
-        for verb, line in (
-            ("MFMT", f"MFMT {moment} {path}"),
-            ("MDTM", f"MDTM {moment} {path}"),
-            ("SITE UTIME", f"SITE UTIME {moment} {path}"),
-        ):
-            if verb == "MFMT" and not self._profile.may_try(verb):
-                continue
-            if verb in self._profile.unsettable:
-                continue
-            reply = await link.session.ask(line)
-            if reply.positive and (verb != "MDTM" or moment not in reply.text or "ok" in reply.text.lower()):
-                return True
-            if reply.code in (500, 501, 502, 504) or (verb == "MDTM" and reply.code == 550):
-                self._profile.unsettable.add(verb)
-        return False
-
-    # Provided by the directory operations.
-
-    async def exists(self, path: RemotePath) -> bool:
-        raise NotImplementedError
 
 
 def beside(path: str, fixed: bool) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from fastxfer.core.ftpwire import parse_size
 from fastxfer.core.transforms import ToNetworkLines
-from fastxfer.ftp.base import HEADWAY, ClientBase
+from fastxfer.ftp.base import HEADWAY
 from fastxfer.ftp.data_connection import DataConnection
+from fastxfer.ftp.directory import DirectoryOperations
 from fastxfer.ftp.endpoints import ChunkSource, Source
 from fastxfer.ftp.errors import (
     ConnectionLostError,
@@ -74,7 +75,7 @@ class Begun:
     sending: ReadyUpload
 
 
-class Storing(ClientBase):
+class Storing(DirectoryOperations):
     """Storing bytes."""
 
     async def _store(self, store: Store, begun: Begun | None = None) -> None:
@@ -291,8 +292,3 @@ class Storing(ClientBase):
         if size != store.offset:
             kind = TruncatedError if size < store.offset else VerificationError
             raise kind(f"{size} bytes there, {store.offset} here", path=store.path, bytes_done=min(size, store.offset))
-
-    # Provided by the directory operations.
-
-    async def _make_directories(self, path: str) -> None:
-        raise NotImplementedError

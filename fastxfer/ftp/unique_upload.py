@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import re
 
-from fastxfer.ftp.base import ClientBase, RemotePath
+from fastxfer.ftp.base import RemotePath
 from fastxfer.ftp.commands import check_path
 from fastxfer.ftp.endpoints import is_path
 from fastxfer.ftp.moving import send
 from fastxfer.ftp.pool import Link
 from fastxfer.ftp.sources import open_source, source_for
+from fastxfer.ftp.working_directory import WorkingDirectory
 
 __all__ = ["UniqueUploads"]
 
 _UNIQUE = re.compile(r"FILE:\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
-class UniqueUploads(ClientBase):
+class UniqueUploads(WorkingDirectory):
     """Uploading under names of the server."""
 
     async def upload_unique(self, source: object, directory: RemotePath | None = None) -> str:
@@ -49,11 +50,6 @@ class UniqueUploads(ClientBase):
         finally:
             if opened >= 0:
                 os.close(opened)
-
-    # Provided by the directory operations.
-
-    async def _home(self, link: Link) -> str:
-        raise NotImplementedError
 
 
 def _unique_name(preliminary: str, final: str) -> str:

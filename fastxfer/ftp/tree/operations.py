@@ -10,7 +10,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from functools import partial
 
 from fastxfer.ftp.base import RemotePath
-from fastxfer.ftp.directory import Found
 from fastxfer.ftp.errors import FTPError, InvalidArgumentError, NotFoundError, PermanentError
 from fastxfer.ftp.fxp import FXPOperations
 from fastxfer.ftp.segmented import SegmentedOperations
@@ -20,6 +19,7 @@ from fastxfer.ftp.tree.removing import remove_tree
 from fastxfer.ftp.tree.report import Item, OnItem, Recorder, TreeProgress, TreeReport
 from fastxfer.ftp.tree.syncing import Synchronizer, SyncOptions
 from fastxfer.ftp.tree.workers import Workers
+from fastxfer.ftp.walking import Found
 
 __all__ = ["LocalPath", "TreeOperations"]
 
