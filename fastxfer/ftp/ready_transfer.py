@@ -17,10 +17,10 @@ from fastxfer.ftp.data_opening import BURST, DataOpener
 from fastxfer.ftp.errors import ProtocolError, ReplyError
 from fastxfer.ftp.replies import Reply
 
-__all__ = ["ReadyDownload", "ReadyOpener", "ReadyTransfer", "ReadyUpload"]
+__all__ = ["SMALL", "ReadyDownload", "ReadyOpener", "ReadyTransfer", "ReadyUpload"]
 
-_SMALL = 65536
-"""Bytes that are received along with the replies."""
+SMALL = 65536
+"""Bytes of a file that is received along with the replies."""
 _FOLLOWING = 3
 """RNFR, RNTO and EPSV."""
 
@@ -168,7 +168,7 @@ class ReadyOpener(DataOpener):
             0 if owed else -1,
             next_at,
             None,
-            _SMALL,
+            SMALL,
             transfer_at - 1 if sized else -1,
             file,
             True,
@@ -211,7 +211,7 @@ class ReadyOpener(DataOpener):
             0 if owed else -1,
             finals - 1,
             payload,
-            _SMALL,
+            SMALL,
             -1,
             -1,
             True,

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 
-from fastxfer.ftp.base import RemotePath
+from fastxfer.ftp.base import RemotePath, log
 from fastxfer.ftp.endpoints import ChunkSource, FileSource, Source, is_path
 from fastxfer.ftp.errors import FTPError, InvalidArgumentError
 from fastxfer.ftp.placing import Placing, beside
@@ -17,8 +17,6 @@ from fastxfer.ftp.unique_upload import UniqueUploads
 from fastxfer.ftp.verification import Verification
 
 __all__ = ["UploadOperations"]
-
-log = logging.getLogger("fastxfer.ftp")
 
 
 class UploadOperations(Verification, UniqueUploads, Placing):
