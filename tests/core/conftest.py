@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,11 @@ def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProce
     )
 
 
+def read_all(sock: socket.socket) -> bytes:
+    """What comes up to the end of the connection."""
+    return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
 @pytest.fixture(params=["c", "py"])
 def implementation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -77,6 +83,12 @@ def places(implementation: str) -> ModuleType:
 @pytest.fixture
 def ftpwire(implementation: str) -> ModuleType:
     return core_module("ftpwire", implementation)
+
+
+@pytest.fixture
+def ftpserve(implementation: str) -> ModuleType:
+    pytest.importorskip("fcntl", reason="the server needs a POSIX system")
+    return core_module("ftpserve", implementation)
 
 
 @pytest.fixture(scope="session")

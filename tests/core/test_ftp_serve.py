@@ -13,16 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.conftest import core_module
-
-pytest.importorskip("fcntl", reason="the server needs a POSIX system")
-
 DEADLINE = 60.0
-
-
-@pytest.fixture
-def calls(implementation: str) -> Any:
-    return core_module("ftpserve", implementation)
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
@@ -44,11 +35,11 @@ def directory(tmp_path: Path) -> Iterator[int]:
     os.close(fd)
 
 
-def test_a_connection_is_taken_with_the_address_it_comes_from(calls: Any, listener: socket.socket) -> None:
-    assert calls.accept(listener.fileno()) is None
+def test_a_connection_is_taken_with_the_address_it_comes_from(ftpserve: Any, listener: socket.socket) -> None:
+    assert ftpserve.accept(listener.fileno()) is None
     with socket.create_connection(listener.getsockname()[:2]) as client:
-        fd, address = calls.accept(listener.fileno())
-        assert calls.accept(listener.fileno()) is None
+        fd, address = ftpserve.accept(listener.fileno())
+        assert ftpserve.accept(listener.fileno()) is None
         with socket.socket(fileno=fd) as taken:
             assert address == client.getsockname()[0]
             assert not os.get_blocking(fd)
@@ -58,99 +49,99 @@ def test_a_connection_is_taken_with_the_address_it_comes_from(calls: Any, listen
             assert taken.recv(100) == b"hello"
 
 
-def test_a_connection_that_was_reset_before_it_is_taken_harms_nothing(calls: Any, listener: socket.socket) -> None:
+def test_a_connection_that_was_reset_before_it_is_taken_harms_nothing(ftpserve: Any, listener: socket.socket) -> None:
     client = socket.create_connection(listener.getsockname()[:2])
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
-    found = calls.accept(listener.fileno())
+    found = ftpserve.accept(listener.fileno())
     if found is not None:
         os.close(found[0])
-    assert calls.accept(listener.fileno()) is None
+    assert ftpserve.accept(listener.fileno()) is None
 
 
-def test_a_descriptor_that_does_not_listen_is_an_error(calls: Any) -> None:
+def test_a_descriptor_that_does_not_listen_is_an_error(ftpserve: Any) -> None:
     read, write = os.pipe()
     try:
         with pytest.raises(OSError, match="socket") as caught:
-            calls.accept(read)
+            ftpserve.accept(read)
         assert caught.value.errno == errno.ENOTSOCK
-        assert not calls.turn_away(read, 5)
+        assert not ftpserve.turn_away(read, 5)
     finally:
         os.close(read)
         os.close(write)
 
 
-def test_all_who_wait_are_turned_away(calls: Any, listener: socket.socket) -> None:
-    assert calls.turn_away(listener.fileno(), 3)
+def test_all_who_wait_are_turned_away(ftpserve: Any, listener: socket.socket) -> None:
+    assert ftpserve.turn_away(listener.fileno(), 3)
     clients = [socket.create_connection(listener.getsockname()[:2]) for _ in range(2)]
-    assert calls.turn_away(listener.fileno(), 3)
+    assert ftpserve.turn_away(listener.fileno(), 3)
     for client in clients:
         with client:
             client.settimeout(DEADLINE)
             assert client.recv(1) == b""
 
 
-def test_turning_away_ends_after_as_many_as_it_may_take(calls: Any, listener: socket.socket) -> None:
+def test_turning_away_ends_after_as_many_as_it_may_take(ftpserve: Any, listener: socket.socket) -> None:
     clients = [socket.create_connection(listener.getsockname()[:2]) for _ in range(3)]
-    assert not calls.turn_away(listener.fileno(), 2)
-    found = calls.accept(listener.fileno())
+    assert not ftpserve.turn_away(listener.fileno(), 2)
+    found = ftpserve.accept(listener.fileno())
     assert found is not None
     os.close(found[0])
     for client in clients:
         client.close()
 
 
-def test_the_mode_of_an_entry_is_that_of_the_entry_itself(calls: Any, directory: int, tmp_path: Path) -> None:
+def test_the_mode_of_an_entry_is_that_of_the_entry_itself(ftpserve: Any, directory: int, tmp_path: Path) -> None:
     (tmp_path / "ünï").write_text("x")
     (tmp_path / "ünï").chmod(0o640)
     (tmp_path / "link").symlink_to("ünï")
     undecodable = os.fsdecode(b"\xff\xfe")
     (tmp_path / undecodable).mkdir()
-    assert calls.entry_mode(directory, "missing") == 0
-    assert calls.entry_mode(directory, "ünï") == stat.S_IFREG | 0o640
-    assert stat.S_ISLNK(calls.entry_mode(directory, "link"))
-    assert stat.S_ISDIR(calls.entry_mode(directory, undecodable))
+    assert ftpserve.entry_mode(directory, "missing") == 0
+    assert ftpserve.entry_mode(directory, "ünï") == stat.S_IFREG | 0o640
+    assert stat.S_ISLNK(ftpserve.entry_mode(directory, "link"))
+    assert stat.S_ISDIR(ftpserve.entry_mode(directory, undecodable))
     with pytest.raises(NotADirectoryError):
-        calls.entry_mode(directory, "ünï/below")
+        ftpserve.entry_mode(directory, "ünï/below")
     with pytest.raises(ValueError, match="null"):
-        calls.entry_mode(directory, "a\0b")
+        ftpserve.entry_mode(directory, "a\0b")
 
 
-def test_an_unfinished_upload_is_made_and_locked(calls: Any, directory: int, tmp_path: Path) -> None:
-    fd, size, permissions = calls.open_partial(directory, ".ünï", 0o600)
+def test_an_unfinished_upload_is_made_and_locked(ftpserve: Any, directory: int, tmp_path: Path) -> None:
+    fd, size, permissions = ftpserve.open_partial(directory, ".ünï", 0o600)
     try:
         assert (size, permissions) == (0, 0o600)
         assert not os.get_inheritable(fd)
         os.write(fd, b"half")
         with pytest.raises(OSError, match="ünï") as caught:
-            calls.open_partial(directory, ".ünï", 0o644)
+            ftpserve.open_partial(directory, ".ünï", 0o644)
         assert caught.value.errno == errno.EBUSY
     finally:
         os.close(fd)
-    fd, size, permissions = calls.open_partial(directory, ".ünï", 0o644)
+    fd, size, permissions = ftpserve.open_partial(directory, ".ünï", 0o644)
     assert (size, permissions) == (4, 0o600)
     assert os.read(fd, 100) == b"half"
     os.close(fd)
     assert [path.name for path in tmp_path.iterdir()] == [".ünï"]
 
 
-def test_what_is_no_regular_file_is_not_taken_for_an_upload(calls: Any, directory: int, tmp_path: Path) -> None:
+def test_what_is_no_regular_file_is_not_taken_for_an_upload(ftpserve: Any, directory: int, tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "link").symlink_to("elsewhere")
     os.mkfifo(tmp_path / "fifo")
     before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
     for name, expected in ("directory", errno.EISDIR), ("link", errno.ELOOP), ("fifo", errno.EINVAL):
         with pytest.raises(OSError, match=name) as caught:
-            calls.open_partial(directory, name, 0o644)
+            ftpserve.open_partial(directory, name, 0o644)
         assert caught.value.errno == expected
     with pytest.raises(ValueError, match="null"):
-        calls.open_partial(directory, "a\0b", 0o644)
+        ftpserve.open_partial(directory, "a\0b", 0o644)
     assert not (tmp_path / "elsewhere").exists()
     assert not before or len(os.listdir("/proc/self/fd")) == len(before)
 
 
 def test_an_upload_that_gets_its_final_name_is_never_taken_for_the_next_one(
-    calls: Any, directory: int, tmp_path: Path
+    ftpserve: Any, directory: int, tmp_path: Path
 ) -> None:
     rounds = 200
     faults: list[str] = []
@@ -159,7 +150,7 @@ def test_an_upload_that_gets_its_final_name_is_never_taken_for_the_next_one(
         done = 0
         while done < rounds and not faults:
             try:
-                fd, size, _ = calls.open_partial(directory, "partial", 0o644)
+                fd, size, _ = ftpserve.open_partial(directory, "partial", 0o644)
             except OSError as error:
                 if error.errno == errno.EBUSY:
                     continue
