@@ -1,13 +1,15 @@
 """Bulk bytes between a TLS socket and a file or memory, in large blocks, in the calling thread.
 
 OpenSSL releases the GIL over each record, so a pump in a worker thread leaves the event loop free. Reading the socket
-256 KiB at a time and decrypting from memory costs a fifth less processor time than reading record by record. The pumps
-also carry plain connections whose bytes are transformed on the way (compression, line ends).
+half a megabyte at a time and decrypting from memory costs a quarter less processor time than reading record by record.
+The pumps also carry plain connections whose bytes are transformed on the way (compression, line ends).
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
 import os
 import select
 import socket
@@ -25,13 +27,32 @@ if TYPE_CHECKING:
 
 __all__ = ["PumpCancelledError", "PumpLimitError", "ReceivePump", "SendPump"]
 
-BLOCK = 262144
+_RECEIVED = 524288
+"""Bytes received and decrypted at a time."""
+_SENT = 131072
+"""Bytes encrypted and sent at a time: what one call leaves in the processor's cache is still there for the next."""
+_UNSENT = 131072
+"""Bytes that may wait in a TLS connection's socket beyond what is on its way. What waits is transmitted when the peer
+acknowledges, on one machine by the peer's processor, which has its hands full with decrypting."""
+_LARGEST = 2097152
+"""Bytes of the block that is freed once, see :func:`_keep_memory`."""
 _LOOK = 0.5
 """Seconds between two looks for a cancellation while nothing moves."""
 _TRANSFORMED = 16384
 """Bytes transformed at a time: what is compressed may become a thousand times as long."""
 _LINGER = 5.0
 """Seconds to wait for the peer's end after our own; past them the connection is simply closed."""
+
+
+@functools.cache
+def _keep_memory() -> None:
+    """Keep the C library from giving memory back for each block, only to ask for it again.
+
+    glibc maps blocks as large as ours afresh, and gives the end of its heap back as soon as a little lies unused there,
+    until a larger block has been freed: it takes that for how much a program uses. Without it, half of the processor
+    time of an upload went into pages taken and given back.
+    """
+    bytes(_LARGEST)
 
 
 class PumpCancelledError(ConnectionError):
@@ -66,6 +87,7 @@ class _Pump:
         self._transform = transform
         self._pacers = pacers
         self._cancelled = threading.Event()
+        _keep_memory()
 
     @property
     def channel(self) -> TLSChannel | None:
@@ -196,13 +218,13 @@ class ReceivePump(_Pump):
             self._store(self._transform.finish())
 
     def _run_plain(self) -> None:
-        block = memoryview(bytearray(BLOCK))
+        block = memoryview(bytearray(_RECEIVED))
         while self._left != 0 and (count := self._receive_into(block)):
             self._take(block[:count])
 
     def _run_tls(self, channel: TLSChannel) -> None:
-        cipher = memoryview(bytearray(BLOCK))
-        plain = memoryview(bytearray(BLOCK))
+        cipher = memoryview(bytearray(_RECEIVED))
+        plain = memoryview(bytearray(_RECEIVED))
         while not channel.ended:
             while self._left != 0 and (count := channel.read_into(plain)):
                 self._take(plain[:count])
@@ -287,6 +309,10 @@ class SendPump(_Pump):
     def run(self) -> None:
         """Carry on to the end. Raises OSError, ssl.SSLError, TimeoutError, PumpCancelledError."""
         self.handshake()
+        if self._channel is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Where the connection is gone already, the next call tells.
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         read = self._reader()
         while block := memoryview(read()):
             self._give(block if self._transform is None else self._transform.update(block))
@@ -298,8 +324,8 @@ class SendPump(_Pump):
 
     def _reader(self) -> Callable[[], Buffer]:
         if self._fd >= 0:
-            return lambda: os.read(self._fd, BLOCK)
-        blocks = (self._data[at : at + BLOCK] for at in range(0, len(self._data), BLOCK))
+            return lambda: os.read(self._fd, _SENT)
+        blocks = (self._data[at : at + _SENT] for at in range(0, len(self._data), _SENT))
         return lambda: next(blocks, b"")
 
     def _give(self, data: Buffer) -> None:
