@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from fastxfer.ftp import AsyncClient, FTPError, NotFoundError, TLSSettings
+from fastxfer.ftp import AsyncClient, FTPError, NotFoundError
+from tests.ftp.conftest import run
 from tests.support.ftp_servers import FTPPeer
-
-
-def client_of(peer: FTPPeer, **options: object) -> AsyncClient:
-    return AsyncClient(
-        peer.url,
-        user=peer.user,
-        password=peer.password,
-        tls_settings=TLSSettings(ca_file=peer.ca_file),
-        **options,
-    )
-
-
-def run(peer: FTPPeer, body: Callable[[AsyncClient], Awaitable[None]], **options: object) -> None:
-    async def session() -> None:
-        async with client_of(peer, **options) as client:
-            await body(client)
-
-    asyncio.run(session())
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 300_001])

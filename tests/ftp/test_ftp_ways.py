@@ -27,8 +27,8 @@ from fastxfer.ftp import (
     UnsupportedError,
 )
 from fastxfer.ftp.compression import Inflate
+from tests.ftp.conftest import run
 from tests.ftp.hostile import run as run_scripted
-from tests.ftp.test_ftp_single_files import run
 from tests.support.ftp_servers import Certificates, FTPPeer, run_pyftpdlib
 from tests.support.proxies import run_proxy
 from tests.support.scripted_ftp import Control, ScriptedServer, reset, scripted_server

@@ -1,13 +1,17 @@
-"""Servers for the FtpPy API: the real ones of the client's tests, and our own."""
+"""Servers for the FtpPy API, the real ones of the client's tests and our own, and its clients of them."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
+from fastxfer.ftppy import SSL, Basic, FtpClient, FtpPy, FtpPyWarning
 from tests.support.ftp_servers import (
     PASSWORD,
     RUNNERS,
@@ -20,6 +24,41 @@ from tests.support.ftp_servers import (
     run_named,
 )
 from tests.support.serving import serving
+
+T = TypeVar("T")
+
+PEER_WARNINGS = [
+    pytest.mark.filterwarnings("ignore:the password has fewer"),
+    # pyftpdlib runs in this process.
+    pytest.mark.filterwarnings("ignore:.*utcfromtimestamp:DeprecationWarning"),
+]
+"""What is said of the peers of these tests, and is no fault."""
+
+
+def factory(peer: FTPPeer, **settings: Any) -> FtpPy:
+    """What makes clients of *peer*."""
+    settings.setdefault("auth", Basic(peer.user, peer.password))
+    if peer.ca_file is not None:
+        settings.setdefault("ssl", SSL(bundle=peer.ca_file))
+    return FtpPy(peer.url, **settings)
+
+
+def use(peer: FTPPeer, task: Callable[[FtpClient], Awaitable[T]], **settings: Any) -> T:
+    """What *task* gives, run with a client of *peer*. Warnings are errors, as everywhere in the tests."""
+
+    async def main() -> T:
+        async with factory(peer, **settings).client() as client:
+            return await task(client)
+
+    return asyncio.run(main())
+
+
+def warned(peer: FTPPeer, task: Callable[[FtpClient], Awaitable[T]], **settings: Any) -> tuple[T, list[str]]:
+    """Likewise, with the texts of the API's warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = use(peer, task, **settings)
+    return result, [str(item.message) for item in caught if item.category is FtpPyWarning]
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ftplib
+import io
 import os
 import ssl
 from collections.abc import Callable, Iterator
@@ -10,7 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.server.dialogue import Dialogue, Running, running
+from fastxfer.server import TlsConfig, beneath
+from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, running
+
+Shell = Callable[..., str]
+TLS_VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
 @pytest.fixture
@@ -73,9 +79,51 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
     return Tls(str(directory / "server.pem"), str(directory / "ca.pem"), directory)
 
 
+def connect_tls(server: Running, context: ssl.SSLContext, cls: type[ftplib.FTP_TLS] = ftplib.FTP_TLS) -> ftplib.FTP_TLS:
+    """A client logged in, with protected data connections."""
+    client = cls(context=context, timeout=DEADLINE)
+    client.connect("localhost", server.port)
+    client.login(USER, PASSWORD)
+    client.prot_p()
+    return client
+
+
+@pytest.fixture
+def secure(serve: Callable[..., Running], tls: Tls) -> Running:
+    """A server with a certificate."""
+    return serve(tls=TlsConfig(cert=tls.cert))
+
+
 @pytest.fixture
 def descriptors() -> Callable[[], int]:
     """How many descriptors this process has open."""
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("counting descriptors needs /proc")
     return lambda: len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(params=["openat2", "walk"])
+def resolution(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of opening files below the root."""
+    if request.param == "walk":
+        monkeypatch.setattr(beneath, "_syscall", None)
+    elif beneath._syscall is None:
+        pytest.skip("this system has no openat2")
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def shell(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Runs the command line in this process; what it says."""
+    pytest.importorskip("click", reason="needs the extra `cli`")
+    from fastxfer.cli._app import run
+
+    def call(*arguments: str, stdin: str = "", expect: int = 0) -> str:
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        code = run(list(arguments))
+        said = "".join(capfd.readouterr())
+        assert code == expect, said
+        return said
+
+    return call

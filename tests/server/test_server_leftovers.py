@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fastxfer.server import TimeoutsConfig, UploadsConfig, beneath
+from fastxfer.server import TimeoutsConfig, UploadsConfig
 from fastxfer.server.leftovers import sweep
 from tests.server.dialogue import Dialogue, Running, reset, wait_for
+
+pytestmark = pytest.mark.usefixtures("resolution")
 
 PARTIAL = ".name.0123456789abcdef.fxpart"
 DAY = 86400.0
@@ -31,13 +33,6 @@ def aged(path: Path, seconds: float, content: bytes = b"half") -> Path:
     then = time.time() - seconds
     os.utime(path, (then, then))
     return path
-
-
-@pytest.fixture(params=["openat2", "walk"], autouse=True)
-def resolution(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways of opening directories below the root."""
-    if request.param == "walk":
-        monkeypatch.setattr(beneath, "_syscall", None)
 
 
 def test_old_unfinished_uploads_go_wherever_they_are(root: Path, top: int) -> None:
