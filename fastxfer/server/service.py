@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import os
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from fastxfer.server.account import Account
 from fastxfer.server.config import ServerConfig
 from fastxfer.server.filesystem import Filesystem
 from fastxfer.server.guard import Guard, LoginRefusedError, SharedGuard
-from fastxfer.server.hooks import Hooks, SessionInfo, TransferInfo
+from fastxfer.server.hooks import Direction, Hooks, SessionInfo, TransferInfo
 from fastxfer.server.quota import Ledger, Quota, SharedLedger
 from fastxfer.server.transferlog import TransferLog
 from fastxfer.server.turns import Turns
@@ -33,6 +34,7 @@ logger = logging.getLogger("fastxfer.server")
 
 MOST_ACCOUNTS = 1024
 """Accounts that are kept for the next login."""
+_DIRECTIONS = {"RETR": Direction.DOWNLOAD, "STOR": Direction.UPLOAD}
 
 
 class Service:
@@ -118,7 +120,7 @@ class Service:
                     self._accounts.clear()
                 self._accounts[id(user)] = account
         if self.metrics is not None:
-            self.metrics.logins.labels("ftp", "ok").inc()
+            self.metrics.count_login("ftp", "ok")
         return account
 
     def _common(self, account: Account) -> bool:
@@ -182,7 +184,7 @@ class Service:
 
     def _count_login(self, credentials: Credentials, result: str) -> None:
         if self.metrics is not None:
-            self.metrics.logins.labels(credentials.protocol, result).inc()
+            self.metrics.count_login(credentials.protocol, result)
 
     def account(self, user: User, host: str = "") -> Account:
         """What *user*, who was judged already, can do."""
@@ -218,12 +220,38 @@ class Service:
     def transfer_ended(self, transfer: TransferInfo) -> None:
         """Enter a finished transfer into logs and metrics (the hook is for the caller to call)."""
         self._log.write(transfer)
-        metrics = self.metrics
-        if metrics is not None:
-            protocol, direction = transfer.session.protocol, transfer.direction.value
-            metrics.transfers.labels(protocol, direction, "ok" if transfer.ok else "failed").inc()
-            metrics.bytes.labels(protocol, direction).inc(transfer.moved)
-            metrics.seconds.labels(direction).observe(transfer.duration)
+        if self.metrics is not None:
+            counts = self.metrics.transfers(transfer.session.protocol, transfer.direction.value, ok=transfer.ok)
+            counts.enter(transfer.moved, transfer.duration)
+
+    def small_files_recorder(self, session: SessionInfo) -> Callable[[str, str, int, float], None]:
+        """What enters files into logs and metrics that *session*, as it is now, moves without anybody being asked.
+
+        Called with the verb, RETR or STOR, the path, the bytes moved, and when it began (:func:`time.monotonic`).
+        """
+        metrics, log, protocol = self.metrics, self._log, session.protocol
+
+        def enter(verb: str, path: str, moved: int, started: float) -> None:
+            duration = time.monotonic() - started
+            direction = _DIRECTIONS[verb]
+            try:
+                if log.active:
+                    log.write(
+                        TransferInfo(
+                            session=session,
+                            direction=direction,
+                            path=path,
+                            moved=moved,
+                            duration=duration,
+                            ok=True,
+                        )
+                    )
+                if metrics is not None:
+                    metrics.transfers(protocol, direction.value, ok=True).enter(moved, duration)
+            except Exception:
+                logger.exception("the transfer of %r with %s could not be entered", path, session.address)
+
+        return enter
 
     def reopen_logs(self) -> None:
         """Open the transfer logs again, after they were rotated."""

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastxfer.core.ftpserve import Shortcut
 from fastxfer.server import replies
 from fastxfer.server.beneath import HAS_OPENAT2
-from fastxfer.server.hooks import Direction
 from fastxfer.server.localfiles import partial_names
 from fastxfer.server.permissions import Permission
-from fastxfer.server.transfers import Progress, record
 
 if TYPE_CHECKING:
     from fastxfer.server.session import Session
 
 __all__ = ["shorten"]
-
-logger = logging.getLogger("fastxfer.server")
 
 UTF8 = sys.getfilesystemencoding() == "utf-8"
 """Whether names in commands are, byte for byte, those of files."""
@@ -81,19 +75,5 @@ def shorten(session: Session) -> None:
         uploads=session.runtime.uploads,
         owner=control,
         transport=control.transport,
-        ended=_recorder(session) if service.records_transfers else None,
+        ended=service.small_files_recorder(session.info()) if service.records_transfers else None,
     )
-
-
-def _recorder(session: Session) -> Callable[[str, str, int, float], None]:
-    """What enters transfers of *session* into logs and metrics."""
-
-    def enter(verb: str, path: str, moved: int, started: float) -> None:
-        try:
-            progress = Progress(Direction.UPLOAD if verb == "STOR" else Direction.DOWNLOAD, path, 0, False)
-            progress.moved, progress.started = moved, started
-            record(session, progress)
-        except Exception:
-            logger.exception("the transfer of %r with %s could not be entered", path, session.address)
-
-    return enter

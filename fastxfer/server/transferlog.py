@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -16,6 +17,7 @@ __all__ = ["TransferLog", "json_line", "xferlog_line"]
 
 logger = logging.getLogger("fastxfer.server")
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _SEPARATORS = re.compile("[\x7f-\x9f\u2028\u2029]")
 """What JSON allows in a text and some readers take for the end of a line."""
 
@@ -66,17 +68,31 @@ def _open(name: str) -> TextIO:
 
 def _word(text: str) -> str:
     """*text* as one word of a log line: blanks and what could begin a new line are replaced."""
-    return "".join("_" if ch.isspace() or not ch.isprintable() else ch for ch in text) or "-"
+    if text.isprintable():
+        return text.replace(" ", "_") or "-"
+    return "".join("_" if ch.isspace() or not ch.isprintable() else ch for ch in text)
+
+
+# Many transfers end in one second.
+
+
+@functools.lru_cache(maxsize=1)
+def _local_time(second: int) -> str:
+    return time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(second))
+
+
+@functools.lru_cache(maxsize=1)
+def _universal_time(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def xferlog_line(transfer: TransferInfo, now: float) -> str:
     """The line that wu-ftpd, vsftpd and ProFTPD write (xferlog(5))."""
     session = transfer.session
-    when = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(now))
     return (
         " ".join(
             (
-                when,
+                _local_time(int(now)),
                 str(max(round(transfer.duration), 1)),
                 session.address,
                 str(transfer.moved),
@@ -100,7 +116,7 @@ def json_line(transfer: TransferInfo, now: float) -> str:
     """One JSON object with everything that is known."""
     session = transfer.session
     record = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z",
+        "time": f"{_universal_time(int(now))}.{int(now % 1 * 1000):03d}Z",
         "session": session.id,
         "protocol": session.protocol,
         "address": session.address,
@@ -114,7 +130,7 @@ def json_line(transfer: TransferInfo, now: float) -> str:
         "error": transfer.error,
         "tls": transfer.encrypted,
     }
-    return _SEPARATORS.sub(_escaped, json.dumps(record, ensure_ascii=False)) + "\n"
+    return _SEPARATORS.sub(_escaped, _encode(record)) + "\n"
 
 
 def _escaped(found: re.Match[str]) -> str:

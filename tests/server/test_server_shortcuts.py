@@ -20,7 +20,7 @@ from fastxfer.server import (
     RatesConfig,
     TransferInfo,
     User,
-    shortcuts,
+    service,
 )
 from fastxfer.server.commands import transfer
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, read_all, visible, wait_for
@@ -250,10 +250,10 @@ def test_a_log_that_fails_costs_no_transfer(
 ) -> None:
     running = serve(log=LogConfig(json=os.devnull))
 
-    def fail(session: Any, progress: Any) -> None:
+    def fail(**facts: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(shortcuts, "record", fail)
+    monkeypatch.setattr(service, "TransferInfo", fail)
     with Dialogue(running.address) as client:
         client.login()
         for number in range(3):
