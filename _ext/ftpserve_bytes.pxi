@@ -9,14 +9,32 @@ cdef extern from *:
     struct fx_open_how {
         unsigned long long flags, mode, resolve;
     };
-    static int fx_openat2(int top, const char *path, unsigned long long flags)
+    static int fx_openat2(int top, const char *path, unsigned long long flags, unsigned long long mode)
     {
         /* RESOLVE_NO_MAGICLINKS and RESOLVE_BENEATH */
-        struct fx_open_how how = {flags, 0, 0x02 | 0x08};
+        struct fx_open_how how = {flags, mode, 0x02 | 0x08};
         return (int)syscall(SYS_openat2, top, path, &how, sizeof how);
     }
     """
-    int fx_openat2(int top, const char* path, unsigned long long flags) nogil
+    int fx_openat2(int top, const char* path, unsigned long long flags, unsigned long long mode) nogil
+
+cdef enum:
+    TRIES = 8
+
+
+def openat2(int top, str path not None, int flags, unsigned int mode=0):
+    cdef bytes encoded_path = encoded(path)
+    cdef const char* text = encoded_path
+    cdef int fd = -1
+    with nogil:
+        for _ in range(TRIES):
+            fd = fx_openat2(top, text, <unsigned int>(flags | O_CLOEXEC), mode)
+            if fd >= 0 or (errno != EAGAIN and errno != EINTR):
+                break
+    if fd < 0:
+        raise failure(errno, path)
+    return fd
+
 
 cdef extern from "Python.h":
     str PyUnicode_DecodeFSDefaultAndSize(const char* text, Py_ssize_t size)

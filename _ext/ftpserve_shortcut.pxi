@@ -320,7 +320,7 @@ cdef class Shortcut:
             if strchr(name, c"/") == NULL:
                 fd = openat(self.top, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW, 0)
             else:
-                fd = fx_openat2(self.top, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+                fd = fx_openat2(self.top, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0)
             if fd >= 0 and (fstat(fd, &status) < 0 or not S_ISREG(status.st_mode) or status.st_size > SENT):
                 close(fd)
                 fd = -1
@@ -374,7 +374,7 @@ cdef class Shortcut:
         if folder:
             text = folder
             with nogil:
-                directory = fx_openat2(self.top, text, O_PATH | O_DIRECTORY | O_CLOEXEC)
+                directory = fx_openat2(self.top, text, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
         fd = -1 if directory < 0 else self.open_upload(directory, name, partial, hashed)
         if fd < 0 and fd != LATER:
             if directory >= 0 and directory != self.top:

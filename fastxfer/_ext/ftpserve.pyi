@@ -40,6 +40,24 @@ def open_partial(directory: int, name: str, mode: int) -> tuple[int, int, int]:
         ValueError: the name holds a NUL.
     """
 
+def openat2(top: int, path: str, flags: int, mode: int = 0) -> int:
+    """Open *path*, relative to the directory *top*, by openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS.
+
+    Args:
+        top: descriptor of the directory.
+        path: relative path.
+        flags: as for :func:`os.open`; ``O_CLOEXEC`` is added.
+        mode: permissions of a file that is created, else 0.
+
+    Returns:
+        The descriptor, which is the caller's.
+
+    Raises:
+        OSError: EXDEV where the path leads out of *top*; EAGAIN where directories are being moved again and again;
+            ENOSYS where the system has no such call; else as :func:`os.open`.
+        ValueError: the path holds a NUL.
+    """
+
 @final
 class Shortcut:
     """Carries out what one session says around small files in one call, from the line to the reply.

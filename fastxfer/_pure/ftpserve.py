@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
+import platform
 import re
 import socket
 import stat
+import struct
+import sys
 import time
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["Shortcut", "Uploads", "accept", "entry_mode", "land", "open_partial", "turn_away"]
+__all__ = ["Shortcut", "Uploads", "accept", "entry_mode", "land", "open_partial", "openat2", "turn_away"]
 
 _Rest: TypeAlias = tuple[str, str, int, int, int] | tuple[str, str, int, int, int, str, bytes, int]
 
@@ -23,6 +27,48 @@ _LONGEST_PATH = 4000
 _MOST_STRANGERS = 16
 _REPLY = 448
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+_HOW = struct.Struct("QQQ")
+_RESOLVE = 0x02 | 0x08
+"""RESOLVE_NO_MAGICLINKS and RESOLVE_BENEATH."""
+_SYS_OPENAT2 = 437
+_TRIES = 8
+_MACHINES = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x", "i686", "armv7l", "loongarch64")
+"""Those of which the number is known."""
+
+
+def _load_syscall() -> Callable[..., int] | None:
+    if not sys.platform.startswith("linux") or platform.machine() not in _MACHINES:
+        return None
+    try:
+        syscall = ctypes.CDLL(None, use_errno=True).syscall
+    except (OSError, AttributeError):
+        return None
+    syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)
+    syscall.restype = ctypes.c_long
+    return syscall
+
+
+_syscall = _load_syscall()
+
+
+def openat2(top: int, path: str, flags: int, mode: int = 0) -> int:
+    name = os.fsencode(path)
+    if b"\0" in name:
+        raise ValueError("embedded null byte")
+    if _syscall is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), path)
+    how = _HOW.pack(flags | os.O_CLOEXEC, mode, _RESOLVE)
+    code = 0
+    for _ in range(_TRIES):
+        fd = _syscall(_SYS_OPENAT2, top, name, how, _HOW.size)
+        if fd >= 0:
+            return fd
+        code = ctypes.get_errno()
+        if code not in (errno.EAGAIN, errno.EINTR):
+            break
+    raise OSError(code, os.strerror(code), path)
 
 
 def accept(listener: int) -> tuple[int, str] | None:

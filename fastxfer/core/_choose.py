@@ -88,7 +88,7 @@ CONTRACT: dict[str, tuple[str, ...]] = {
     ),
     "engine": ("Engine",),
     "ftpexchange": ("Exchange", "Watch"),
-    "ftpserve": ("Shortcut", "Uploads", "accept", "entry_mode", "land", "open_partial", "turn_away"),
+    "ftpserve": ("Shortcut", "Uploads", "accept", "entry_mode", "land", "open_partial", "openat2", "turn_away"),
 }
 """The names that the compiled module and its pure twin both have, by module."""
 

@@ -8,57 +8,37 @@ directory, is EXDEV.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import platform
 import stat
-import struct
-import sys
+from collections.abc import Callable
+
+from fastxfer.core.ftpserve import openat2
 
 __all__ = ["HAS_OPENAT2", "open_beneath"]
 
 MAX_LINKS = 40
 """Symbolic links followed in one path, as Linux has it."""
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_BENEATH = 0x08
-SYS_OPENAT2 = 437
-EAGAIN_TRIES = 8
-"""RESOLVE_BENEATH gives EAGAIN when a directory was moved during the walk."""
-
+AT_FDCWD = -100
+"""Of Linux: the working directory of the process."""
 O_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 O_PATH = getattr(os, "O_PATH", 0)
 _PERHAPS_A_LINK = frozenset({errno.ELOOP, errno.EMLINK, errno.ENOTDIR})
-_HOW = struct.Struct("QQQ")
 
 
-def _load_openat2() -> object | None:
-    if not sys.platform.startswith("linux") or os.environ.get("FASTXFER_NO_OPENAT2", "") == "1":
-        return None
-    if platform.machine() not in ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x", "i686", "armv7l", "loongarch64"):
+def _usable_openat2() -> Callable[[int, str, int, int], int] | None:
+    """None where the system has none, or is not to use it."""
+    if os.environ.get("FASTXFER_NO_OPENAT2", "") == "1":
         return None
     try:
-        syscall = ctypes.CDLL(None, use_errno=True).syscall
-    except (OSError, AttributeError):
+        os.close(openat2(AT_FDCWD, ".", O_PATH | os.O_DIRECTORY))
+    except OSError:
         return None
-    syscall.argtypes = (
-        ctypes.c_long,
-        ctypes.c_int,
-        ctypes.c_char_p,
-        ctypes.c_char_p,
-        ctypes.c_size_t,
-    )
-    syscall.restype = ctypes.c_long
-    how = _HOW.pack(os.O_RDONLY | os.O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_BENEATH)
-    fd = syscall(SYS_OPENAT2, -100, b".", how, len(how))
-    if fd < 0:
-        return None
-    os.close(fd)
-    return syscall
+    return openat2
 
 
-_syscall = _load_openat2()
-HAS_OPENAT2 = _syscall is not None
+_openat2 = _usable_openat2()
+HAS_OPENAT2 = _openat2 is not None
 
 
 def open_beneath(top: int, path: str, flags: int, mode: int = 0) -> int:
@@ -80,17 +60,12 @@ def open_beneath(top: int, path: str, flags: int, mode: int = 0) -> int:
         except OSError as error:
             if error.errno not in _PERHAPS_A_LINK or flags & os.O_NOFOLLOW:
                 raise
-    if _syscall is None:
-        return _walk(top, path, flags | O_CLOEXEC, mode)
-    name = os.fsencode(path)
-    how = _HOW.pack(flags | O_CLOEXEC, mode, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
-    for _ in range(EAGAIN_TRIES):
-        fd: int = _syscall(SYS_OPENAT2, top, name, how, 24)  # type: ignore[operator]
-        if fd >= 0:
-            return fd
-        code = ctypes.get_errno()
-        if code not in (errno.EAGAIN, errno.EINTR):
-            raise OSError(code, os.strerror(code), path)
+    if _openat2 is not None:
+        try:
+            return _openat2(top, path, flags, mode)
+        except (BlockingIOError, InterruptedError):
+            # Directories are being moved: walking goes by what is held open.
+            pass
     return _walk(top, path, flags | O_CLOEXEC, mode)
 
 

@@ -377,12 +377,13 @@ class LocalFilesystem(Filesystem):
             os.unlink(name, dir_fd=fd)
 
     async def rename(self, source: str, target: str, *, replace: bool = True) -> None:
-        with self._parent(source) as (source_fd, source_name), self._parent(target) as (target_fd, target_name):
-            is_directory = stat.S_ISDIR(os.stat(source_name, dir_fd=source_fd, follow_symlinks=False).st_mode)
-            if replace and not is_directory:
-                os.rename(source_name, target_name, src_dir_fd=source_fd, dst_dir_fd=target_fd)
-            else:
-                rename_new(source_name, target_name, source_fd, target_fd)
+        directory, _, new_name = target[1:].rpartition("/")
+        with self._parent(source) as (fd, name):
+            if new_name and directory == source[1:].rpartition("/")[0]:
+                _rename(fd, name, fd, new_name, replace)
+                return
+            with self._parent(target) as (target_fd, target_name):
+                _rename(fd, name, target_fd, target_name, replace)
 
     async def change_mode(self, path: str, mode: int) -> None:
         with self._changeable(path) as handle:
@@ -461,3 +462,12 @@ class LocalFilesystem(Filesystem):
         finally:
             os.close(fd)
         return Space(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
+
+
+def _rename(source: int, name: str, target: int, new_name: str, replace: bool) -> None:
+    """Give the entry *name* of one directory *new_name* in another; a directory replaces nothing."""
+    is_directory = stat.S_ISDIR(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode)
+    if replace and not is_directory:
+        os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+    else:
+        rename_new(name, new_name, source, target)

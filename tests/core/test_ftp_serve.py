@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import stat
 import threading
@@ -179,3 +180,63 @@ def run_together(work: Callable[[int], None], count: int) -> None:
     for thread in threads:
         thread.join(DEADLINE)
     assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.fixture
+def openat2(ftpserve: Any, directory: int) -> Callable[..., int]:
+    """Opens below *directory*."""
+    try:
+        os.close(ftpserve.openat2(directory, ".", os.O_RDONLY | os.O_DIRECTORY))
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        pytest.skip("this system has no openat2")
+    return lambda *arguments: ftpserve.openat2(directory, *arguments)
+
+
+def test_a_path_is_opened_below_a_directory(openat2: Callable[..., int], tmp_path: Path) -> None:
+    (tmp_path / "a" / "ünï").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a/ünï/../ünï")
+    fd = openat2("link/new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o604)
+    try:
+        assert not os.get_inheritable(fd)
+        assert os.write(fd, b"content") == 7
+    finally:
+        os.close(fd)
+    made = tmp_path / "a" / "ünï" / "new"
+    assert made.read_bytes() == b"content"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o604
+    with pytest.raises(FileExistsError, match="link/new"):
+        openat2("link/new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o604)
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        ("..", errno.EXDEV),
+        ("a/../../a", errno.EXDEV),
+        ("/", errno.EXDEV),
+        ("up/a", errno.EXDEV),
+        ("far", errno.EXDEV),
+        ("magic/a", errno.EXDEV),
+        ("loop", errno.ELOOP),
+        ("missing", errno.ENOENT),
+        ("file/", errno.ENOTDIR),
+        ("x" * 300, errno.ENAMETOOLONG),
+    ],
+)
+def test_no_path_leads_out_of_a_directory(openat2: Callable[..., int], tmp_path: Path, path: str, number: int) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "up").symlink_to(f"../{tmp_path.name}")
+    (tmp_path / "far").symlink_to("/etc/passwd")
+    (tmp_path / "magic").symlink_to("/proc/self/cwd")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match=re.escape(path)) as caught:
+        os.close(openat2(path, os.O_RDONLY))
+    assert caught.value.errno == number
+
+
+def test_a_path_with_a_nul_is_none(openat2: Callable[..., int]) -> None:
+    with pytest.raises(ValueError, match="null"):
+        openat2("a\0b", os.O_RDONLY)

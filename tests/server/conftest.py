@@ -106,8 +106,8 @@ def descriptors() -> Callable[[], int]:
 def resolution(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of opening files below the root."""
     if request.param == "walk":
-        monkeypatch.setattr(beneath, "_syscall", None)
-    elif beneath._syscall is None:
+        monkeypatch.setattr(beneath, "_openat2", None)
+    elif beneath._openat2 is None:
         pytest.skip("this system has no openat2")
     name: str = request.param
     return name
