@@ -101,6 +101,7 @@ cdef class _Gathered:
 
     cdef iovec* parts
     cdef size_t count
+    cdef size_t last  # bytes of the last source, which may be one of those left out
     cdef list held
 
     def __cinit__(self, object sources):
@@ -112,6 +113,7 @@ cdef class _Gathered:
             raise MemoryError
         for source in sources:
             holder = hold(source, &part)
+            self.last = part.iov_len
             if part.iov_len:
                 self.held.append(holder)
                 self.parts[self.count] = part
@@ -179,6 +181,7 @@ cdef class Transfer:
         int fd,
         *,
         object send=b"",
+        object send_from=None,
         int send_fd=-1,
         int64_t send_offset=0,
         int64_t send_count=-1,
@@ -207,6 +210,8 @@ cdef class Transfer:
             raise ValueError("a count or an offset is negative")
         if (recv_into is not None) + (recv_fd >= 0) + (relay_fd >= 0) > 1:
             raise ValueError("only one of recv_into, recv_fd and relay_fd can take the body")
+        if send_from is not None and send_fd >= 0:
+            raise ValueError("only one of send_from and send_fd can be the body")
         if relay_fd >= 0 and framing != FX_FRAMING_RAW:
             raise ValueError("relay_fd needs FRAMING_RAW")
         t.send_fd = send_fd
@@ -226,15 +231,24 @@ cdef class Transfer:
         t.owner = <void*>self
         self.tag = tag
         self._spin = spin * 1000
-        self.lay_out(send)
+        self.lay_out(send, send_from)
         if recv_into is not None:
             self.take_target(recv_into)
         if limits:
             self.take_limits(limits)
 
-    cdef int lay_out(self, object send) except -1:
+    cdef int lay_out(self, object send, object send_from) except -1:
         cdef _Gathered gathered
-        if PyObject_CheckBuffer(send):
+        if send_from is not None:
+            gathered = _Gathered((send, send_from) if PyObject_CheckBuffer(send) else (*send, send_from))
+            self._send_held = gathered
+            self.t.iov = gathered.parts
+            self.t.iov_count = gathered.count
+            self.t.has_from = True
+            if self.t.crc and gathered.last:
+                self.t.source = <const uint8_t*>gathered.parts[gathered.count - 1].iov_base
+                self.t.unfolded = gathered.last
+        elif PyObject_CheckBuffer(send):
             self._send_held = hold(send, &self._one)
             self.t.iov = &self._one
             self.t.iov_count = 1 if self._one.iov_len else 0

@@ -167,7 +167,7 @@ static int turn_round(fx_transfer *t) {
 static bool needs_no_turn(fx_transfer *t) {
     switch (atomic_load_explicit(&t->phase, memory_order_relaxed)) {
         case FX_SEND:
-            return !t->iov_count && !t->send_left;
+            return !t->iov_count && !t->send_left && !t->unfolded;
         case FX_BODY:
             return t->left == 0;
         case FX_RELAY:
@@ -183,6 +183,7 @@ static int part(fx_transfer *t, fx_worker *w) {
             return begin(t);
         case FX_SEND: {
             if (t->iov_count || t->send_left) return fx_send_part(t, w);
+            if (t->unfolded) return fx_fold_part(t, w);
             int want = turn_round(t);
             /* The answer to what has just been sent cannot be there yet: do not even look. */
             bool expected = want == FX_MOVED && !fx_transfer_done(t) && !needs_no_turn(t);

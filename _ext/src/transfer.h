@@ -63,6 +63,9 @@ struct fx_transfer {
     size_t iov_count;
     int64_t send_offset;
     int64_t send_left; /* -1: to the end of the file */
+    bool has_from;     /* the last of the buffers is the body, even if it holds no byte */
+    const uint8_t *from;
+    int64_t unfolded; /* bytes from there on; none are folded where the sending ends early */
     uint8_t *into;
     int64_t into_size;
     int64_t recv_offset; /* -1: at the file position */
@@ -177,7 +180,7 @@ static inline bool fx_transfer_done(const fx_transfer *t) {
 }
 
 /* Whether the CRC is that of the received body. */
-static inline bool fx_folds_received(const fx_transfer *t) { return t->crc && t->send_fd < 0; }
+static inline bool fx_folds_received(const fx_transfer *t) { return t->crc && t->send_fd < 0 && !t->has_from; }
 
 static inline bool fx_transfer_cancelled(const fx_transfer *t) {
     return atomic_load_explicit(&t->cancelled, memory_order_relaxed);

@@ -10,6 +10,7 @@
 #define FX_MOVED (-1)
 
 int fx_send_part(fx_transfer *t, fx_worker *w);
+int fx_fold_part(fx_transfer *t, fx_worker *w);
 int fx_header_part(fx_transfer *t, fx_worker *w);
 int fx_body_part(fx_transfer *t, fx_worker *w);
 int fx_relay_part(fx_transfer *t, fx_worker *w);

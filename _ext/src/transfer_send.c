@@ -29,10 +29,13 @@
 /* What is read again for its CRC should be in the cache still. */
 #define FOLDED_CHUNK ((int64_t)1024 * 1024)
 #define READ_CHUNK ((int64_t)256 * 1024)
+/* Memory is folded in pieces, so that others get their turns where it is long. */
+#define FOLD_STEP ((int64_t)512 * 1024)
 
 static void stop_sending(fx_transfer *t) {
     t->iov_count = 0;
     t->send_left = 0;
+    t->unfolded = 0;
 }
 
 /* Whether the peer has answered, or gone, while the request is still being sent. A server that refuses a body says so
@@ -223,6 +226,16 @@ static int send_by_sendfile(fx_transfer *t, fx_worker *w, int64_t count) {
     }
     if (errno == EIO || errno == EISDIR || errno == EOVERFLOW || errno == ESTALE) return fx_fail(t, errno, FX_SIDE_FILE);
     return send_failed(t, errno);
+}
+
+/* All of the body has been sent, and the peer is busy with it: folding now keeps nobody waiting. */
+int fx_fold_part(fx_transfer *t, fx_worker *w) {
+    int64_t n = t->unfolded < FOLD_STEP ? t->unfolded : FOLD_STEP;
+    t->crc32 = fx_crc32(t->crc32, t->from, (size_t)n);
+    t->from += n;
+    t->unfolded -= n;
+    w->budget -= n;
+    return FX_MOVED;
 }
 
 int fx_send_part(fx_transfer *t, fx_worker *w) {

@@ -47,6 +47,9 @@ cdef extern from "transfer.h" nogil:
         size_t iov_count
         int64_t send_offset
         int64_t send_left
+        bint has_from
+        const uint8_t* source "from"
+        int64_t unfolded
         uint8_t* into
         int64_t into_size
         int64_t recv_offset
@@ -116,7 +119,7 @@ cdef class Transfer:
     cdef int _forks  # of the process, when it was claimed
     cdef int64_t _spin
 
-    cdef int lay_out(self, object send) except -1
+    cdef int lay_out(self, object send, object send_from) except -1
     cdef int take_target(self, object recv_into) except -1
     cdef int take_limits(self, object limits) except -1
     cdef int claim(self, int how) except -1

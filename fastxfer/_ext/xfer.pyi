@@ -37,6 +37,7 @@ class Transfer:
     Args:
         fd: descriptor of the connected, non-blocking socket.
         send: buffers sent first, gathered into as few system calls as possible (held until done).
+        send_from: buffer whose bytes follow them: the body, from memory (held until done); None for none.
         send_fd: descriptor of a file whose bytes follow the buffers (sendfile); -1 for none.
         send_offset: where in that file to begin, bytes.
         send_count: how many bytes of it; -1 to its end. A file that ends early is an error (EIO).
@@ -47,7 +48,8 @@ class Transfer:
         recv_count: exact body length wanted; -1: whatever the header says, or (RAW) until the peer closes.
         recv_limit: longest body accepted when neither ``recv_into`` nor ``recv_fd`` is given, bytes.
         relay_fd: FRAMING_RAW only: a connected non-blocking socket that takes the body (splice); -1 for none.
-        crc: fold a CRC-32 over the file body sent, or, if none is sent, over the body received.
+        crc: fold a CRC-32 over the body sent, or, if none is sent, over the body received. ``send_from`` is folded when
+            all of it has left, before the reply is waited for.
         timeout: seconds for the whole transfer; None for no limit.
         idle_timeout: seconds without a byte moving; None for no limit.
         spin: microseconds to poll busily before sleeping while waiting for a reply (``run`` only). Some 50 halve a
@@ -63,6 +65,7 @@ class Transfer:
         fd: int,
         *,
         send: Buffer | Sequence[Buffer] = (),
+        send_from: Buffer | None = None,
         send_fd: int = -1,
         send_offset: int = 0,
         send_count: int = -1,

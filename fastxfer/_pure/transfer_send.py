@@ -62,6 +62,14 @@ class Sending(TransferState):
     def _stop_sending(self) -> None:
         self._queue.clear()
         self._file_open = False
+        self._unfolded = memoryview(b"")
+
+    def _fold(self) -> int:
+        """Fold a piece of the body that has been sent, while the peer is busy with it."""
+        piece = self._unfolded[:CHUNK]
+        self._crc32 = zlib.crc32(piece, self._crc32)
+        self._unfolded = self._unfolded[CHUNK:]
+        return piece.nbytes
 
     def _send_buffers(self, allowed: int) -> int:
         assert self._socket is not None

@@ -88,6 +88,7 @@ class TransferState:
         fd: int,
         *,
         send: Buffer | Sequence[Buffer] = (),
+        send_from: Buffer | None = None,
         send_fd: int = -1,
         send_offset: int = 0,
         send_count: int = -1,
@@ -114,6 +115,8 @@ class TransferState:
             raise ValueError("a count or an offset is negative")
         if (recv_into is not None) + (recv_fd >= 0) + (relay_fd >= 0) > 1:
             raise ValueError("only one of recv_into, recv_fd and relay_fd can take the body")
+        if send_from is not None and send_fd >= 0:
+            raise ValueError("only one of send_from and send_fd can be the body")
         if relay_fd >= 0 and framing != FRAMING_RAW:
             raise ValueError("relay_fd needs FRAMING_RAW")
         for name, seconds in (("timeout", timeout), ("idle_timeout", idle_timeout)):
@@ -123,6 +126,11 @@ class TransferState:
             buffers = [bytes_of(send)]  # type: ignore[arg-type]
         except TypeError:
             buffers = [bytes_of(part) for part in send]  # type: ignore[union-attr]
+        self._unfolded = memoryview(b"")  # of the body sent from memory, what goes into its CRC-32 when all has left
+        if send_from is not None:
+            buffers.append(bytes_of(send_from))
+            if crc:
+                self._unfolded = buffers[-1]
         for limit in limits:
             if not isinstance(limit, RateLimit):
                 raise TypeError(f"limits holds a {type(limit).__name__}, not a RateLimit")
@@ -147,7 +155,7 @@ class TransferState:
         self._relay_fd = relay_fd
         self._relay = bytearray()
         self._crc_sent = crc and send_fd >= 0
-        self._crc_received = crc and send_fd < 0
+        self._crc_received = crc and send_fd < 0 and send_from is None
         self._sendfile = _SENDFILE if zero_copy and not crc and not _hang_up_kills() else None
         self._timeout = timeout
         self._idle = idle_timeout
@@ -273,6 +281,7 @@ class TransferState:
             self._chunks = []
             self._unwritten = memoryview(b"")
             self._queue.clear()
+            self._unfolded = memoryview(b"")
             self._into = None
             self._detach()
             self._done = True

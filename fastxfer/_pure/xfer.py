@@ -106,12 +106,15 @@ class Transfer(Sending, Receiving):
             if self._timeout is not None and now >= self._started + self._timeout:
                 raise Failed(errno.ETIMEDOUT, "socket")
             while budget > 0:
-                moved = self._send(budget) if self._queue or self._file_open else self._receive(budget)
+                if self._queue or self._file_open:
+                    moved = self._send(budget)
+                else:
+                    moved = self._fold() if self._unfolded else self._receive(budget)
                 budget = 0 if self._done else budget - moved
                 if moved:
                     self._moved = time.monotonic()
             # What takes no bytes from the socket must not wait for the next turn: no readiness would bring it.
-            while not self._done and not self._queue and not self._file_open and self._nothing_to_come:
+            while not (self._done or self._queue or self._file_open or self._unfolded) and self._nothing_to_come:
                 self._receive(1)
         except Blocked as blocked:
             self._want = blocked.want

@@ -20,7 +20,7 @@ from fastxfer.fdfs.errors import (
     TransferCancelledError,
     command_name,
 )
-from fastxfer.fdfs.steps import Move, Pipeline, parts
+from fastxfer.fdfs.steps import Move, Pipeline
 from fastxfer.net.address import Address
 from fastxfer.net.pool import PoolClosed, PoolTimeout
 
@@ -106,7 +106,8 @@ def start(step: Move, fd: int, settings: Settings) -> Transfer:
     timeout = None if control is None else control.deadline.remaining()
     transfer = Transfer(
         fd,
-        send=parts(step),
+        send=step.head,
+        send_from=step.data,
         send_fd=step.send_fd,
         send_offset=step.send_offset,
         send_count=step.send_count,

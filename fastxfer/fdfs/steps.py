@@ -35,7 +35,6 @@ __all__ = [
     "TransferOptions",
     "batch_control",
     "control_of",
-    "parts",
 ]
 
 T = TypeVar("T")
@@ -226,8 +225,3 @@ class Parallel(NamedTuple):
 
 Step = Call | PlainCall | Move | Pipeline | Sleep | Blocking | Background | Parallel | Once
 Plan = Generator[Step, Any, T]
-
-
-def parts(step: Move) -> Sequence[Buffer]:
-    """The buffers that *step* sends first."""
-    return (step.head,) if step.data is None else (step.head, step.data)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +14,7 @@ from fastxfer.fdfs import (
     FastDFSError,
     IntegrityError,
     InvalidResponseError,
+    Progress,
 )
 from fastxfer.fdfs.node import Fault, Node
 from tests.fdfs.conftest import MakeClient
@@ -58,17 +63,36 @@ def test_corruption_everywhere_is_an_error_and_leaves_no_file(
             operation()
 
 
-def test_an_upload_that_was_stored_otherwise_is_an_error_and_is_not_kept(node: Node, make_client: MakeClient) -> None:
+def _upload_path(client: Any, data: bytes, path: Path) -> object:
+    path.write_bytes(data)
+    return client.upload_file(path)
+
+
+WAYS_UP: dict[str, Callable[[Any, bytes, Path], object]] = {
+    "bytes": lambda client, data, path: client.upload_buffer(data, "bin"),
+    "bytearray": lambda client, data, path: client.upload_buffer(bytearray(data), "bin"),
+    "watched": lambda client, data, path: client.upload_buffer(data, "bin", progress=Progress()),
+    "stream": lambda client, data, path: client.upload_stream(io.BytesIO(data), "bin"),
+    "file": _upload_path,
+}
+
+
+@pytest.mark.parametrize("way", WAYS_UP)
+@pytest.mark.parametrize("size", [5000, 100_000, 3_000_000])
+def test_an_upload_that_was_stored_otherwise_is_an_error_and_is_not_kept(
+    node: Node, make_client: MakeClient, tmp_path: Path, size: int, way: str
+) -> None:
     client = make_client(node.tracker_addrs)
-    good = client.upload_buffer(content(5000), "bin")
-    wrong = client.upload_buffer(content(5000, 2), "bin")
-    reply = b"group1".ljust(16, b"\0") + wrong.partition("/")[2].encode()
-    node.inject(Fault("group1", UPLOAD, reply=len(reply).to_bytes(8, "big") + b"d\0" + reply))
-    with pytest.raises(IntegrityError) as caught:
-        client.upload_buffer(content(5000), "bin")
-    assert caught.value.file_id == wrong
+    upload, right = WAYS_UP[way], content(size)
+    good = upload(client, right, tmp_path / "f.bin")
+    wrong = client.upload_buffer(content(size, 2), "bin")
+    named = b"group1".ljust(16, b"\0") + wrong.partition("/")[2].encode()
+    node.inject(Fault("group1", UPLOAD, answer=len(named).to_bytes(8, "big") + b"d\0" + named))
+    sent, stored = (f"{zlib.crc32(data):08x}" for data in (right, content(size, 2)))
+    with pytest.raises(IntegrityError, match=f"{size} bytes with CRC-32 {sent} were sent, {size} with {stored}"):
+        upload(client, right, tmp_path / "f.bin")
     assert not client.file_exists(wrong)
-    assert client.download_file(good) == content(5000)
+    assert client.download_file(good) == right
 
 
 @pytest.mark.parametrize(

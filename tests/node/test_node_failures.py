@@ -295,6 +295,13 @@ def test_an_upload_whose_reply_is_lost_was_carried_out(node: Node, storage: Raw)
     assert [path.read_bytes() for path in node.directory.rglob("data/*/*/*")] == [b"abc"]
 
 
+@pytest.mark.parametrize("size", [3, 3_000_000])
+def test_an_upload_that_is_answered_otherwise_was_carried_out(node: Node, storage: Raw, size: int) -> None:
+    node.inject(Fault(command=11, answer=bytes(7) + b"\5d\0other"))
+    assert storage.ask(upload_request(11, 0, size, "txt") + bytes(size)) == (0, b"other")
+    assert [path.read_bytes() for path in node.directory.rglob("data/*/*/*")] == [bytes(size)]
+
+
 def test_a_corrupted_download(node: Node, storage: Raw) -> None:
     file_id = storage.upload(b"abc")
     node.inject(Fault(command=14, corrupt=1))

@@ -60,15 +60,17 @@ def test_replies(twin, sockets, tools, body, status, cuts, budget, crc, sink):
     budgets=st.lists(st.integers(1, 900), min_size=1, max_size=20),
     crc=st.booleans(),
     zero_copy=st.booleans(),
+    memory=st.booleans(),
 )
-def test_requests(twin, sockets, tools, make_file, parts, content, window, budgets, crc, zero_copy):
+def test_requests(twin, sockets, tools, make_file, parts, content, window, budgets, crc, zero_copy, memory):
     ours, peer = sockets
-    source = make_file(content)
     start = min(window[0], len(content))
     count = min(window[1], len(content) - start)
-    transfer = twin.Transfer(
-        ours.fileno(), send=parts, send_fd=source, send_offset=start, send_count=count, crc=crc, zero_copy=zero_copy
-    )
+    if memory:
+        body = {"send_from": memoryview(content)[start : start + count]}
+    else:
+        body = {"send_fd": make_file(content), "send_offset": start, "send_count": count, "zero_copy": zero_copy}
+    transfer = twin.Transfer(ours.fileno(), send=parts, crc=crc, **body)
     expected = b"".join(parts) + content[start : start + count]
     got = bytearray()
     turn = 0

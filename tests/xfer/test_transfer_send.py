@@ -55,6 +55,66 @@ def test_a_file_follows_its_head(twin, drive, pair, tools, background, make_file
     assert got.result(tools.patience) == b"head" + content
 
 
+@pytest.mark.parametrize("size", [0, *SIZES])
+@pytest.mark.parametrize("head", [b"head", (b"he", b"ad"), ()], ids=["one", "two", "none"])
+def test_a_body_from_memory_is_folded_without_its_head(twin, drive, pair, tools, background, size, head):
+    content = random.Random(size).randbytes(size)
+    expected = b"".join([head] if isinstance(head, bytes) else head) + content
+    got = background(tools.read_exactly, pair[1], len(expected))
+    transfer = drive(twin.Transfer(pair[0].fileno(), send=head, send_from=bytearray(content), crc=True, timeout=60))
+    assert (transfer.error, transfer.sent) == (0, len(expected))
+    assert transfer.crc32 == zlib.crc32(content)
+    assert got.result(tools.patience) == expected
+
+
+def test_a_body_from_memory_is_folded_only_where_that_is_asked_for(twin, drive, pair):
+    assert drive(twin.Transfer(pair[0].fileno(), send=b"head", send_from=b"body")).crc32 == 0
+
+
+def test_a_body_from_memory_is_folded_when_all_of_it_has_left(twin, pair, tools):
+    body = b"x" * 1000 + b"y"
+    transfer = twin.Transfer(pair[0].fileno(), send_from=body, framing=twin.FASTDFS, crc=True)
+    assert not transfer.advance(1000)
+    assert (transfer.sent, transfer.crc32) == (1000, 0)
+    transfer.advance(2000)
+    assert (transfer.sent, transfer.crc32) == (1001, zlib.crc32(body)), "the reply has not been waited for"
+    pair[1].sendall(tools.reply(b"a file ID"))
+    transfer.run()
+    assert (transfer.error, transfer.body, transfer.crc32) == (0, b"a file ID", zlib.crc32(body))
+
+
+def test_a_long_body_from_memory_is_folded_in_turns(twin, pair, tools, background):
+    body = bytes(5_000_000)
+    transfer = twin.Transfer(pair[0].fileno(), send_from=body, crc=True, timeout=60)
+    got = background(tools.read_exactly, pair[1], len(body))
+    while transfer.sent < len(body):
+        transfer.advance()
+    assert len(got.result(tools.patience)) == len(body)
+    turns = 0
+    while not transfer.advance(1000):
+        turns += 1
+    assert turns > 5
+    assert transfer.crc32 == zlib.crc32(body)
+
+
+def test_a_body_that_is_answered_early_is_not_folded(twin, drive, pair, tools):
+    pair[1].sendall(tools.reply(status=28))
+    body = bytes(30_000_000)
+    transfer = drive(twin.Transfer(pair[0].fileno(), send_from=body, framing=twin.FASTDFS, crc=True, timeout=60))
+    assert (transfer.error, transfer.status, transfer.early, transfer.crc32) == (0, 28, True, 0)
+    assert transfer.sent < len(body)
+
+
+def test_a_body_comes_from_one_place(twin, pair, make_file):
+    with pytest.raises(ValueError, match="only one of send_from and send_fd"):
+        twin.Transfer(pair[0].fileno(), send_from=b"memory", send_fd=make_file(b"file"))
+
+
+def test_a_body_that_is_no_buffer_is_refused(twin, pair):
+    with pytest.raises(TypeError):
+        twin.Transfer(pair[0].fileno(), send=b"head", send_from=3)
+
+
 def test_part_of_a_file(twin, drive, pair, tools, make_file):
     source = make_file(b"0123456789")
     transfer = drive(twin.Transfer(pair[0].fileno(), send_fd=source, send_offset=3, send_count=4, crc=True))

@@ -251,6 +251,7 @@ class Connection:
     def _send(self, data: bytes) -> None:
         fault, self._fault = self._fault, None
         if fault is not None:
+            data = data if fault.answer is None else fault.answer
             if fault.corrupt is not None and len(data) > HEADER.size + fault.corrupt:
                 spoilt = bytearray(data)
                 spoilt[HEADER.size + fault.corrupt] ^= 0xFF

@@ -22,6 +22,7 @@ class Fault:
         delay: seconds before the request is looked at.
         stall: never answer.
         reply: send these bytes instead of the answer (the request is not carried out).
+        answer: send these bytes instead of the answer, when the request has been carried out.
         cut: send only this many bytes of the answer, then close. 0 carries the request out and closes.
         corrupt: flip every bit of the byte at this offset of the answer's body.
         close: close the connection without looking at the request.
@@ -35,6 +36,7 @@ class Fault:
     delay: float = 0.0
     stall: bool = False
     reply: bytes | None = None
+    answer: bytes | None = None
     cut: int | None = None
     corrupt: int | None = None
     close: bool = False

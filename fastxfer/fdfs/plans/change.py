@@ -53,7 +53,9 @@ def _change(
         return
 
     def attempt(address: Address, fresh: bool) -> Plan[tuple[int, None]]:
-        status, _, _ = yield from send_body(cluster, address, command, body, repeatable=repeatable, control=control)
+        status, _, _ = yield from send_body(
+            cluster, address, command, body, repeatable=repeatable, control=control, compared=False
+        )
         return status, None
 
     search = Search(cluster, file_id, file, command.code, update=True, repeatable=repeatable, control=control)

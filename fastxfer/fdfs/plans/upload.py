@@ -30,7 +30,7 @@ from fastxfer.fdfs.errors import (
 from fastxfer.fdfs.plans.seek import Search, parsed, seek
 from fastxfer.fdfs.plans.small import checked_metadata, get_file_info, set_metadata
 from fastxfer.fdfs.plans.tracking import ask_one, is_stale, store_target
-from fastxfer.fdfs.steps import Blocking, Call, Control, Move, PlainCall, Plan, Sleep
+from fastxfer.fdfs.steps import Call, Control, Move, PlainCall, Plan, Sleep
 from fastxfer.fdfs.types import STORE_PATH_ANY, FileInfo
 from fastxfer.net.address import Address
 
@@ -52,9 +52,6 @@ _MOST_REFUSED_SLOTS = 16
 drops that slot. The next upload gets another one, so it is sent at once; many slots in a row may be like that."""
 
 _READ_BACK = 1 << 20
-
-_FOLD_AT_ONCE = 8 << 20
-"""The CRC-32 of more bytes than this takes long enough to be worth another thread where there is an event loop."""
 
 UNSEEN_LIMIT = 64 * 1024
 """Bodies up to this fit into the server's buffer with their head; longer ones are sent only to a file known to exist,
@@ -205,22 +202,27 @@ def _store(
 
 
 def send_body(
-    cluster: Cluster, address: Address, command: Command[T], body: Body, *, repeatable: bool, control: Control | None
+    cluster: Cluster,
+    address: Address,
+    command: Command[T],
+    body: Body,
+    *,
+    repeatable: bool,
+    control: Control | None,
+    compared: bool = True,
 ) -> Plan[tuple[int, T, int | None]]:
     """The head in *command*, then *body*, to *address*: status and meaning of the reply, CRC-32 of what was sent.
 
-    The CRC-32 is None where the status is not 0 or nothing is to be verified.
+    The CRC-32 is None where the status is not 0, nothing is to be verified, or it is not *compared* with anything.
     """
-    verify = cluster.config.verify
+    verify = compared and cluster.config.verify
     step: Call | PlainCall | Move
     by_call = body.small is not None and cluster.small_by_call(control)
     if by_call:
         whole = Command(command.code, command.request + body.small, command.decode)  # type: ignore[operator]
         step = (address, whole, REPLY_LIMIT, not repeatable, False)
     else:
-        # Memory is folded by one call; a file's bytes on their way.
-        crc = verify and body.data is None
-        step = Move(address, command, crc=crc, control=control, certain=not repeatable)
+        step = Move(address, command, crc=verify, control=control, certain=not repeatable)
         if body.data is not None:
             step.data = body.data
         else:
@@ -237,12 +239,7 @@ def send_body(
     status = first if by_call else first.status
     if not verify or status:
         return status, value, None
-    if body.data is None:
-        return status, value, first.crc32
-    data = body.data
-    if body.size <= _FOLD_AT_ONCE:
-        return status, value, crc32(data)
-    return status, value, (yield Blocking(lambda: crc32(data)))
+    return status, value, first.crc32 if body.small is None or not by_call else crc32(body.small)
 
 
 def _afresh(step: Call | PlainCall | Move) -> Call | Move:
