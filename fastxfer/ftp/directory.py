@@ -1,4 +1,4 @@
-"""Directories and names: making, removing, renaming, and what else is changed by a command alone."""
+"""Names and their directories: making, removing, renaming, permissions, links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 from fastxfer.ftp.base import RemotePath
 from fastxfer.ftp.errors import InvalidArgumentError, PermanentError, ReplyError
 from fastxfer.ftp.pool import Link
-from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.times import Times
 from fastxfer.ftp.walking import Walking
 
@@ -16,7 +15,7 @@ __all__ = ["DirectoryOperations"]
 
 
 class DirectoryOperations(Walking, Times):
-    """Everything about directories and names."""
+    """Changing names and directories."""
 
     async def chmod(self, path: RemotePath, mode: int | str) -> None:
         """Set permissions (SITE CHMOD): a number such as ``0o644``, or its octal digits."""
@@ -33,7 +32,10 @@ class DirectoryOperations(Walking, Times):
         await self._simple(f"SITE SYMLINK {text}", path)
 
     async def mkdir(self, path: RemotePath, *, parents: bool = False, exist_ok: bool = False) -> None:
-        """Make a directory; with *parents* all that are missing above it too, and none being there is no error."""
+        """Make a directory; with *parents* all that are missing above it, too.
+
+        One that is there already is an error, unless *parents* or *exist_ok*.
+        """
         remote = self._path(path)
         if parents:
             await self._make_directories(remote)
@@ -105,21 +107,3 @@ class DirectoryOperations(Walking, Times):
             await link.session.command(f"{verb} {remote}", remote)
 
         await self._run(change, repeatable=repeatable)
-
-    # Anything else
-
-    async def command(self, line: str) -> Reply:
-        """Send any one command that opens no data connection; its final reply. Raises ReplyError on 4xx and 5xx."""
-
-        async def ask(link: Link) -> Reply:
-            return await link.session.command(line)
-
-        return await self._run(ask, repeatable=False)
-
-    async def noop(self) -> None:
-        """Ask the server for a sign of life."""
-
-        async def ask(link: Link) -> None:
-            await link.session.command("NOOP")
-
-        await self._run(ask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastxfer.core.ftpwire import parse_size, parse_time
@@ -13,7 +14,7 @@ from fastxfer.ftp.endpoints import ChunkSink, FileSink, MemorySink, Sink, is_pat
 from fastxfer.ftp.errors import ConnectionLostError, InvalidArgumentError, TimedOutError
 from fastxfer.ftp.fetching import Begun, Fetch, Fetching
 from fastxfer.ftp.local import Landing
-from fastxfer.ftp.moving import receive
+from fastxfer.ftp.moving import pieces, receive
 from fastxfer.ftp.pool import Link
 from fastxfer.ftp.ready_transfer import SMALL
 from fastxfer.ftp.types import ProgressLike, TransferResult, progress_of
@@ -131,6 +132,33 @@ class DownloadOperations(Verification, Fetching):
             return sink.data
 
         return await self._read_part(remote, offset, length) if length else b""
+
+    async def stream(self, path: RemotePath, *, offset: int = 0) -> AsyncIterator[bytes]:
+        """The content of a file piece by piece, from *offset* on, in bounded memory.
+
+        A broken connection ends it with an error, since pieces were given out; go on with a new *offset*. Leaving the
+        loop early is no error.
+        """
+        remote = self._path(path)
+        link = await self._pool.acquire(self._driver)
+        try:
+            session = link.session
+            if session.type != "I":
+                await session.command("TYPE I")
+                session.type = "I"
+            data = await link.port.open(f"RETR {remote}", path=remote, restart=offset)
+            done = False
+            try:
+                async for piece in pieces(session, data, self._rates, strict=self._config.require_close_notify):
+                    yield piece
+                done = True
+            finally:
+                if done:
+                    await link.port.finish(data, path=remote)
+                else:
+                    link.port.abandon(data)
+        finally:
+            self._pool.release(link)
 
     async def _read_part(self, remote: str, offset: int, length: int) -> bytes:
         async def piece(link: Link) -> tuple[bytes, TimedOutError | None]:

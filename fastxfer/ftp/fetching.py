@@ -29,7 +29,22 @@ __all__ = ["Begun", "Fetch", "Fetching"]
 
 @dataclass
 class Fetch:
-    """A download under way, over all its attempts."""
+    """A download under way, over all its attempts.
+
+    Attributes:
+        path: the remote file.
+        sink: where its bytes go.
+        origin: where the byte at *offset* is, or would be, in the sink.
+        offset: byte of the remote file that the download begins at.
+        want_time: MDTM is asked for, as SIZE is.
+        ascii: under TYPE A.
+        progress: who follows it.
+        size: bytes of the remote file, as far as anything tells.
+        sized: SIZE has told, and not a listing or the reply to RETR.
+        mtime: the remote file's time, POSIX seconds.
+        transferred: bytes that came in all attempts, those that were begun anew included.
+        attempts: how many there were.
+    """
 
     path: str
     sink: Sink

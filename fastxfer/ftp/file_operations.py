@@ -1,15 +1,14 @@
-"""Copies that need no bytes here where the server can make them itself."""
+"""All that takes one session at a time: with down- and uploads, names and listings, copies and single commands."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
 
 from fastxfer.ftp.base import RemotePath
 from fastxfer.ftp.download import DownloadOperations
 from fastxfer.ftp.errors import InvalidArgumentError
-from fastxfer.ftp.moving import pieces
 from fastxfer.ftp.pool import Link
+from fastxfer.ftp.replies import Reply
 from fastxfer.ftp.upload import UploadOperations
 
 __all__ = ["FileOperations"]
@@ -49,29 +48,18 @@ class FileOperations(DownloadOperations, UploadOperations):
 
         return await self._run(ask)
 
-    async def stream(self, path: RemotePath, *, offset: int = 0) -> AsyncIterator[bytes]:
-        """The content of a file piece by piece, from *offset* on, in bounded memory.
+    async def command(self, line: str) -> Reply:
+        """Send any one command that opens no data connection; its final reply. Raises ReplyError on 4xx and 5xx."""
 
-        A broken connection ends it with an error, since pieces were given out; go on with a new *offset*. Leaving the
-        loop early is no error.
-        """
-        remote = self._path(path)
-        link = await self._pool.acquire(self._driver)
-        try:
-            session = link.session
-            if session.type != "I":
-                await session.command("TYPE I")
-                session.type = "I"
-            data = await link.port.open(f"RETR {remote}", path=remote, restart=offset)
-            done = False
-            try:
-                async for piece in pieces(session, data, self._rates, strict=self._config.require_close_notify):
-                    yield piece
-                done = True
-            finally:
-                if done:
-                    await link.port.finish(data, path=remote)
-                else:
-                    link.port.abandon(data)
-        finally:
-            self._pool.release(link)
+        async def ask(link: Link) -> Reply:
+            return await link.session.command(line)
+
+        return await self._run(ask, repeatable=False)
+
+    async def noop(self) -> None:
+        """Ask the server for a sign of life."""
+
+        async def ask(link: Link) -> None:
+            await link.session.command("NOOP")
+
+        await self._run(ask)

@@ -38,7 +38,31 @@ _MISSING_DIRECTORY = frozenset({550, 553, 450, 451})
 
 @dataclass
 class Store:
-    """An upload under way, over all its attempts."""
+    """An upload under way, over all its attempts.
+
+    Attributes:
+        path: the remote file.
+        written: the name that it is stored under; it may get *path* in the end.
+        source: where its bytes come from.
+        verb: STOR or APPE.
+        ascii: under TYPE A.
+        overwrite: a file that is there may be replaced.
+        resume: go on with what is there at the first attempt, too.
+        make_directories: missing ones are made; False once that was tried.
+        progress: who follows it.
+        mtime: the time that the remote file is to get, POSIX seconds.
+        base: where in its source's file it begins.
+        offset: bytes, counted from *base*, that are on the server as far as this attempt knows.
+        resumed: bytes that were there before.
+        transferred: bytes that were sent in all attempts.
+        attempts: how many there were.
+        stored: all bytes are on the server.
+        begun: some may be there.
+        furthest: how far it had got when it was last found to have got further.
+        headway: it has got further since the last failure.
+        repeated: this is not the first attempt.
+        renaming: replies to RNFR and RNTO, where those went out with the upload.
+    """
 
     path: str
     written: str
