@@ -16,11 +16,12 @@ def _bulk(streams: int, tls: bool) -> Scenario:
         title=f"FTP server: 1 GiB files{over}, {streams} at a time",
         family="ftpd",
         ops=("retr", "stor"),
-        full=(Load(GIB if not tls else 512 * MIB, streams, streams),),
+        # One transfer without TLS is over in a fifth of a second.
+        full=(Load(512 * MIB, streams, streams) if tls else Load(GIB, 4, streams),),
         short=(Load((128 if streams == 1 else 48) * MIB, streams, streams),),
         tls=tls,
-        # One transfer without TLS is over in a fifth of a second.
-        repetitions=3 if tls else 7 if streams == 1 else 5,
+        shares=(("aioftp", 0.25),) if streams == 1 and not tls else (),
+        repetitions=3 if tls else 7,
     )
 
 
@@ -30,8 +31,10 @@ def _small(sessions: int) -> Scenario:
         title=f"FTP server: files of 4 KiB, {sessions} session{'s' if sessions > 1 else ''}",
         family="ftpd",
         ops=("retr", "stor"),
-        full=(Load(4 * KIB, 4000, sessions),),
+        full=(Load(4 * KIB, 4000 if sessions == 1 else 16000, sessions),),
         short=(Load(4 * KIB, 1000, sessions),),
+        shares=() if sessions == 1 else (("vsftpd", 0.5), ("proftpd", 0.5), ("pyftpdlib", 0.25), ("aioftp", 0.125)),
+        repetitions=3 if sessions == 1 else 7,
     )
 
 
