@@ -67,8 +67,9 @@ def _routes(*, metrics: bool) -> list[tuple[str, str, Handler]]:
     ]
     if metrics:
         routes.append(("GET", "/metrics", status.metrics))
-    for method in files.METHODS:
-        routes += [(method, "/files", files.handle), (method, "/files/{path:(?s:.*)}", files.handle)]
+    # The routes of a path that follow one another are looked up as one.
+    for path in ("/files", "/files/{path:(?s:.*)}"):
+        routes += [(method, path, files.handle) for method in files.METHODS]
     return routes
 
 

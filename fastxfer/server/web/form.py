@@ -38,6 +38,9 @@ class PartSource:
             raise ApiError(400, "The form cannot be understood") from None
         return b""
 
+    def is_here(self) -> bool:
+        return False
+
 
 async def upload_form(request: web.Request, visit: Visit, path: str, *, into: bool) -> web.Response:
     """Store the parts called ``file``.

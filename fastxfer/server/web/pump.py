@@ -23,8 +23,10 @@ __all__ = ["SMALL", "ChunkSource", "Progress", "read_block", "receive", "send"]
 
 SEND_BLOCK = 256 * 1024
 WRITE_BLOCK = 512 * 1024
+MOST_PIECES = 64
+"""Pieces that are written as they came; more are joined first."""
 SMALL = 64 * 1024
-"""Reads up to this size are made on the spot: they take less time than a thread's turn."""
+"""Reads and last writes up to this size are made on the spot: they take less time than a thread's turn."""
 
 
 @dataclass
@@ -40,6 +42,9 @@ class ChunkSource(Protocol):
 
     async def next_chunk(self) -> bytes:
         """More bytes; empty at the end."""
+
+    def is_here(self) -> bool:
+        """Whether all that is left has come already, so that the next chunk need not be waited for."""
 
 
 async def read_block(reader: Reader, offset: int, size: int) -> bytes:
@@ -107,7 +112,9 @@ async def receive(
     try:
         while True:
             try:
-                chunk = await asyncio.wait_for(source.next_chunk(), stall)
+                chunk = await (
+                    source.next_chunk() if source.is_here() else asyncio.wait_for(source.next_chunk(), stall)
+                )
             except asyncio.TimeoutError:
                 raise ApiError(408, "The body did not come") from None
             if not chunk:
@@ -140,16 +147,23 @@ class _Blocks:
     async def finish(self) -> None:
         """Write what is left. Returns only once no thread uses the descriptor any more."""
         await self._settle()
-        if self._size:
+        descriptor = self._writer.fileno()
+        if descriptor >= 0 and self._size <= SMALL:
+            _write_all(descriptor, *self._taken())
+        elif self._size:
             self._start()
             await self._settle()
 
     def _start(self) -> None:
-        data, position = b"".join(self._waiting), self._position
-        self._waiting.clear()
+        self._writing = asyncio.ensure_future(_write(self._writer, *self._taken()))
+
+    def _taken(self) -> tuple[list[bytes], int]:
+        """What has been gathered, and where in the file it goes."""
+        taken = self._waiting, self._position
+        self._waiting = []
         self._position += self._size
         self._size = 0
-        self._writing = asyncio.ensure_future(_write(self._writer, data, position))
+        return taken
 
     async def _settle(self) -> None:
         task, self._writing = self._writing, None
@@ -205,21 +219,24 @@ async def _send_native(
         raise ConnectionAbortedError(transfer.error, os.strerror(transfer.error))
 
 
-async def _write(writer: Writer, data: bytes, position: int) -> None:
+async def _write(writer: Writer, pieces: list[bytes], position: int) -> None:
     descriptor = writer.fileno()
     if descriptor < 0:
-        await writer.write(data)
+        await writer.write(b"".join(pieces))
         return
     loop = asyncio.get_running_loop()
-    await loop.run_in_executor(None, _write_all, descriptor, data, position)
+    await loop.run_in_executor(None, _write_all, descriptor, pieces, position)
 
 
-def _write_all(descriptor: int, data: bytes, position: int) -> None:
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(descriptor, view, position)
-        position += count
-        view = view[count:]
+def _write_all(descriptor: int, pieces: list[bytes], position: int) -> None:
+    done = 0
+    if 1 < len(pieces) <= MOST_PIECES and hasattr(os, "pwritev"):
+        done = os.pwritev(descriptor, pieces, position)
+        if done == sum(map(len, pieces)):
+            return
+    view = memoryview(b"".join(pieces))
+    while done < len(view):
+        done += os.pwrite(descriptor, view[done:], position + done)
 
 
 def _break_off(request: web.Request) -> None:

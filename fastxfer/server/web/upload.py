@@ -55,6 +55,9 @@ class StreamSource:
             raise ConnectionResetError("the client went away")
         return rest
 
+    def is_here(self) -> bool:
+        return self._stream.is_eof()
+
     def _rescue(self) -> None:
         """The connection is lost: take what aiohttp has received and would not give any more."""
         if self._stream.exception() is not None:
