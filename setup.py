@@ -16,7 +16,8 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 LINUX = sys.platform == "linux"
-PLATFORMS = {"xfer": os.name == "posix", "engine": LINUX, "ftpexchange": LINUX, "ftpserve": LINUX}
+POSIX = os.name == "posix"
+PLATFORMS = {"xfer": POSIX, "fdfscall": POSIX, "engine": LINUX, "ftpexchange": LINUX, "ftpserve": LINUX}
 TRANSFER = [
     "transfer.c",
     "transfer_send.c",
@@ -32,6 +33,7 @@ SOURCES = {
     "wire": [],
     "buffers": [],
     "places": [],
+    "fdfscall": ["crc32.c"],
     "ftpwire": ["listing.c", "directory.c"],
     "ftpexchange": ["ftpexchange.c"],
     "ftpserve": ["claims.c"],

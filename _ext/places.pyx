@@ -1,5 +1,5 @@
 # cython: binding=False
-"""The two hot steps of a connection pool's bookkeeping; see places.pyi."""
+"""The hot steps of a connection pool's bookkeeping; see places.pyi and places.pxd."""
 
 cimport cython
 from cpython.dict cimport PyDict_GetItemWithError
@@ -21,12 +21,21 @@ cdef extern from *:
 
 cdef double NS = 1e9
 
+# Of Spin: microseconds to poll, a sleep and the wake-up from it cost about as much; exchanges without polling after
+# each that was polled for, and after polling has not paid, twice as many each time that it does not.
+cdef enum:
+    LONGEST = 45
+    BREATH = 1
+    FIRST_PAUSE = 500
+    LONGEST_PAUSE = 8000
+
+# What takes longer costs more processor time than the sleep does.
+cdef double IN_TIME = (LONGEST + 5) / 1e6
+cdef double LEARNING = 0.1
+
 
 @cython.final
 cdef class Guard:
-    cdef object lock
-    cdef Py_ssize_t depth
-
     def __init__(self, lock, /):
         self.lock = lock
 
@@ -43,32 +52,21 @@ cdef class Guard:
         self.lock.release()
 
 
+cdef class Link:
+    def __init__(self, address, int fd, /):
+        self.address = address
+        self.fd = fd
+        self.idle_since = fx_now() / NS
+
+
 @cython.final
 cdef class Places:
-    cdef readonly list idle
-    cdef readonly object waiting
-    cdef public Py_ssize_t busy
-    cdef public Py_ssize_t opened
-    cdef public Py_ssize_t reused
-    cdef public Py_ssize_t dropped
-    cdef public Py_ssize_t found_dead
-    cdef public Py_ssize_t reaped
-    cdef public Py_ssize_t timeouts
-
     def __init__(self, waiting, /):
         self.idle = []
         self.waiting = waiting
 
 
 cdef class Book:
-    cdef public Guard guard
-    cdef public dict places
-    cdef public Py_ssize_t busy
-    cdef public bint closed
-    cdef public double next_reap
-    cdef double trusted
-    cdef double certain
-
     def __init__(self, Guard guard not None, double trusted, double certain, /):
         self.guard = guard
         self.places = {}
@@ -76,6 +74,12 @@ cdef class Book:
         self.certain = certain
 
     def pick(self, address, bint certain=False, /):
+        return self.take_idle(address, certain)
+
+    def shelve(self, Link connection not None, /):
+        return self.keep_idle(connection)
+
+    cdef Link take_idle(self, object address, bint certain):
         if self.guard.depth:
             return None
         if FX_ONE_AT_A_TIME:
@@ -83,7 +87,7 @@ cdef class Book:
         with self.guard:
             return self.pick_one(address, certain)
 
-    def shelve(self, connection, /):
+    cdef bint keep_idle(self, Link connection) except -1:
         if self.guard.depth:
             return False
         if FX_ONE_AT_A_TIME:
@@ -93,8 +97,9 @@ cdef class Book:
 
     # Nothing in these two gives the interpreter away, so that no other thread sees the middle of them.
 
-    cdef object pick_one(self, address, bint certain):
+    cdef Link pick_one(self, object address, bint certain):
         cdef Places places
+        cdef Link connection
         cdef double now
         found = PyDict_GetItemWithError(self.places, address)
         if found is NULL:
@@ -103,10 +108,10 @@ cdef class Book:
         if not places.idle:
             return None
         now = fx_now() / NS
-        connection = places.idle[-1]
+        connection = <Link?>places.idle[-1]
         if now >= self.next_reap:
             return None
-        if now - <double>connection.idle_since >= (self.certain if certain else self.trusted):
+        if now - connection.idle_since >= (self.certain if certain else self.trusted):
             return None
         places.idle.pop()
         places.reused += 1
@@ -114,7 +119,7 @@ cdef class Book:
         self.busy += 1
         return connection
 
-    cdef bint shelve_one(self, connection) except -1:
+    cdef bint shelve_one(self, Link connection) except -1:
         cdef Places places
         if self.closed:
             return False
@@ -130,3 +135,36 @@ cdef class Book:
         places.busy -= 1
         self.busy -= 1
         return True
+
+
+@cython.final
+cdef class Spin:
+    def __init__(self, int cores, /):
+        self.cores = cores
+        self.next_pause = FIRST_PAUSE
+        self.score = 1.0
+
+    def budget(self, Py_ssize_t busy, /):
+        return self.next_budget(busy)
+
+    def learn(self, double seconds, /):
+        self.learn_from(seconds)
+
+    cdef int64_t next_budget(self, Py_ssize_t busy) noexcept:
+        if busy >= self.cores:
+            return 0
+        if self.pause > 0:
+            self.pause -= 1
+            return 0
+        self.pause = BREATH
+        return LONGEST
+
+    cdef void learn_from(self, double seconds) noexcept:
+        self.score += ((seconds < IN_TIME) - self.score) * LEARNING
+        if self.score < 0.5:
+            # A few more failures than successes suffice next time.
+            self.score = 0.7
+            self.pause = self.next_pause
+            self.next_pause = min(LONGEST_PAUSE, 2 * self.next_pause)
+        elif self.score > 0.9:
+            self.next_pause = FIRST_PAUSE

@@ -60,15 +60,12 @@ HEADER_SIZE = 10
 
 cdef enum:
     HEADER = 10
-    GROUP_WIDTH = 16
     PREFIX_WIDTH = 16
     EXTENSION_WIDTH = 6
     MAX_FILENAME = 127
     MAX_SERVER = 127
     MAX_METADATA_NAME = 64
     MAX_METADATA_VALUE = 256
-    # Room for the longest head: header, three integers, group, prefix, extension, filename.
-    HEAD_CAPACITY = 256
 
 cdef enum Command:
     SET_METADATA = 13

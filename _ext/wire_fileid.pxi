@@ -108,22 +108,6 @@ cdef str dotted(const unsigned char *address):
 @cython.final
 @cython.freelist(64)
 cdef class FileId:
-    cdef str file_id
-    cdef Py_ssize_t group_length
-    cdef Py_ssize_t extension_length
-    cdef int path_index
-    cdef int first_subdir
-    cdef int second_subdir
-    cdef unsigned char source[4]
-    cdef uint32_t source_number
-    cdef uint32_t timestamp
-    cdef uint64_t masked_size
-    cdef uint32_t checksum
-    cdef bint is_slave
-    cdef bint is_appender
-    cdef bint is_trunk
-    cdef uint32_t trunk_fields[3]
-
     def __init__(self):
         raise TypeError("a FileId is made by decode_file_id()")
 
@@ -157,11 +141,21 @@ cdef class FileId:
     def created(self):
         return self.timestamp
 
+    cdef int64_t told_size(self) noexcept:
+        """Bytes; -1 where the name does not tell."""
+        if self.is_slave or self.is_appender:
+            return -1
+        return <int64_t>(self.masked_size & 0xFFFFFFFF if self.masked_size & (SALTED | TRUNK) else self.masked_size)
+
+    cdef const char *group_text(self) noexcept:
+        """The characters of the group's name, and what follows them."""
+        cdef Py_ssize_t length
+        return fx_ascii(self.file_id, &length)
+
     @property
     def size(self):
-        if self.is_slave or self.is_appender:
-            return None
-        return self.masked_size & 0xFFFFFFFF if self.masked_size & (SALTED | TRUNK) else self.masked_size
+        cdef int64_t size = self.told_size()
+        return None if size < 0 else size
 
     @property
     def crc32(self):

@@ -152,33 +152,45 @@ def unpack_fetch_targets(body, /):
         PyBuffer_Release(&span.view)
 
 
-def unpack_file_id(body, /):
-    cdef Span span
+cdef str file_id_in(const char *data, Py_ssize_t size):
     cdef FileName name
-    hold(body, &span)
-    try:
-        if span.size <= GROUP_WIDTH:
-            raise ValueError(f"a reply of {span.size} bytes is not a file ID")
-        group = text_of(span.data, GROUP_WIDTH)
-        file_id = f"{group}/{text_of(span.data + GROUP_WIDTH, span.size - GROUP_WIDTH)}"
-    finally:
-        PyBuffer_Release(&span.view)
+    if size <= GROUP_WIDTH:
+        raise ValueError(f"a reply of {size} bytes is not a file ID")
+    group = text_of(data, GROUP_WIDTH)
+    file_id = f"{group}/{text_of(data + GROUP_WIDTH, size - GROUP_WIDTH)}"
     split(file_id, &name)
     return file_id
 
 
-def unpack_file_info(body, /):
+def unpack_file_id(body, /):
     cdef Span span
     hold(body, &span)
     try:
-        if span.size != 40 and span.size != 70:
-            raise ValueError(f"a reply of {span.size} bytes is not file information")
-        return (
-            <int64_t>fx_get64(span.data),
-            <int64_t>fx_get64(span.data + 8),
-            <uint32_t>fx_get64(span.data + 16),
-            text_of(span.data + 24, span.size - 24),
-        )
+        return file_id_in(span.data, span.size)
+    finally:
+        PyBuffer_Release(&span.view)
+
+
+cdef int file_info_in(const char *data, Py_ssize_t size, FileFacts *facts) except -1:
+    if size != 40 and size != 70:
+        raise ValueError(f"a reply of {size} bytes is not file information")
+    facts.size = <int64_t>fx_get64(data)
+    facts.modified = <int64_t>fx_get64(data + 8)
+    facts.crc32 = <uint32_t>fx_get64(data + 16)
+    return 0
+
+
+cdef str file_source_in(const char *data, Py_ssize_t size):
+    return text_of(data + 24, size - 24)
+
+
+def unpack_file_info(body, /):
+    cdef Span span
+    cdef FileFacts facts
+    hold(body, &span)
+    try:
+        file_info_in(span.data, span.size, &facts)
+        return facts.size, facts.modified, facts.crc32, file_source_in(span.data, span.size)
     finally:
         PyBuffer_Release(&span.view)
 

@@ -1,4 +1,4 @@
-"""The two steps of a connection pool's bookkeeping that every exchange takes, and what they need of it.
+"""The two steps of a connection pool's bookkeeping that every exchange takes, what they need of it, and when to poll.
 
 All else about a pool is written above this module, under a :class:`Guard`. The two steps here take no lock where the
 interpreter has one: nothing else runs meanwhile. While anybody is inside the guard they leave it to the caller.
@@ -22,6 +22,24 @@ class Guard:
         """Whether anybody is inside."""
     def __enter__(self) -> None: ...
     def __exit__(self, *details: object) -> None: ...
+
+class Link:
+    """What a pool must know of a connection.
+
+    Args, and attributes:
+        address: the peer.
+        fd: its descriptor.
+
+    Attributes:
+        used: whether it has carried at least one exchange.
+        idle_since: monotonic time at which it was last given back; at first that of its making.
+    """
+
+    address: Any
+    fd: int
+    used: bool
+    idle_since: float
+    def __init__(self, address: Any, fd: int, /) -> None: ...
 
 @final
 class Places:
@@ -48,7 +66,7 @@ class Places:
     def waiting(self) -> deque[Any]: ...
 
 class Book:
-    """The places at all servers. Connections have ``address``, ``used`` and ``idle_since`` to be read and set.
+    """The places at all servers.
 
     Args:
         trusted, certain: a connection given back less than so many seconds ago is taken to live: for requests that may
@@ -74,6 +92,25 @@ class Book:
         None where it might not, where there is none, and where there is more to do.
         """
     def shelve(self, connection: Any, /) -> bool:
-        """Keep *connection*, whose place is in use until now, as idle. False, and nothing done, where there is more to
-        do: somebody waits for a place, or nothing is kept any more.
+        """Keep *connection*, a :class:`Link` whose place is in use until now, as idle.
+
+        False, and nothing done, where there is more to do: somebody waits for a place, or nothing is kept any more.
         """
+
+@final
+class Spin:
+    """Learns, for one kind of exchange, whether replies come soon enough that polling for them before sleeping pays.
+
+    It never pays where other exchanges want the cores, and is done for every other exchange at most: all of them polled
+    for would double what an exchange costs in processor time, where half of them still saves most of the sleeping. Safe
+    to use from several threads: what is lost is only accuracy.
+
+    Args:
+        cores: how many this process may use.
+    """
+
+    def __init__(self, cores: int, /) -> None: ...
+    def budget(self, busy: int, /) -> int:
+        """Microseconds to poll for the next reply while *busy* exchanges are under way."""
+    def learn(self, seconds: float, /) -> None:
+        """An exchange that was polled for took so long."""

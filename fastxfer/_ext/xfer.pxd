@@ -126,3 +126,16 @@ cdef class Transfer:
     cdef void unclaim(self) noexcept
     cdef int step(self, int64_t budget, bint gentle) except -1
     cdef int give_memory(self) except -1
+
+
+cdef bytes carry_exchange(
+    int fd,
+    iovec* parts,
+    size_t count,
+    int64_t timeout,
+    int64_t spin,
+    int64_t limit,
+    bint sleeps,
+    int* error,
+    int* status,
+)

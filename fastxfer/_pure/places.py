@@ -1,4 +1,4 @@
-"""The two hot steps of a connection pool's bookkeeping: see ``fastxfer/_ext/places.pyi``."""
+"""The hot steps of a connection pool's bookkeeping: see ``fastxfer/_ext/places.pyi``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ from threading import RLock
 from time import monotonic
 from typing import Any
 
-__all__ = ["Book", "Guard", "Places"]
+__all__ = ["Book", "Guard", "Link", "Places", "Spin"]
+
+_SPIN = 45
+"""Microseconds to poll; a sleep and the wake-up from it cost about as much."""
+
+_IN_TIME = (_SPIN + 5) / 1e6
+"""Seconds within which a reply came while polling. What takes longer costs more processor time than the sleep does."""
+
+_PAUSE = 500
+_LONGEST_PAUSE = 8000
+"""Exchanges without polling after it has not paid; then it is tried again. Twice as many each time that it does not."""
+
+_BREATH = 1
+"""Exchanges without polling after each that was polled for."""
+
+_LEARNING = 0.1
 
 
 class Guard:
@@ -30,6 +45,18 @@ class Guard:
     def __exit__(self, *details: object) -> None:
         self._depth -= 1
         self._lock.__exit__(None, None, None)
+
+
+class Link:
+    """See ``fastxfer._ext.places.Link``."""
+
+    __slots__ = ("address", "fd", "idle_since", "used")
+
+    def __init__(self, address: Any, fd: int, /) -> None:
+        self.address = address
+        self.fd = fd
+        self.used = False
+        self.idle_since = monotonic()
 
 
 class Places:
@@ -88,3 +115,33 @@ class Book:
             places.busy -= 1
             self.busy -= 1
             return True
+
+
+class Spin:
+    """See ``fastxfer._ext.places.Spin``."""
+
+    __slots__ = ("_cores", "_next_pause", "_pause", "_score")
+
+    def __init__(self, cores: int, /) -> None:
+        self._cores = cores
+        self._pause = 0
+        self._next_pause = _PAUSE
+        self._score = 1.0
+
+    def budget(self, busy: int, /) -> int:
+        if busy >= self._cores:
+            return 0
+        if self._pause > 0:
+            self._pause -= 1
+            return 0
+        self._pause = _BREATH
+        return _SPIN
+
+    def learn(self, seconds: float, /) -> None:
+        self._score += ((seconds < _IN_TIME) - self._score) * _LEARNING
+        if self._score < 0.5:
+            # A few more failures than successes suffice next time.
+            self._score, self._pause = 0.7, self._next_pause
+            self._next_pause = min(_LONGEST_PAUSE, 2 * self._next_pause)
+        elif self._score > 0.9:
+            self._next_pause = _PAUSE

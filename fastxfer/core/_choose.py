@@ -46,7 +46,8 @@ CONTRACT: dict[str, tuple[str, ...]] = {
         "upload_slave_request",
     ),
     "buffers": ("Buffer", "BufferPool", "PoolStats"),
-    "places": ("Book", "Guard", "Places"),
+    "places": ("Book", "Guard", "Link", "Places", "Spin"),
+    "fdfscall": ("Begun", "Shortcut"),
     "ftpwire": (
         "FACTS",
         "LINE_EMPTY",
@@ -92,6 +93,9 @@ CONTRACT: dict[str, tuple[str, ...]] = {
 }
 """The names that the compiled module and its pure twin both have, by module."""
 
+COMPILED_AGAINST = {"fdfscall": ("places", "wire", "xfer")}
+"""Modules that a compiled one uses by itself: it goes with theirs, its pure twin with the pure twin of any."""
+
 
 class PureFallbackWarning(RuntimeWarning):
     """A compiled module could not be imported; its slower pure twin is used."""
@@ -100,7 +104,8 @@ class PureFallbackWarning(RuntimeWarning):
 def pure_wanted(name: str) -> bool:
     """Whether the environment asks for the pure twin of *name*."""
     setting = os.environ.get("FASTXFER_PURE", "")
-    return setting == "1" or name in setting.split(",")
+    named = setting.split(",")
+    return setting == "1" or any(module in named for module in (name, *COMPILED_AGAINST.get(name, ())))
 
 
 def implementation(name: str) -> ModuleType:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from fastxfer.core._choose import select
 
-__all__ = ["Book", "Guard", "Places"]
+__all__ = ["Book", "Guard", "Link", "Places", "Spin"]
 
 if TYPE_CHECKING:
-    from fastxfer._ext.places import Book, Guard, Places
+    from fastxfer._ext.places import Book, Guard, Link, Places, Spin
 else:
     globals().update(select("places"))

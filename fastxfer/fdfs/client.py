@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from fastxfer.core.fdfscall import Begun
 from fastxfer.fdfs.batch_methods import BatchMethods
 from fastxfer.fdfs.chunks import CHUNK_SIZE, ChunkReader
 from fastxfer.fdfs.cluster import Cluster
@@ -14,8 +15,8 @@ from fastxfer.fdfs.cluster_methods import ClusterMethods
 from fastxfer.fdfs.config import ClientConfig, Settings
 from fastxfer.fdfs.driver import SyncDriver
 from fastxfer.fdfs.errors import ClientClosedError
-from fastxfer.fdfs.operations import Operations
 from fastxfer.fdfs.plans import files, upload
+from fastxfer.fdfs.shortcut import ShortOperations
 from fastxfer.fdfs.stats import ClientStats, client_stats
 from fastxfer.fdfs.steps import Control, Plan, TransferOptions, control_of
 
@@ -31,7 +32,7 @@ class _Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-class Client(Operations, BatchMethods, ClusterMethods):
+class Client(ShortOperations, BatchMethods, ClusterMethods):
     """FastDFS client. Safe to use from any number of threads; made once and kept.
 
     All methods raise, beside what they say: :class:`ClientClosedError`; :class:`InvalidFileIDError`;
@@ -56,6 +57,7 @@ class Client(Operations, BatchMethods, ClusterMethods):
         self._closing = threading.RLock()
         self._cluster = Cluster(settings)
         self._driver = SyncDriver(settings)
+        self._shortcut = self._driver.shortcut(self._cluster)
 
     def upload_stream(
         self,
@@ -147,6 +149,11 @@ class Client(Operations, BatchMethods, ClusterMethods):
             plan.close()
             raise ClientClosedError
         return self._driver.run(plan, control)
+
+    def _go_on(self, plan: Plan[T], begun: Begun) -> T:
+        if begun.connection is None:
+            return self._run(plan)
+        return self._driver.run(plan, None, begun)
 
     def _control(self, options: TransferOptions) -> Control | None:
         return control_of(**options) if options else None

@@ -96,6 +96,8 @@ class Member:
 class Due:
     """When something learnt is to be learnt anew: *at*, by the monotonic clock."""
 
+    __slots__ = ("_age", "_lock", "at")
+
     def __init__(self, age: float) -> None:
         self._age = age
         self.at = monotonic() + age
@@ -147,37 +149,48 @@ class Group:
 class UploadTargets:
     """Servers that take uploads, as a tracker named them, used in turn. *due* tells when to ask again."""
 
+    __slots__ = ("addresses", "due", "turn")
+
     def __init__(self, addresses: list[Address], age: float) -> None:
         self.addresses = addresses
         self.due = Due(age)
-        self._turn = itertools.count()
+        self.turn = itertools.count()
 
     def at_once(self, health: Health) -> Address | None:
         """The next one in turn; None where there is more to consider: it is time to ask again, or one has failed."""
         addresses = self.addresses
         if health.down or not addresses or monotonic() >= self.due.at:
             return None
-        return addresses[next(self._turn) % len(addresses)]
+        return addresses[next(self.turn) % len(addresses)]
 
     def next(self, health: Health, without: Iterable[Address]) -> Address | None:
         """The next one in turn that is up and not among *without*."""
         addresses = self.addresses
         count = len(addresses)
         for _ in range(count):
-            address = addresses[next(self._turn) % count]
+            address = addresses[next(self.turn) % count]
             if address not in without and health.up(address):
                 return address
         return None
 
 
+Route = tuple[Address | None, Address | None, Due]
+"""Where to read files of one source, where to change them (None: there is more to consider), until when that holds."""
+
+
 class Cluster:
-    """All of it together, and the settings it is used under."""
+    """All of it together, and the settings it is used under.
+
+    Attributes:
+        routes: what :meth:`route` has found, by source and group; forgotten with every group that is learnt.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.config = settings.config
         self.health = Health()
         self.groups: dict[str, Group] = {}
+        self.routes: dict[bytes, Route] = {}
         self.targets: dict[str | None, UploadTargets] = {}
         self._turn = itertools.count()
         self._straight = self.config.reads != "tracker"
@@ -190,6 +203,29 @@ class Cluster:
     def trackers(self) -> list[Address]:
         """The trackers in the order in which to try them."""
         return self.health.sorted(self.settings.trackers)
+
+    def learned(self, name: str, group: Group) -> None:
+        """From now on *group* is what is known of the group *name*."""
+        self.groups[name] = group
+        self.routes.clear()
+
+    def route(self, key: bytes, file: FileId) -> Route | None:
+        """The ways to *file*'s source where they are always the same; then they are kept under *key*, too."""
+        group = self.groups.get(file.group)
+        member = None if group is None else group.members.get(file.source_ip or str(file.storage_id))
+        if group is None or member is None or not self._straight:
+            return None
+        usable = member.active
+        route = (
+            member.address if usable and member.readable and not self._spread else None,
+            member.address if usable and member.writable else None,
+            group.due,
+        )
+        self.routes[key] = route
+        if self.groups.get(file.group) is not group:
+            # Another thread has learnt the group anew in the meantime.
+            self.routes.pop(key, None)
+        return route
 
     def at_once(self, file: FileId, update: bool) -> Address | None:
         """As :meth:`straight`; None also where it is time to learn the group's servers anew."""

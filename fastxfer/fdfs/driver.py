@@ -9,9 +9,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from fastxfer.core.fdfscall import Begun, Shortcut
+from fastxfer.core.places import Spin
 from fastxfer.core.xfer import Transfer, exchange
+from fastxfer.fdfs.body import INLINE
+from fastxfer.fdfs.cluster import Cluster
+from fastxfer.fdfs.commands import REPLY_LIMIT, Command
 from fastxfer.fdfs.config import Settings
 from fastxfer.fdfs.errors import ClientClosedError, FastDFSError, TransferCancelledError
 from fastxfer.fdfs.outcome import (
@@ -27,6 +32,7 @@ from fastxfer.fdfs.outcome import (
     start,
     take_error,
 )
+from fastxfer.fdfs.plans.download import SMALL
 from fastxfer.fdfs.steps import (
     Background,
     Blocking,
@@ -39,11 +45,13 @@ from fastxfer.fdfs.steps import (
     PlainCall,
     Plan,
     Sleep,
+    Step,
 )
+from fastxfer.fdfs.types import FileInfo
 from fastxfer.net.address import Address
 from fastxfer.net.connection import Connection
 from fastxfer.net.pool import PoolClosed
-from fastxfer.net.spin import AdaptiveSpin
+from fastxfer.net.spin import adaptive_spin
 from fastxfer.net.sync_pool import SyncPool
 
 __all__ = ["SyncDriver"]
@@ -68,7 +76,7 @@ class SyncDriver:
         self._give = self._book.give
         self._timeout = config.network_timeout
         self._fixed_spin = config.spin
-        self._spins: defaultdict[int, AdaptiveSpin] = defaultdict(AdaptiveSpin)
+        self._spins: defaultdict[int, Spin] = defaultdict(adaptive_spin)
         self._flights: dict[object, threading.Event] = {}
         self._flights_lock = threading.RLock()
         self._perform: dict[type, Callable[[Any], Any]] = {
@@ -83,8 +91,8 @@ class SyncDriver:
             Once: self._once,
         }
 
-    def run(self, plan: Plan[T], control: Control | None = None) -> T:
-        """Carry out *plan* and return its result."""
+    def run(self, plan: Plan[T], control: Control | None = None, begun: Begun | None = None) -> T:
+        """Carry out *plan* and return its result; *begun* is what has come of its first step, a small exchange."""
         if control is not None:
             return self._run_controlled(plan, control)
         perform = self._perform
@@ -92,7 +100,11 @@ class SyncDriver:
             step = next(plan)
             while True:
                 try:
-                    outcome = perform[step.__class__](step)
+                    if begun is None:
+                        outcome = perform[step.__class__](step)
+                    else:
+                        first, begun = begun, None
+                        outcome = self._go_on(step, first)
                 except (FastDFSError, OSError) as error:
                     failure = error
                 else:
@@ -102,8 +114,32 @@ class SyncDriver:
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         except BaseException:
+            if begun is not None:
+                self.pool.drop(cast(Connection, begun.connection))
             plan.close()
             raise
+
+    def shortcut(self, cluster: Cluster) -> Shortcut[FileInfo] | None:
+        """The shortest way for small operations on *cluster*; None where the client's settings leave none."""
+        if self._settings.limits:
+            return None
+        return Shortcut(
+            self._book,
+            cluster.routes,
+            cluster.targets,
+            cluster.health.down,
+            find=cluster.route,
+            give=self._give,
+            drop=self.pool.drop,
+            info_type=FileInfo,
+            timeout=self._timeout,
+            spin=self._fixed_spin,
+            spins=self._spins,
+            verify=self._settings.config.verify,
+            reply_limit=REPLY_LIMIT,
+            longest_upload=INLINE,
+            longest_download=SMALL,
+        )
 
     def close(self) -> None:
         self.pool.close()
@@ -147,6 +183,22 @@ class SyncDriver:
                     code, status, body = exchange(connection.fd, request, self._timeout, 0, limit, True)
             else:
                 code, status, body = exchange(connection.fd, request, self._timeout, budget, limit, True)
+        except BaseException:
+            self.pool.drop(connection)
+            raise
+        return self._judge(address, command, connection, code, status, body)
+
+    def _go_on(self, step: Step, begun: Begun) -> tuple[int, Any]:
+        """The outcome of *step* as :meth:`_call`, where *begun* is what has come of it so far."""
+        address, command, _, _, _ = cast(PlainCall, step)
+        connection: Any = begun.connection
+        return self._judge(address, command, connection, begun.error, begun.status, begun.body)
+
+    def _judge(
+        self, address: Address, command: Command[Any], connection: Connection, code: int, status: int, body: bytes
+    ) -> tuple[int, Any]:
+        request = command.request
+        try:
             if code:
                 raise call_error(code, address, request, connection.used)
             value = None
@@ -158,7 +210,7 @@ class SyncDriver:
         except BaseException:
             self.pool.drop(connection)
             raise
-        if status == 0 or keep_after_call(status, request):
+        if keep_after_call(status, request):
             if not self._shelve(connection):
                 self._give(connection)
         else:

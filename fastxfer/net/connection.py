@@ -7,9 +7,9 @@ import os
 import select
 import socket
 import sys
-import time
 from dataclasses import dataclass
 
+from fastxfer.core.places import Link
 from fastxfer.net.address import Address
 from fastxfer.net.deadline import Deadline
 
@@ -50,25 +50,18 @@ class SocketOptions:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
 
 
-class Connection:
-    """One connected, non-blocking socket and what a pool must know of it.
+class Connection(Link):
+    """One connected socket and what a pool must know of it.
 
     Attributes:
         sock: the socket.
-        fd: its descriptor.
-        address: the peer.
-        used: whether it has carried at least one exchange.
-        idle_since: monotonic time at which it was last given back.
     """
 
-    __slots__ = ("address", "fd", "idle_since", "sock", "used")
+    __slots__ = ("sock",)
 
     def __init__(self, sock: socket.socket, address: Address) -> None:
+        super().__init__(address, sock.fileno())
         self.sock = sock
-        self.fd = sock.fileno()
-        self.address = address
-        self.used = False
-        self.idle_since = time.monotonic()
 
     def alive(self) -> bool:
         """Whether it may carry a request: nothing has arrived unasked and the peer has not closed it."""

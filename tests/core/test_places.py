@@ -14,15 +14,6 @@ HERE = ("127.0.0.1", 1)
 TRUSTED, CERTAIN = 60.0, 5.0
 
 
-class Link:
-    """Stands for a connection."""
-
-    def __init__(self) -> None:
-        self.address = HERE
-        self.used = False
-        self.idle_since = -1.0
-
-
 @pytest.fixture
 def book(places: ModuleType) -> Any:
     book = places.Book(places.Guard(threading.RLock()), TRUSTED, CERTAIN)
@@ -30,9 +21,9 @@ def book(places: ModuleType) -> Any:
     return book
 
 
-def occupied(places: ModuleType, book: Any, count: int = 1) -> list[Link]:
+def occupied(places: ModuleType, book: Any, count: int = 1) -> list[Any]:
     """Connections whose places are in use."""
-    links = [Link() for _ in range(count)]
+    links = [places.Link(HERE, -1) for _ in range(count)]
     book.places[HERE] = places.Places(deque())
     book.places[HERE].busy = book.busy = count
     return links
@@ -58,10 +49,9 @@ def test_the_last_shelved_is_picked_first_and_all_are_counted(places: ModuleType
     assert counts(book) == (0, 2, 2, 2)
 
 
-def test_a_server_that_nobody_has_been_to_has_none(book: Any) -> None:
+def test_a_server_that_nobody_has_been_to_has_none(places: ModuleType, book: Any) -> None:
     assert book.pick(("elsewhere", 1)) is None
-    stranger = Link()
-    stranger.address = ("elsewhere", 1)
+    stranger = places.Link(("elsewhere", 1), -1)
     assert not book.shelve(stranger)
 
 

@@ -12,7 +12,7 @@ from fastxfer.net.cancel import CancelToken
 from fastxfer.net.deadline import Deadline
 from fastxfer.net.progress import Progress
 from fastxfer.net.retry import RetryPolicy
-from fastxfer.net.spin import AdaptiveSpin
+from fastxfer.net.spin import adaptive_spin
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_handler_may_cancel_what_its_own_thread_is_about_to_watch() -> None:
 
 
 def test_spinning_is_given_up_where_it_does_not_pay_and_tried_again() -> None:
-    spin = AdaptiveSpin()
+    spin = adaptive_spin()
     assert spin.budget(10_000) == 0
     budget = spin.budget(0)
     assert budget > 0
@@ -237,7 +237,7 @@ def test_spinning_is_given_up_where_it_does_not_pay_and_tried_again() -> None:
 
 
 def test_the_longer_spinning_does_not_pay_the_more_rarely_it_is_tried() -> None:
-    spin = AdaptiveSpin()
+    spin = adaptive_spin()
 
     def tried(exchanges: int, seconds: float) -> int:
         tries = 0
@@ -254,7 +254,7 @@ def test_the_longer_spinning_does_not_pay_the_more_rarely_it_is_tried() -> None:
 
 
 def test_no_more_than_every_other_exchange_is_polled_for() -> None:
-    spin = AdaptiveSpin()
+    spin = adaptive_spin()
     budgets = []
     for _ in range(100):
         budgets.append(spin.budget(0))

@@ -17,6 +17,7 @@ import pytest
 
 import fastxfer._pure.places as pure_places
 import fastxfer.net.pool as pool_module
+from fastxfer.core import places
 from fastxfer.net.address import Address
 from fastxfer.net.async_pool import AsyncPool
 from fastxfer.net.connection import Connection, SocketOptions
@@ -27,12 +28,11 @@ HERE = Address("127.0.0.1", 1)
 THERE = Address("127.0.0.1", 2)
 
 
-class Link:
+class Link(places.Link):
     """Stands for a connection."""
 
     def __init__(self, address: Address) -> None:
-        self.address = address
-        self.used = False
+        super().__init__(address, -1)
         self.idle_since = 0.0
         self.closed = False
         self.living = True

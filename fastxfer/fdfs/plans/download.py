@@ -50,8 +50,10 @@ def download_bytes(
     control: Control | None = None,
     *,
     size: int | None = None,
+    source: Address | None = None,
 ) -> Plan[bytes]:
-    """*length* bytes from *offset* (0: to the end), in memory. *size* is the file's, where a server has told it."""
+    """*length* bytes from *offset* (0: to the end), in memory. *size* is the file's, where a server has told it;
+    *source* as of :func:`~fastxfer.fdfs.plans.seek.perform`."""
     file = parsed(file_id)
     if size is None:
         size = file.size
@@ -66,7 +68,7 @@ def download_bytes(
                 download_request(file_id, offset, length),
                 partial(_verified, file_id, wanted, file.crc32 if whole else None),
             )
-            return (yield from perform(cluster, file_id, file, command, limit=wanted))
+            return (yield from perform(cluster, file_id, file, command, limit=wanted, source=source))
         fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control)
         return (yield from fetch.run())
     except _DOUBTFUL as error:

@@ -66,14 +66,16 @@ def perform(
     repeatable: bool = True,
     limit: int = REPLY_LIMIT,
     ended: object = _NEVER,
+    source: Address | None = None,
 ) -> Plan[T]:
     """One small exchange with the server that has *file* (or, for an *update*, that takes changes to it).
 
-    *ended* is the result where the file turns out to be gone after an earlier try whose reply was lost.
+    *ended* is the result where the file turns out to be gone after an earlier try whose reply was lost. *source* is
+    the file's, where somebody has found it and may have begun the exchange.
     """
     # The usual case, without the machinery: the file's source answers.
     status, failure = 0, None
-    address = cluster.at_once(file, update)
+    address = cluster.at_once(file, update) if source is None else source
     if address is not None:
         try:
             status, value = yield (address, command, limit, not repeatable, False)

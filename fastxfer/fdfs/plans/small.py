@@ -11,6 +11,7 @@ from fastxfer.fdfs.errors import FileNotFoundError, InvalidArgumentError, Invali
 from fastxfer.fdfs.plans.seek import parsed, perform
 from fastxfer.fdfs.steps import Plan
 from fastxfer.fdfs.types import FileInfo, MetadataFlag
+from fastxfer.net.address import Address
 
 __all__ = [
     "check_appender",
@@ -26,15 +27,15 @@ __all__ = [
 ]
 
 
-def delete_file(cluster: Cluster, file_id: str) -> Plan[None]:
+def delete_file(cluster: Cluster, file_id: str, source: Address | None = None) -> Plan[None]:
     file = parsed(file_id)
-    return perform(cluster, file_id, file, storage.delete_file(file_id), update=True, ended=None)
+    return perform(cluster, file_id, file, storage.delete_file(file_id), update=True, ended=None, source=source)
 
 
-def get_file_info(cluster: Cluster, file_id: str, flags: int = 0) -> Plan[FileInfo]:
+def get_file_info(cluster: Cluster, file_id: str, flags: int = 0, source: Address | None = None) -> Plan[FileInfo]:
     if not 0 <= flags <= 255:
         raise InvalidArgumentError(f"flags must be from 0 to 255, not {flags}")
-    return perform(cluster, file_id, parsed(file_id), storage.query_file_info(file_id, flags))
+    return perform(cluster, file_id, parsed(file_id), storage.query_file_info(file_id, flags), source=source)
 
 
 def file_exists(cluster: Cluster, file_id: str) -> Plan[bool]:

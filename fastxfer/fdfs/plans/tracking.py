@@ -112,7 +112,7 @@ def learn_group(cluster: Cluster, name: str) -> Plan[Group]:
             raise NoStorageServerError(f"the tracker knows no group {name!r}") from error
         raise
     group = Group(storages, cluster.config.topology_age)
-    cluster.groups[name] = group
+    cluster.learned(name, group)
     return group
 
 

@@ -68,8 +68,9 @@ def upload(
     group: str | None = None,
     store_path: int | None = None,
     control: Control | None = None,
+    target: Address | None = None,
 ) -> Plan[str]:
-    """Store a new file and return its ID."""
+    """Store a new file and return its ID. *target*'s turn it is, where somebody has taken that turn already."""
     if metadata:
         metadata = checked_metadata(metadata)
     code = _UPLOAD_APPENDER_FILE if appender else _UPLOAD_FILE
@@ -82,8 +83,9 @@ def upload(
     first: _Sent | None = None
     if body.small is not None and cluster.small_by_call(control):
         # The usual case, without the machinery: the next server in turn takes it.
-        targets = cluster.targets.get(group)
-        address = None if targets is None else targets.at_once(cluster.health)
+        address = target
+        if address is None and (targets := cluster.targets.get(group)) is not None:
+            address = targets.at_once(cluster.health)
         if address is not None:
             whole = Command(code, head + body.small, new_file_id)
             try:

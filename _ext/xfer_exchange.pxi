@@ -1,0 +1,82 @@
+# One small FastDFS request and its reply in one call, without an object for them.
+
+
+cdef bytes carry_exchange(
+    int fd,
+    iovec* parts,
+    size_t count,
+    int64_t timeout,
+    int64_t spin,
+    int64_t limit,
+    bint sleeps,
+    int* error,
+    int* status,
+):
+    """Send *parts* and receive the reply: its body, with errno and status by the way. Times are nanoseconds."""
+    cdef fx_transfer t
+    cdef fx_worker* worker
+    cdef bytes memory = None
+    cdef int want
+    fx_transfer_init(&t, fd)
+    t.framing = FX_FRAMING_FASTDFS
+    t.borrows = True
+    t.sleeps = sleeps
+    t.recv_limit = limit
+    t.timeout = timeout
+    t.iov = parts
+    t.iov_count = count
+    worker = fx_worker_take()
+    if worker == NULL:
+        raise MemoryError
+    try:
+        while True:
+            with nogil:
+                fx_turnstile_leave()
+                want = fx_transfer_run(&t, worker, spin)
+                fx_turnstile_enter()
+            if want == FX_WANT_NOTHING:
+                break
+            if want == FX_WANT_MEMORY:
+                memory = PyBytes_FromStringAndSize(NULL, t.memory_size)
+                hand_over(&t, memory)
+            else:
+                PyErr_CheckSignals()
+        if t.error or t.memory == NULL:
+            memory = b""
+        elif memory is None:
+            memory = PyBytes_FromStringAndSize(<char*>t.memory, t.received)
+        error[0] = t.error
+        status[0] = t.status
+        return memory
+    finally:
+        fx_worker_give_back(worker)
+        fx_transfer_destroy(&t)
+
+
+def let_sleep(int fd, /):
+    return fx_let_sleep(fd) == 0
+
+
+def exchange(
+    int fd, object request, object timeout, int64_t spin=0, int64_t recv_limit=DEFAULT_LIMIT, bint sleeps=False, /
+):
+    cdef iovec one
+    cdef iovec* parts = &one
+    cdef size_t count
+    cdef _Gathered gathered
+    cdef int error = 0
+    cdef int status = 0
+    cdef int64_t time = nanoseconds(timeout, "timeout")
+    if fd < 0:
+        raise ValueError(f"not a descriptor: {fd}")
+    if recv_limit < 0 or spin < 0:
+        raise ValueError("a count is negative")
+    if PyObject_CheckBuffer(request):
+        held = hold(request, &one)
+        count = 1 if one.iov_len else 0
+    else:
+        held = gathered = _Gathered(request)
+        parts = gathered.parts
+        count = gathered.count
+    memory = carry_exchange(fd, parts, count, time, spin * 1000, recv_limit, sleeps, &error, &status)
+    return (error, status, memory)
