@@ -39,7 +39,7 @@ CRC_AREAS = core,xfer,fdfs,node,ftp,server
 LOOP_AREAS = xfer,net,fdfs,node,ftp,ftppy,server,web
 FALLBACKS = FASTXFER_CRC32=table:$(CRC_AREAS) FASTXFER_CRC32=pclmul:$(CRC_AREAS) FASTXFER_CRC32=vpclmul:$(CRC_AREAS) \
 	FASTXFER_NO_SENDFILE=1:$(LOOP_AREAS) FASTXFER_NO_SPLICE=1:$(LOOP_AREAS) FASTXFER_NO_EPOLL=1:$(LOOP_AREAS) \
-	FASTXFER_PURE=crc32:$(CRC_AREAS) FASTXFER_PURE=wire:core,fdfs,node,cli FASTXFER_PURE=buffers:core,xfer,fdfs \
+	FASTXFER_PURE=crc32:$(CRC_AREAS) FASTXFER_PURE=wire:core,fdfs,node,cli FASTXFER_PURE=buffers:core,xfer,fdfs FASTXFER_PURE=fdfscall:core,fdfs \
 	FASTXFER_PURE=ftpwire:core,ftp,ftppy,server,web FASTXFER_PURE=xfer,engine:$(LOOP_AREAS) FASTXFER_PURE=engine:$(LOOP_AREAS)
 test-fallbacks: $(VENV)/.installed
 	set -e; for run in $(FALLBACKS); do \
