@@ -71,8 +71,8 @@ static int send_all(int fd, const char *from, size_t left, int flags)
     return 0;
 }
 
-/* One request and its answer; the body's length, or -1 with *why* filled. */
-static long long once(int fd, long index, char *block, char *why)
+/* One request and its answer; the body's length, or -1 with *why* filled. *closes*: the server ends the connection. */
+static long long once(int fd, long index, char *block, char *why, int *closes)
 {
     char head[HEAD];
     int put = !strcmp(op, "put");
@@ -109,6 +109,8 @@ static long long once(int fd, long index, char *block, char *why)
         }
     }
     int status = atoi(block + 9);
+    char *ending = strcasestr(block, "\r\nConnection: close\r\n");
+    *closes = ending && ending < end;
     char *field = strcasestr(block, "\r\nContent-Length:");
     long long announced = field && field < end ? atoll(field + 17) : 0;
     long long left = announced - (long long)(have - (size_t)(end + 4 - block));
@@ -132,11 +134,17 @@ static void *work(void *unused)
     char *block = malloc(BLOCK), why[128] = "";
     int fd = dial();
     long index;
+    int closes = 0;
     (void)unused;
     memset(block, 'x', BLOCK);
     while ((index = __sync_fetch_and_add(&next_index, 1)) < count) {
         double before = now();
-        long long moved = fd < 0 ? -1 : once(fd, index, block, why);
+        if (closes) {
+            close(fd);
+            fd = dial();
+            closes = 0;
+        }
+        long long moved = fd < 0 ? -1 : once(fd, index, block, why, &closes);
         if (moved < 0) {
             latencies[index] = -1;
             pthread_mutex_lock(&lock);

@@ -20,10 +20,19 @@ from fastxfer.server import (
     UploadsConfig,
     User,
 )
+from fastxfer.server.web import pump
 from tests.web.site import WAIT, Site, basic, form, serve
 
 CONTENT = random.Random(11).randbytes(3_500_000)
 LOGIN = f"Authorization: {basic('alice:wonderland')}\r\n".encode()
+
+
+@pytest.fixture(autouse=True, params=["by aiohttp", "past aiohttp"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which way bodies take: as small ones do, or as very large ones."""
+    way: str = request.param
+    monkeypatch.setattr(pump, "LARGE", 1 if way == "past aiohttp" else 1 << 60)
+    return way
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -241,6 +250,34 @@ def test_a_client_that_waits_to_be_asked_is_asked_only_for_a_body_that_is_wanted
     assert (site.root / "a").read_bytes() == b"hello"
     odd = head.replace(b"100-continue", b"a miracle")
     assert site.first_line(odd + LOGIN + b"\r\n") == b"HTTP/1.1 417 Expectation Failed"
+
+
+def test_a_connection_ends_with_a_body_that_went_past_aiohttp(site: Site, way: str) -> None:
+    head = f"PUT /files/a HTTP/1.1\r\nHost: x\r\nContent-Length: {len(CONTENT)}\r\nExpect: 100-continue\r\n"
+    with socket.create_connection(("127.0.0.1", site.port), timeout=WAIT) as plain:
+        plain.sendall(head.encode() + LOGIN + b"\r\n")
+        assert plain.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        plain.sendall(CONTENT)
+        answer = plain.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 201 ")
+        assert (b"\r\nconnection: close\r\n" in answer.lower()) == (way == "past aiohttp")
+    assert (site.root / "a").read_bytes() == CONTENT
+
+
+def test_what_had_come_is_kept_when_the_server_stops(tmp_path: Path) -> None:
+    config = ServerConfig(timeouts=TimeoutsConfig(shutdown=0.2))
+    with serve(tmp_path, config=config) as site:
+        plain = start_upload(site, "/files/a", len(CONTENT), CONTENT[:2_000_000])
+        # Written while it comes in either way, but for the last block that aiohttp's way gathers.
+        until(lambda: sum(entry.stat().st_size for entry in tmp_path.iterdir()) >= 1_000_000)
+    plain.close()
+    assert visible(tmp_path) == []
+    with serve(tmp_path) as site:
+        have = int(site.put("/files/a", b"", {"Content-Range": f"bytes */{len(CONTENT)}"}).headers["Upload-Offset"])
+        assert 1_000_000 <= have <= 2_000_000
+        headers = {"Content-Range": f"bytes {have}-{len(CONTENT) - 1}/{len(CONTENT)}"}
+        assert site.put("/files/a", CONTENT[have:], headers).status == 201
+    assert (tmp_path / "a").read_bytes() == CONTENT
 
 
 def test_an_encoded_body_is_refused(site: Site) -> None:

@@ -220,8 +220,9 @@ def test_each_request_is_told_to_a_listener(tmp_path: Path) -> None:
 def test_rates_are_kept(tmp_path: Path, through: str, monkeypatch: pytest.MonkeyPatch) -> None:
     size = 300_000
     (tmp_path / "a").write_bytes(bytes(size))
+    monkeypatch.setattr(fastxfer.server.web.pump, "LARGE", 1)
     if through == "python":
-        monkeypatch.setattr(fastxfer.server.web.pump, "_goes_native", lambda request, reader: False)
+        monkeypatch.setattr(fastxfer.server.web.pump, "_native_transport", lambda request, file: None)
     with serve(tmp_path, config=ServerConfig(rates=RatesConfig(user_download=400_000, user_upload=400_000))) as site:
         began = time.monotonic()
         site.get("/files/a")

@@ -87,6 +87,8 @@ class _Gate:
         """The middleware: the answer of *handler*, or what stands in its way."""
         began = time.perf_counter()
         response = await self._answered(request, handler)
+        if connection_of(request).bypassed:
+            response.force_close()
         listener = self._shared.on_request
         if listener is not None:
             try:

@@ -46,6 +46,7 @@ class Connection(web.RequestHandler):
         "_guest",
         "_service",
         "awaits_continue",
+        "bypassed",
         "caller",
         "rescue",
         "session",
@@ -56,6 +57,8 @@ class Connection(web.RequestHandler):
     caller: Caller | None
     visit: Visit | None
     awaits_continue: bool
+    bypassed: bool
+    """Bytes of its body went past aiohttp, which would not find the beginning of another request."""
     rescue: Callable[[], None] | None
     """Called when the connection is lost, before aiohttp forgets what has come of the body."""
 
@@ -79,6 +82,7 @@ class Connection(web.RequestHandler):
         self.caller = None
         self.visit = None
         self.awaits_continue = False
+        self.bypassed = False
         self.rescue = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

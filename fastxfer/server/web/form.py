@@ -41,6 +41,10 @@ class PartSource:
     def is_here(self) -> bool:
         return False
 
+    def outside(self) -> int:
+        # The end of a part is found by looking for it.
+        return 0
+
 
 async def upload_form(request: web.Request, visit: Visit, path: str, *, into: bool) -> web.Response:
     """Store the parts called ``file``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from fastxfer.core.xfer import Transfer
+from fastxfer.core.xfer import FRAMING_RAW, Transfer
 from fastxfer.server.outlast import outlast
+from fastxfer.server.web.connection import connection_of
 from fastxfer.server.web.errors import ApiError
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ MOST_PIECES = 64
 """Pieces that are written as they came; more are joined first."""
 SMALL = 64 * 1024
 """Reads and last writes up to this size are made on the spot: they take less time than a thread's turn."""
+LARGE = 16 * 1024 * 1024
+"""What is left of a body goes past aiohttp from this size on: the client has to connect again after it."""
 
 
 @dataclass
@@ -45,6 +49,9 @@ class ChunkSource(Protocol):
 
     def is_here(self) -> bool:
         """Whether all that is left has come already, so that the next chunk need not be waited for."""
+
+    def outside(self) -> int:
+        """How many bytes are still to come over the connection, where all that came has been given; else 0."""
 
 
 async def read_block(reader: Reader, offset: int, size: int) -> bytes:
@@ -72,8 +79,9 @@ async def send(
             is then broken off, since the client was promised more.
     """
     stall = shared.service.config.timeouts.data_stall or None
-    if count > SMALL and _goes_native(request, reader):
-        await _send_native(shared, request, reader, offset, count, limits, progress)
+    transport = _native_transport(request, reader) if count > SMALL else None
+    if transport is not None:
+        await _send_native(shared, request, transport, reader, offset, count, limits, progress)
         return
     while count > 0:
         block = await read_block(reader, offset, min(count, SEND_BLOCK))
@@ -93,12 +101,13 @@ async def send(
 
 async def receive(
     shared: Shared,
+    request: web.Request,
     source: ChunkSource,
     writer: Writer,
     limits: Sequence[RateLimit],
     progress: Progress,
 ) -> None:
-    """Write all that *source* gives. While one block is written the next is received.
+    """Write all that *source* gives. While one block is written the next is received; much goes by native code.
 
     Where the source breaks off, what came before is written all the same, so that the upload can go on from there.
 
@@ -109,8 +118,16 @@ async def receive(
     """
     stall = shared.service.config.timeouts.data_stall or None
     blocks = _Blocks(writer)
+    transport = _native_transport(request, writer)
     try:
         while True:
+            rest = source.outside() if transport is not None else 0
+            if transport is not None and rest >= LARGE:
+                # A body that is far ahead of us has its own pauses, and goes on by itself.
+                transport.pause_reading()
+                await blocks.finish()
+                await _receive_native(shared, request, transport, writer, rest, limits, progress)
+                break
             try:
                 chunk = await (
                     source.next_chunk() if source.is_here() else asyncio.wait_for(source.next_chunk(), stall)
@@ -171,29 +188,31 @@ class _Blocks:
             await outlast(task)
 
 
-def _goes_native(request: web.Request, reader: Reader) -> bool:
+def _native_transport(request: web.Request, file: Reader | Writer) -> asyncio.Transport | None:
+    """The connection, where native code may move bytes between it and *file*."""
     transport = request.transport
-    return (
-        transport is not None
-        and reader.fileno() >= 0
-        and not transport.is_closing()
-        and transport.get_extra_info("sslcontext") is None
+    if (
+        transport is None
+        or file.fileno() < 0
+        or transport.is_closing()
+        or transport.get_extra_info("sslcontext") is not None
         # What the loop still holds back must go first.
-        and transport.get_write_buffer_size() == 0
-    )
+        or transport.get_write_buffer_size()
+    ):
+        return None
+    return transport
 
 
 async def _send_native(
     shared: Shared,
     request: web.Request,
+    transport: asyncio.Transport,
     reader: Reader,
     offset: int,
     count: int,
     limits: Sequence[RateLimit],
     progress: Progress,
 ) -> None:
-    transport = request.transport
-    assert transport is not None
     # A descriptor of our own: when the client goes away the loop closes its own, whose number may be given anew.
     descriptor = os.dup(transport.get_extra_info("socket").fileno())
     try:
@@ -217,6 +236,50 @@ async def _send_native(
     if transfer.error:
         _break_off(request)
         raise ConnectionAbortedError(transfer.error, os.strerror(transfer.error))
+
+
+async def _receive_native(
+    shared: Shared,
+    request: web.Request,
+    transport: asyncio.Transport,
+    writer: Writer,
+    count: int,
+    limits: Sequence[RateLimit],
+    progress: Progress,
+) -> None:
+    """Take the last *count* bytes of the body. Since aiohttp learns nothing of them, the connection ends with it."""
+    connection_of(request).bypassed = True
+    before = progress.moved
+    # A descriptor of our own, as in sending.
+    descriptor = os.dup(transport.get_extra_info("socket").fileno())
+    try:
+        writer.claim(writer.offset + before + count)
+        transfer = Transfer(
+            descriptor,
+            framing=FRAMING_RAW,
+            recv_fd=writer.fileno(),
+            recv_offset=writer.offset + before,
+            recv_count=count,
+            idle_timeout=shared.service.config.timeouts.data_stall or None,
+            limits=limits,
+        )
+        try:
+            await shared.runner.run(transfer)
+        finally:
+            progress.moved = before + transfer.received
+        if transfer.error and transfer.error_side == "file":
+            raise OSError(transfer.error, os.strerror(transfer.error))
+        if transfer.error == errno.ETIMEDOUT:
+            raise ApiError(408, "The body did not come")
+        if transfer.error:
+            raise ConnectionResetError("the client went away")
+    except BaseException:
+        # Some of the rest is taken, so that a client that only sends sees the answer.
+        transport.resume_reading()
+        raise
+    finally:
+        os.close(descriptor)
+    request.content.feed_eof()
 
 
 async def _write(writer: Writer, pieces: list[bytes], position: int) -> None:

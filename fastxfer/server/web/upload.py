@@ -37,13 +37,17 @@ class StreamSource:
 
     def __init__(self, request: web.Request) -> None:
         self._stream: StreamReader = request.content
+        self._length = request.content_length
+        self._given = 0
         self._rest: bytes | None = None
         connection_of(request).rescue = self._rescue
 
     async def next_chunk(self) -> bytes:
         if self._rest is None:
             try:
-                return await self._stream.readany()
+                chunk = await self._stream.readany()
+                self._given += len(chunk)
+                return chunk
             except BROKEN:
                 raise ApiError(400, "The body cannot be understood") from None
             except (OSError, RuntimeError):
@@ -57,6 +61,11 @@ class StreamSource:
 
     def is_here(self) -> bool:
         return self._stream.is_eof()
+
+    def outside(self) -> int:
+        if self._length is None or self._rest is not None or self._given < self._stream.total_bytes:
+            return 0
+        return self._length - self._given
 
     def _rescue(self) -> None:
         """The connection is lost: take what aiohttp has received and would not give any more."""
@@ -171,7 +180,7 @@ async def store(
     try:
         async with transfer(visit, Direction.UPLOAD, target.path, writer.offset) as progress:
             await accept_body(request)
-            await pump.receive(visit.shared, source, writer, visit.account.upload_limits, progress)
+            await pump.receive(visit.shared, request, source, writer, visit.account.upload_limits, progress)
             if expected is not None and progress.moved != expected:
                 raise ApiError(400, "The body has not the length that was announced")
             ended = True
