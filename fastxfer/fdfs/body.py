@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from fastxfer.fdfs.errors import InvalidArgumentError
+from fastxfer.net.kept_memory import keep_memory
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["INLINE", "Body", "Spool", "file_body", "memory_body"]
 
 _SPOOL_IN_MEMORY = 8 << 20
+_SPOOL_LARGEST = _SPOOL_IN_MEMORY * 5 // 4
+"""What the memory of a spool may take, with the last chunk and what a bytearray takes ahead."""
 
 INLINE = 64 * 1024
 """Bodies up to this are copied behind their head and sent by one call: cheaper than a transfer of their own."""
@@ -44,8 +47,11 @@ class Spool:
     """Takes bytes of unknown number: in memory up to 8 MiB, beyond that in a temporary file."""
 
     def __init__(self) -> None:
+        # Most streams are over after one chunk: that is not copied.
+        self._only = b""
         self._memory = bytearray()
         self._file: IO[bytes] | None = None
+        keep_memory(_SPOOL_LARGEST)
 
     def __enter__(self) -> Spool:
         return self
@@ -60,6 +66,12 @@ class Spool:
         if self._file is not None:
             self._file.write(chunk)
             return
+        if chunk.__class__ is bytes and not self._only and not self._memory:
+            self._only = chunk
+            return
+        if self._only:
+            self._memory += self._only
+            self._only = b""
         self._memory += chunk
         if len(self._memory) > _SPOOL_IN_MEMORY:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
@@ -69,7 +81,7 @@ class Spool:
     def body(self) -> Body:
         """All that was written. Nothing may be written afterwards."""
         if self._file is None:
-            return memory_body(self._memory)
+            return memory_body(self._only or self._memory)
         self._file.flush()
         return file_body(self._file.fileno(), self._file.tell())
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from typing import IO, TYPE_CHECKING, Any
 
 from fastxfer.ftp.errors import InvalidArgumentError, LocalFileError
+from fastxfer.net.kept_memory import keep_memory
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -129,6 +130,7 @@ def _puller(source: object) -> Callable[[], Awaitable[Buffer]]:
     """A coroutine function that yields the next piece of *source*."""
     read = getattr(source, "read", None)
     if callable(read):
+        keep_memory()
 
         async def from_file() -> Buffer:
             data = read(_CHUNK)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import os
 import select
 import socket
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from fastxfer.core.transforms import Transform
 from fastxfer.core.xfer import RateLimit
+from fastxfer.net.kept_memory import keep_memory
 from fastxfer.net.tls_channel import TLSChannel
 
 if TYPE_CHECKING:
@@ -34,25 +34,12 @@ _SENT = 131072
 _UNSENT = 131072
 """Bytes that may wait in a TLS connection's socket beyond what is on its way. What waits is transmitted when the peer
 acknowledges, on one machine by the peer's processor, which has its hands full with decrypting."""
-_LARGEST = 2097152
-"""Bytes of the block that is freed once, see :func:`_keep_memory`."""
 _LOOK = 0.5
 """Seconds between two looks for a cancellation while nothing moves."""
 _TRANSFORMED = 16384
 """Bytes transformed at a time: what is compressed may become a thousand times as long."""
 _LINGER = 5.0
 """Seconds to wait for the peer's end after our own; past them the connection is simply closed."""
-
-
-@functools.cache
-def _keep_memory() -> None:
-    """Keep the C library from giving memory back for each block, only to ask for it again.
-
-    glibc maps blocks as large as ours afresh, and gives the end of its heap back as soon as a little lies unused there,
-    until a larger block has been freed: it takes that for how much a program uses. Without it, half of the processor
-    time of an upload went into pages taken and given back.
-    """
-    bytes(_LARGEST)
 
 
 class PumpCancelledError(ConnectionError):
@@ -87,7 +74,7 @@ class _Pump:
         self._transform = transform
         self._pacers = pacers
         self._cancelled = threading.Event()
-        _keep_memory()
+        keep_memory()
 
     @property
     def channel(self) -> TLSChannel | None:

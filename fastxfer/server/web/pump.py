@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 from fastxfer.core.xfer import FRAMING_RAW, Transfer
+from fastxfer.net.kept_memory import keep_memory
 from fastxfer.server.outlast import outlast
 from fastxfer.server.web.connection import connection_of
 from fastxfer.server.web.errors import ApiError
@@ -117,6 +118,7 @@ async def receive(
         ConnectionError: the client went away.
     """
     stall = shared.service.config.timeouts.data_stall or None
+    keep_memory()
     blocks = _Blocks(writer)
     transport = _native_transport(request, writer)
     try:
