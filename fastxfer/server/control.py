@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Iterable
@@ -183,18 +184,26 @@ class Control(ControlWire):
             self._injected()
 
     def _take_shortcut(self, shortcut: Shortcut, data: bytes) -> bool:
-        """Whether *data* was carried out by the shortcut. If not, it has ended."""
-        busy = self._task or shortcut.uploading_since or self._queue
-        if not (busy or self._closing or self._transport.get_write_buffer_size()):
-            done = shortcut.serve(data)
-            if done is not False:
-                self.last = self._loop.time()
-                if done is not True and done is not None:
-                    self._follow(done)
-                return True
-        self.take_over()
-        self._end_shortcut()
-        return False
+        """Whether *data* was carried out by the shortcut. It ends where something else is under way."""
+        if self._task or shortcut.uploading_since or self._queue or self._closing:
+            self.take_over()
+            self._end_shortcut()
+            return False
+        return self._reader.idle and self._serve(shortcut, data)
+
+    def _serve(self, shortcut: Shortcut, line: bytes) -> bool:
+        """Whether *line* was carried out by the shortcut."""
+        if self._transport.get_write_buffer_size():
+            return False
+        done = shortcut.serve(line)
+        if done is False:
+            return False
+        # Nothing but RNTO may follow RNFR.
+        cast(Session, self.session).rename_from = ""
+        self.last = self._loop.time()
+        if done is not True and done is not None:
+            self._follow(done)
+        return True
 
     def _end_shortcut(self) -> None:
         data = cast(Session, self.session).data
@@ -291,7 +300,8 @@ class Control(ControlWire):
         iterator = iter(commands)
         for verb, argument in iterator:
             plain = self._channel is None
-            self._dispatch(verb, argument)
+            if self.shortcut is None or not self._served(self.shortcut, verb, argument):
+                self._dispatch(verb, argument)
             turn -= 1
             if self._task is not None or self._blocked or self._closing or turn == 0:
                 break
@@ -308,6 +318,15 @@ class Control(ControlWire):
         self._enqueue(rest)
         if turn == 0:
             self._schedule()
+
+    def _served(self, shortcut: Shortcut, verb: str, argument: str) -> bool:
+        """Whether one of several commands that came together was carried out by the shortcut.
+
+        Uploads are not: what comes behind them would have to wait for what nobody here hears the end of.
+        """
+        if verb in ("EPSV", "PASV"):
+            return not argument and self._serve(shortcut, b"%b\r\n" % verb.encode())
+        return verb == "RETR" and self._serve(shortcut, b"RETR %b\r\n" % os.fsencode(argument))
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -347,7 +366,7 @@ class Control(ControlWire):
         session = self.session
         if session is None:
             return
-        if self.shortcut is not None:
+        if self.shortcut is not None and not (command is not None and command.neutral):
             self._end_shortcut()
         if command is None:
             self._unknown(verb, argument)

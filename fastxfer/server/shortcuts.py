@@ -23,8 +23,9 @@ UTF8 = sys.getfilesystemencoding() == "utf-8"
 def shorten(session: Session) -> None:
     """After a transfer of a plain file that left its passive port ready: serve the like without Python from now on.
 
-    Every other command ends that (see :meth:`DataChannel.settle`), so that what is asked here holds as long as it
-    lasts. No hook may have to be asked or told of single transfers; logs and metrics may.
+    Every command that might change what is asked here ends that (see :meth:`DataChannel.settle` and
+    :attr:`Command.neutral`), so that it holds as long as it lasts. No hook may have to be asked or told of single
+    transfers; logs and metrics may.
     """
     service, config, account = session.service, session.config, session.account
     tree, data, control = account.local, session.data, session.control

@@ -22,6 +22,7 @@ from fastxfer.server import (
     User,
     service,
 )
+from fastxfer.server.beneath import HAS_OPENAT2
 from fastxfer.server.commands import transfer
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, read_all, visible, wait_for
 
@@ -84,6 +85,74 @@ def test_other_commands_in_between_mean_what_they_always_mean(client: Dialogue, 
         assert fetched("file") == b"one\ntwo\n"
         client.expect(503, "RNTO elsewhere")
         client.expect(213, "SIZE file")
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_clients_say_around_each_file_keeps_none_from_the_short_way(
+    client: Dialogue, root: Path, ordinary: list[str], together: bool
+) -> None:
+    """As graphical clients and our own do: ask for the size, rename at the end."""
+    (root / "a").mkdir()
+
+    def say(*lines: str) -> None:
+        if together:
+            client.send("".join(f"{line}\r\n" for line in lines).encode())
+        else:
+            for line in lines[:-1]:
+                client.say(line)
+            client.send(f"{lines[-1]}\r\n".encode())
+
+    for number in range(40):
+        name = f"a/ünï {number}"
+        assert client.put(f"STOR {name}.part", CONTENT + b"%d" % number).code == 226
+        say(f"RNFR {name}.part", f"RNTO {name}", "NOOP")
+        if together:
+            assert [client.read().code, client.read().code] == [350, 250]
+        assert client.read().code == 200
+        with client.data() as data:
+            say(f"MDTM {name}", f"SIZE {name}", f"RETR {name}")
+            if together:
+                assert [client.read().code, client.read().code] == [213, 213]
+            assert [client.read().code, client.read().code] == [150, 226]
+            assert read_all(data) == CONTENT + b"%d" % number
+    assert sorted(os.listdir(root / "a")) == sorted(f"ünï {number}" for number in range(40))
+    if HAS_OPENAT2:
+        assert len(ordinary) < 20
+
+
+def test_one_piece_asks_for_a_file_and_the_next_port(client: Dialogue, root: Path, ordinary: list[str]) -> None:
+    (root / "file").write_bytes(CONTENT)
+    assert client.fetch("RETR file") == client.fetch("RETR file") == CONTENT
+    address = client.passive()
+    ordinary.clear()
+    for number in range(20):
+        with socket.create_connection(address, timeout=DEADLINE) as data:
+            client.send(
+                b"SIZE file\r\nRETR file\r\nEPSV\r\nRETR missing\r\n"
+                if number == 10
+                else b"SIZE file\r\nRETR file\r\nEPSV\r\n"
+            )
+            assert [client.read().code for _ in range(4)] == [213, 150, 226, 229]
+            assert read_all(data) == CONTENT
+            if number == 10:
+                assert client.read().code == 550
+    assert len(ordinary) < 5
+
+
+def test_what_was_to_be_renamed_is_forgotten_when_something_else_is_said(client: Dialogue, root: Path) -> None:
+    (root / "file").write_bytes(CONTENT)
+    assert client.fetch("RETR file") == client.fetch("RETR file") == CONTENT
+    for together in (False, True):
+        client.expect(350, "RNFR file")
+        if together:
+            client.send(b"EPSV\r\nRNTO other\r\n")
+        else:
+            client.expect(229, "EPSV")
+            client.send(b"RNTO other\r\n")
+        assert [client.read().code for _ in range(1 + together)][-1] == 503
+        client.expect(200, "TYPE I")
+        assert client.fetch("RETR file") == client.fetch("RETR file") == CONTENT
+    assert visible(root) == ["file"]
 
 
 def test_a_path_names_what_it_names_when_it_comes(client: Dialogue, root: Path) -> None:

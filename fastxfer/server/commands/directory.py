@@ -35,13 +35,13 @@ async def up(session: Session, argument: str) -> bytes:
     return await change(session, "..")
 
 
-@command("PWD", "RFC 959 section 4.1.3")
+@command("PWD", "RFC 959 section 4.1.3", neutral=True)
 def working(session: Session, argument: str) -> bytes:
     """Tell the working directory."""
     return reply(257, f"{quote_path(session.cwd)} is the current directory.")
 
 
-@command("MKD", "RFC 959 section 4.1.3", syntax="path")
+@command("MKD", "RFC 959 section 4.1.3", syntax="path", neutral=True)
 async def make(session: Session, argument: str) -> bytes:
     """Make a directory."""
     path = session.path(argument)
@@ -49,7 +49,7 @@ async def make(session: Session, argument: str) -> bytes:
     return reply(257, f"{quote_path(path)} created.")
 
 
-@command("RMD", "RFC 959 section 4.1.3", syntax="path")
+@command("RMD", "RFC 959 section 4.1.3", syntax="path", neutral=True)
 async def remove(session: Session, argument: str) -> bytes:
     """Remove an empty directory."""
     path = session.path(argument)

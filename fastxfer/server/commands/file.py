@@ -19,14 +19,14 @@ ASCII_SIZE_LIMIT = 8 << 20
 _CHUNK = 1 << 20
 
 
-@command("DELE", "RFC 959 section 4.1.3", syntax="path")
+@command("DELE", "RFC 959 section 4.1.3", syntax="path", neutral=True)
 async def delete(session: Session, argument: str) -> bytes:
     """Delete a file."""
     await session.account.remove(session.path(argument))
     return _DELETED
 
 
-@command("RNFR", "RFC 959 section 4.1.3", syntax="path")
+@command("RNFR", "RFC 959 section 4.1.3", syntax="path", neutral=True)
 async def rename_from(session: Session, argument: str) -> bytes:
     """Name what is to be renamed."""
     path = session.path(argument)
@@ -37,7 +37,7 @@ async def rename_from(session: Session, argument: str) -> bytes:
     return _READY_FOR_RNTO
 
 
-@command("RNTO", "RFC 959 section 4.1.3", syntax="path")
+@command("RNTO", "RFC 959 section 4.1.3", syntax="path", neutral=True)
 async def rename_to(session: Session, argument: str) -> bytes:
     """Give it its new name."""
     source, session.rename_from = session.rename_from, ""
@@ -47,7 +47,7 @@ async def rename_to(session: Session, argument: str) -> bytes:
     return _RENAMED
 
 
-@command("SIZE", "RFC 3659 section 4", syntax="path", keeps=True)
+@command("SIZE", "RFC 3659 section 4", syntax="path", keeps=True, neutral=True)
 async def size(session: Session, argument: str) -> bytes:
     """Bytes that a transfer of the file would send.
 
@@ -83,7 +83,7 @@ async def _ascii_size(reader: Reader) -> int:
     return position + added
 
 
-@command("MDTM", "RFC 3659 section 3", syntax="path", keeps=True)
+@command("MDTM", "RFC 3659 section 3", syntax="path", keeps=True, neutral=True)
 async def modified(session: Session, argument: str) -> bytes:
     """When the file was last changed, UTC."""
     info = await session.account.stat(session.path(argument))
@@ -92,7 +92,7 @@ async def modified(session: Session, argument: str) -> bytes:
     return b"213 %s\r\n" % format_time(info.mtime).encode("ascii")
 
 
-@command("MFMT", "draft-somers-ftp-mfxx-04 section 3.1", syntax="YYYYMMDDHHMMSS path")
+@command("MFMT", "draft-somers-ftp-mfxx-04 section 3.1", syntax="YYYYMMDDHHMMSS path", neutral=True)
 async def set_modified(session: Session, argument: str) -> bytes:
     """Set when the file was last changed, UTC."""
     stamp, _, name = argument.partition(" ")

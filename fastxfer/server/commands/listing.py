@@ -50,7 +50,7 @@ async def mlsd(session: Session, argument: str) -> bytes | None:
     return None
 
 
-@command("MLST", "RFC 3659 section 7", syntax="[path]")
+@command("MLST", "RFC 3659 section 7", syntax="[path]", neutral=True)
 async def mlst(session: Session, argument: str) -> bytes:
     """The facts of one file or directory, on the control connection."""
     path = session.path(argument)

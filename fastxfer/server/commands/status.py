@@ -16,13 +16,13 @@ _MAX_LINES = 10_000
 """Lines of a listing that STAT sends over the control connection."""
 
 
-@command("NOOP", "RFC 959 section 4.1.3", syntax="[anything]", login=False, keeps=True)
+@command("NOOP", "RFC 959 section 4.1.3", syntax="[anything]", login=False, keeps=True, neutral=True)
 def noop(session: Session, argument: str) -> bytes:
     """Do nothing, and say so."""
     return OK
 
 
-@command("SYST", "RFC 959 section 4.1.3", login=False, keeps=True)
+@command("SYST", "RFC 959 section 4.1.3", login=False, keeps=True, neutral=True)
 def system(session: Session, argument: str) -> bytes:
     """What listings look like."""
     return _SYSTEM

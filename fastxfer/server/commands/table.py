@@ -30,6 +30,8 @@ class Command:
     """True: an argument is required, False: none is allowed, None: either."""
     keeps: bool
     """Whether a restart point that REST has set survives this command."""
+    neutral: bool
+    """Whether it changes nothing that the next transfers depend on, so that a shortcut may go on serving them."""
     syntax: str
     """The argument as HELP shows it."""
     rfc: str
@@ -40,7 +42,9 @@ COMMANDS: dict[str, Command] = {}
 """Verb → command."""
 
 
-def command(verb: str, rfc: str, *, syntax: str = "", login: bool = True, keeps: bool = False) -> Callable[[H], H]:
+def command(
+    verb: str, rfc: str, *, syntax: str = "", login: bool = True, keeps: bool = False, neutral: bool = False
+) -> Callable[[H], H]:
     """Enter the decorated function into the table.
 
     Args:
@@ -49,13 +53,14 @@ def command(verb: str, rfc: str, *, syntax: str = "", login: bool = True, keeps:
         syntax: the argument; empty: none is allowed; in square brackets: optional.
         login: whether it needs a login.
         keeps: whether REST survives it.
+        neutral: whether the next transfers are what they would be without it, files and names aside.
     """
 
     def enter(handler: H) -> H:
         if verb in COMMANDS:
             raise ValueError(f"command {verb} is defined twice")
         argument = None if syntax.startswith("[") else bool(syntax)
-        COMMANDS[verb] = Command(verb, handler, login, argument, keeps, syntax, rfc)
+        COMMANDS[verb] = Command(verb, handler, login, argument, keeps, neutral, syntax, rfc)
         return handler
 
     return enter
