@@ -143,6 +143,7 @@ cdef class Shortcut:
         cdef FileId stored
         cdef Py_ssize_t size
         cdef int path = STORE_PATH_ANY
+        cdef uint32_t crc = 0
         if type(data) is not bytes or type(extension) is not str or (group is not None and type(group) is not str):
             return None
         size = PyBytes_GET_SIZE(data)
@@ -162,7 +163,15 @@ cdef class Shortcut:
         parts[0].iov_base = head
         parts[1].iov_base = PyBytes_AS_STRING(data)
         parts[1].iov_len = size
-        begun = self.ask(address, parts, 2 if size else 1, self.reply_limit, True, self.upload_spin)
+        begun = self.ask(
+            address,
+            parts,
+            2 if size else 1,
+            self.reply_limit,
+            True,
+            self.upload_spin,
+            &crc if size and self.verify else NULL,
+        )
         if begun.connection is None or begun.error or begun.status:
             return begun
         try:
@@ -171,7 +180,7 @@ cdef class Shortcut:
         except ValueError:
             return begun
         if self.verify and stored.told_size() >= 0:
-            if stored.told_size() != size or stored.checksum != fx_crc32(0, PyBytes_AS_STRING(data), size):
+            if stored.told_size() != size or stored.checksum != crc:
                 return begun
         self.keep(begun.connection)
         return file_id
@@ -185,7 +194,7 @@ cdef class Shortcut:
             return None
         part.iov_base = head
         part.iov_len = put_file_request(head, DELETE_FILE, file_id, 0)
-        begun = self.ask(address, &part, 1, self.reply_limit, False, self.delete_spin)
+        begun = self.ask(address, &part, 1, self.reply_limit, False, self.delete_spin, NULL)
         if begun.connection is None or begun.error or begun.status:
             return begun
         self.keep(begun.connection)
@@ -203,7 +212,7 @@ cdef class Shortcut:
             return None
         part.iov_base = head
         part.iov_len = put_file_request(head, QUERY_FILE_INFO, file_id, flags)
-        begun = self.ask(address, &part, 1, self.reply_limit, False, self.info_spin)
+        begun = self.ask(address, &part, 1, self.reply_limit, False, self.info_spin, NULL)
         if begun.connection is None or begun.error or begun.status:
             return begun
         try:
@@ -236,7 +245,7 @@ cdef class Shortcut:
             return None
         part.iov_base = head
         part.iov_len = put_download(head, file_id, 0, 0)
-        begun = self.ask(address, &part, 1, size, False, self.download_spin)
+        begun = self.ask(address, &part, 1, size, False, self.download_spin, NULL)
         if begun.connection is None or begun.error or begun.status or PyBytes_GET_SIZE(begun.body) != size:
             return begun
         if self.verify and fx_crc32(0, PyBytes_AS_STRING(begun.body), size) != file.checksum:
@@ -283,8 +292,10 @@ cdef class Shortcut:
             return addresses[0] if count else None
         return addresses[next(targets.turn) % count]
 
-    cdef Begun ask(self, object address, iovec* parts, size_t count, int64_t limit, bint certain, Spin spin):
-        """The exchange with *address*, if a connection that surely lives is there."""
+    cdef Begun ask(
+        self, object address, iovec* parts, size_t count, int64_t limit, bint certain, Spin spin, uint32_t* crc
+    ):
+        """The exchange with *address*, if a connection that surely lives is there; *crc* becomes the last part's."""
         cdef Begun begun = Begun.__new__(Begun)
         cdef int64_t budget = self.spin
         cdef int64_t began = 0
@@ -305,6 +316,7 @@ cdef class Shortcut:
                 budget * 1000,
                 limit,
                 True,
+                crc,
                 &begun.error,
                 &begun.status,
             )

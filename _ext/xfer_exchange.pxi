@@ -9,10 +9,14 @@ cdef bytes carry_exchange(
     int64_t spin,
     int64_t limit,
     bint sleeps,
+    uint32_t* crc,
     int* error,
     int* status,
 ):
-    """Send *parts* and receive the reply: its body, with errno and status by the way. Times are nanoseconds."""
+    """Send *parts* and receive the reply: its body, with errno and status by the way. Times are nanoseconds.
+
+    *crc*, where not NULL, becomes the CRC-32 of the last part, folded while the peer is busy with it.
+    """
     cdef fx_transfer t
     cdef fx_worker* worker
     cdef bytes memory = None
@@ -25,6 +29,10 @@ cdef bytes carry_exchange(
     t.timeout = timeout
     t.iov = parts
     t.iov_count = count
+    if crc != NULL:
+        t.crc = t.has_from = True
+        t.source = <const uint8_t*>parts[count - 1].iov_base
+        t.unfolded = parts[count - 1].iov_len
     worker = fx_worker_take()
     if worker == NULL:
         raise MemoryError
@@ -45,6 +53,8 @@ cdef bytes carry_exchange(
             memory = b""
         elif memory is None:
             memory = PyBytes_FromStringAndSize(<char*>t.memory, t.received)
+        if crc != NULL:
+            crc[0] = t.crc32
         error[0] = t.error
         status[0] = t.status
         return memory
@@ -78,5 +88,5 @@ def exchange(
         held = gathered = _Gathered(request)
         parts = gathered.parts
         count = gathered.count
-    memory = carry_exchange(fd, parts, count, time, spin * 1000, recv_limit, sleeps, &error, &status)
+    memory = carry_exchange(fd, parts, count, time, spin * 1000, recv_limit, sleeps, NULL, &error, &status)
     return (error, status, memory)

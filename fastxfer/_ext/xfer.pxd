@@ -136,6 +136,7 @@ cdef bytes carry_exchange(
     int64_t spin,
     int64_t limit,
     bint sleeps,
+    uint32_t* crc,
     int* error,
     int* status,
 )
