@@ -191,6 +191,7 @@ cdef class Transfer:
         int64_t recv_offset=-1,
         int64_t recv_count=-1,
         int64_t recv_limit=DEFAULT_LIMIT,
+        int64_t recv_expected=-1,
         int relay_fd=-1,
         bint crc=False,
         object timeout=None,
@@ -226,6 +227,7 @@ cdef class Transfer:
         t.recv_offset = recv_offset
         t.recv_count = recv_count
         t.recv_limit = recv_limit
+        t.recv_expected = recv_expected
         t.timeout = nanoseconds(timeout, "timeout")
         t.idle = nanoseconds(idle_timeout, "idle_timeout")
         t.owner = <void*>self
@@ -320,7 +322,7 @@ cdef class Transfer:
             return b""
         if not self.t.received:
             return b""
-        if self._memory is None:
+        if self._memory is None or PyBytes_GET_SIZE(self._memory) != self.t.received:
             self._memory = (<char*>self.t.memory)[:self.t.received] if self.t.memory != NULL else b""
         return self._memory
 
@@ -351,6 +353,8 @@ cdef class Transfer:
             raise ValueError(f"max_bytes must be positive: {max_bytes}")
         self.claim(ADVANCED)
         try:
+            if self.t.recv_expected >= 0:
+                self.foresee(True)
             self.step(max_bytes, False)
         finally:
             self.unclaim()
@@ -364,9 +368,7 @@ cdef class Transfer:
         try:
             if worker == NULL:
                 raise MemoryError
-            self.t.memory_size = fx_transfer_foreseen(&self.t)
-            if self.t.memory_size:
-                self.give_memory()
+            self.foresee(True)
             while True:
                 with nogil:
                     want = fx_transfer_run(&self.t, worker, self._spin)
@@ -395,6 +397,8 @@ cdef class Transfer:
         cdef int want
         self.claim(ADVANCED)
         try:
+            if self.t.recv_expected >= 0:
+                self.foresee(False)
             want = self.step(START_BUDGET, True)
         finally:
             self.unclaim()
@@ -480,6 +484,22 @@ cdef class Transfer:
                 self._send_held = None
                 self._into_held = None
                 self._limits_held = None
+
+    cdef int foresee(self, bint touch) except -1:
+        """Give the body its memory already, where its length is known; *touch* it, if it is long."""
+        cdef int64_t size = fx_transfer_foreseen(&self.t)
+        if not size:
+            return 0
+        self.t.memory_size = size
+        if touch:
+            return self.give_memory()
+        try:
+            self._memory = PyBytes_FromStringAndSize(NULL, size)
+        except MemoryError:
+            fx_transfer_finish(&self.t, ENOMEM, FX_SIDE_NONE)
+            return 0
+        fx_transfer_give_memory(&self.t, <uint8_t*>PyBytes_AS_STRING(self._memory))
+        return 0
 
     cdef int give_memory(self) except -1:
         """Give the body a bytes object to be received into."""

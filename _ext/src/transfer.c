@@ -19,12 +19,14 @@
 #define HUGE_PAGE ((uintptr_t)2 * 1024 * 1024)
 #define PAGE ((uintptr_t)4096)
 #define POPULATE_FROM ((size_t)4 * 1024 * 1024)
+/* A peer that promises more is believed when it comes. */
+#define MOST_FORESEEN ((int64_t)256 * 1024 * 1024)
 
 void fx_transfer_init(fx_transfer *t, int fd) {
     memset(t, 0, sizeof *t);
     t->fd = fd;
     t->send_fd = t->recv_fd = t->relay_fd = -1;
-    t->recv_offset = t->recv_count = -1;
+    t->recv_offset = t->recv_count = t->recv_expected = -1;
     t->timeout = t->idle = -1;
     t->use_sendfile = t->use_splice = true;
     atomic_init(&t->status, -1);
@@ -288,10 +290,12 @@ void fx_populate(void *memory, size_t size) {
 }
 
 int64_t fx_transfer_foreseen(const fx_transfer *t) {
-    bool in_memory = t->framing == FX_FRAMING_FASTDFS && !t->has_into && t->recv_fd < 0 && t->relay_fd < 0;
+    bool in_memory = t->framing != FX_FRAMING_NONE && !t->has_into && t->recv_fd < 0 && t->relay_fd < 0;
     bool begun = t->memory || atomic_load_explicit(&t->phase, memory_order_relaxed) != FX_BEGIN;
-    if (!in_memory || begun || t->recv_count <= FX_OWN_MEMORY || t->recv_count > t->recv_limit) return 0;
-    return (size_t)t->recv_count < POPULATE_FROM ? t->recv_count : 0;
+    bool reply = t->framing == FX_FRAMING_FASTDFS;
+    int64_t length = reply || t->recv_count >= 0 ? t->recv_count : t->recv_expected;
+    if (!in_memory || begun || length <= FX_OWN_MEMORY || length > t->recv_limit) return 0;
+    return length <= (reply ? (int64_t)POPULATE_FROM - 1 : MOST_FORESEEN) ? length : 0;
 }
 
 void fx_transfer_give_memory(fx_transfer *t, uint8_t *memory) {

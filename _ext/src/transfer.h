@@ -71,6 +71,7 @@ struct fx_transfer {
     int64_t recv_offset; /* -1: at the file position */
     int64_t recv_count;  /* -1: not known */
     int64_t recv_limit;
+    int64_t recv_expected; /* how long a body of unknown length will probably be; -1: no idea */
     int64_t timeout; /* ns; -1: none */
     int64_t idle;    /* ns; -1: none */
     fx_rate **limits;
@@ -145,8 +146,9 @@ int fx_transfer_step(fx_transfer *t, fx_worker *w, int64_t budget);
 /* Starts the clocks, if they do not run yet. */
 void fx_transfer_start(fx_transfer *t, int64_t now);
 
-/* The length of a reply's body that will be kept in memory, where it is known before and small enough to be touched on
- * its way in: give the memory before the first step, and nobody has to ask for it in the middle. 0 otherwise. */
+/* The length of a body that will be kept in memory, where that is known before: give the memory before the first step,
+ * and nobody has to ask for it in the middle, or to make room again and again. 0 where it is not known, or is that of a
+ * reply too long to be touched on its way in. */
 int64_t fx_transfer_foreseen(const fx_transfer *t);
 /* Answers FX_WANT_MEMORY: memory_size bytes that stay until the transfer is destroyed. Not while a step runs. */
 void fx_transfer_give_memory(fx_transfer *t, uint8_t *memory);

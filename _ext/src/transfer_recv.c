@@ -280,15 +280,33 @@ static int receive_in_place(fx_transfer *t, fx_worker *w, uint8_t *base, int64_t
     return FX_MOVED;
 }
 
+/* Makes room for a body of unknown length; false where there is none. */
+static bool grow_memory(fx_transfer *t) {
+    int64_t room = t->memory_room ? t->memory_room * 2 : FX_OWN_MEMORY;
+    if (room > t->recv_limit) room = t->recv_limit;
+    uint8_t *memory = realloc(t->memory_own ? t->memory : NULL, (size_t)room);
+    if (!memory) return false;
+    if (!t->memory_own && t->received) memcpy(memory, t->memory, (size_t)t->received);
+    t->memory = memory;
+    t->memory_own = true;
+    t->memory_room = room;
+    return true;
+}
+
+/* As much as was foreseen has come: most probably that is all. */
+static int receive_unforeseen(fx_transfer *t, fx_worker *w) {
+    int64_t count = t->recv_limit - t->received < FX_OWN_MEMORY ? t->recv_limit - t->received : FX_OWN_MEMORY;
+    int64_t got = 0;
+    int result = receive(t, w, w->scratch, count, &got);
+    if (result != FX_MOVED) return result;
+    if (!got) return stream_ended(t);
+    return grow_memory(t) ? fx_body_take(t, w->scratch, got) : fx_fail(t, ENOMEM, FX_SIDE_NONE);
+}
+
 static int receive_to_memory(fx_transfer *t, fx_worker *w) {
     if (t->left < 0 && t->memory_room < t->recv_limit && t->received == t->memory_room) {
-        int64_t room = t->memory_room ? t->memory_room * 2 : FX_OWN_MEMORY;
-        if (room > t->recv_limit) room = t->recv_limit;
-        uint8_t *memory = realloc(t->memory, (size_t)room);
-        if (!memory) return fx_fail(t, ENOMEM, FX_SIDE_NONE);
-        t->memory = memory;
-        t->memory_own = true;
-        t->memory_room = room;
+        if (t->memory && !t->memory_own) return receive_unforeseen(t, w);
+        if (!grow_memory(t)) return fx_fail(t, ENOMEM, FX_SIDE_NONE);
     }
     return receive_in_place(t, w, t->memory, t->memory_room);
 }

@@ -55,6 +55,7 @@ cdef extern from "transfer.h" nogil:
         int64_t recv_offset
         int64_t recv_count
         int64_t recv_limit
+        int64_t recv_expected
         int64_t timeout
         int64_t idle
         fx_rate** limits
@@ -125,6 +126,7 @@ cdef class Transfer:
     cdef int claim(self, int how) except -1
     cdef void unclaim(self) noexcept
     cdef int step(self, int64_t budget, bint gentle) except -1
+    cdef int foresee(self, bint touch) except -1
     cdef int give_memory(self) except -1
 
 

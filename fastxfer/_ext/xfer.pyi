@@ -47,6 +47,8 @@ class Transfer:
         recv_offset: where in that file the body begins, bytes; -1 writes at the file position (pipes, O_APPEND).
         recv_count: exact body length wanted; -1: whatever the header says, or (RAW) until the peer closes.
         recv_limit: longest body accepted when neither ``recv_into`` nor ``recv_fd`` is given, bytes.
+        recv_expected: FRAMING_RAW, a body of unknown length in memory: how long it will probably be, bytes, so that its
+            memory need not grow; -1: no idea. More or less may come.
         relay_fd: FRAMING_RAW only: a connected non-blocking socket that takes the body (splice); -1 for none.
         crc: fold a CRC-32 over the body sent, or, if none is sent, over the body received. ``send_from`` is folded when
             all of it has left, before the reply is waited for.
@@ -75,6 +77,7 @@ class Transfer:
         recv_offset: int = -1,
         recv_count: int = -1,
         recv_limit: int = ...,
+        recv_expected: int = -1,
         relay_fd: int = -1,
         crc: bool = False,
         timeout: float | None = None,

@@ -98,6 +98,7 @@ class TransferState:
         recv_offset: int = -1,
         recv_count: int = -1,
         recv_limit: int = DEFAULT_LIMIT,
+        recv_expected: int = -1,
         relay_fd: int = -1,
         crc: bool = False,
         timeout: float | None = None,

@@ -42,6 +42,7 @@ class MemorySink:
         self.limit = limit
         self._parts: list[bytes] = []
         self.position = 0
+        keep_memory()
 
     def add(self, data: bytes) -> None:
         self._parts.append(data)

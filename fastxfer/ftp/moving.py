@@ -105,7 +105,7 @@ async def receive(
         into: dict[str, Any] = (
             {"recv_fd": sink.fd, "recv_offset": start}
             if isinstance(sink, FileSink)
-            else {"recv_limit": max(0, sink.limit - start)}
+            else {"recv_limit": max(0, sink.limit - start), "recv_expected": -1 if most is None else most}
         )
         if limit is not None:
             into["recv_count"] = limit

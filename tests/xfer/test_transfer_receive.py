@@ -7,6 +7,8 @@ import errno
 import os
 import random
 import socket
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -220,3 +222,66 @@ def test_progress_can_be_read_while_it_runs(twin, pair, background):
     pair[1].close()
     running.result(60)
     assert (transfer.done, transfer.received) == (True, 1000)
+
+
+@pytest.mark.parametrize("expected", [0, 1, 65_536, 65_537, 999_999, 1_000_000, 1_000_001, 5_000_000])
+@pytest.mark.parametrize("limit", [1_000_000, 1_000_001, 5_000_000])
+def test_more_or_less_than_was_expected_may_come(twin, drive, pair, background, expected, limit):
+    body = random.Random(expected).randbytes(1_000_000)
+
+    def serve():
+        pair[1].sendall(body)
+        pair[1].shutdown(socket.SHUT_WR)
+
+    background(serve)
+    transfer = drive(
+        twin.Transfer(
+            pair[0].fileno(), framing=twin.RAW, recv_expected=expected, recv_limit=limit, crc=True, timeout=60
+        )
+    )
+    assert (transfer.error, transfer.received, transfer.crc32) == (0, len(body), zlib.crc32(body))
+    assert transfer.body == body
+    assert transfer.body is transfer.body
+
+
+@pytest.mark.parametrize("expected", [400_000, 500_000, 600_000])
+def test_a_limit_holds_whatever_was_expected(twin, drive, pair, background, expected):
+    def serve():
+        with contextlib.suppress(OSError):
+            pair[1].sendall(bytes(600_000))
+            pair[1].shutdown(socket.SHUT_WR)
+
+    background(serve)
+    transfer = drive(
+        twin.Transfer(pair[0].fileno(), framing=twin.RAW, recv_expected=expected, recv_limit=500_000, timeout=60)
+    )
+    assert (transfer.error, transfer.body) == (errno.EMSGSIZE, b"")
+
+
+MEMORY = """
+import resource, socket, threading
+from fastxfer._ext.xfer import FRAMING_RAW, Transfer
+SIZE = 3_000_000
+ours, peer = socket.socketpair()
+ours.setblocking(False)
+body = b"x" * SIZE
+def serve():
+    peer.sendall(body)
+    peer.close()
+threading.Thread(target=serve).start()
+transfer = Transfer(ours.fileno(), framing=FRAMING_RAW, recv_expected=SIZE, timeout=60)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+transfer.run()
+received = transfer.body
+print(len(received), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_what_was_expected_is_received_into_what_is_returned(twin):
+    if twin.name != "c" or sys.platform != "linux":
+        pytest.skip("counts the pages of the compiled module")
+    run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=120, check=True)
+    size, faults = map(int, run.stdout.split())
+    pages = 3_000_000 // os.sysconf("SC_PAGE_SIZE")
+    assert size == 3_000_000
+    assert faults < pages * 3 // 2, "memory for one copy, and not for two"
