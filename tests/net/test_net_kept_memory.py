@@ -8,7 +8,10 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tells how glibc keeps memory")
+pytestmark = [
+    pytest.mark.allocator,
+    pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tells how glibc keeps memory"),
+]
 
 COUNT = """
 import resource

@@ -39,6 +39,7 @@ print(receiver.received, faults)
 """
 
 
+@pytest.mark.allocator
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tells how glibc keeps memory")
 def test_blocks_that_are_sent_take_no_new_memory_each(tmp_path: Path) -> None:
     authority = trustme.CA()

@@ -277,6 +277,7 @@ print(len(received), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 """
 
 
+@pytest.mark.allocator
 def test_what_was_expected_is_received_into_what_is_returned(twin):
     if twin.name != "c" or sys.platform != "linux":
         pytest.skip("counts the pages of the compiled module")
