@@ -24,13 +24,13 @@ cdef double NS = 1e9
 # Of Spin: microseconds to poll, a sleep and the wake-up from it cost about as much; exchanges without polling after
 # each that was polled for, and after polling has not paid, twice as many each time that it does not.
 cdef enum:
-    LONGEST = 45
+    LONGEST = 55
     BREATH = 1
     FIRST_PAUSE = 500
     LONGEST_PAUSE = 8000
 
 # What takes longer costs more processor time than the sleep does.
-cdef double IN_TIME = (LONGEST + 5) / 1e6
+cdef double IN_TIME = (LONGEST + 10) / 1e6
 cdef double LEARNING = 0.1
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 __all__ = ["Book", "Guard", "Link", "Places", "Spin"]
 
-_SPIN = 45
+_SPIN = 55
 """Microseconds to poll; a sleep and the wake-up from it cost about as much."""
 
-_IN_TIME = (_SPIN + 5) / 1e6
+_IN_TIME = (_SPIN + 10) / 1e6
 """Seconds within which a reply came while polling. What takes longer costs more processor time than the sleep does."""
 
 _PAUSE = 500
