@@ -312,6 +312,7 @@ async def send(
             idle_timeout=seconds,
             transform=transform,
             pacers=rates.upload,
+            eager=True,
         )
     if progress is not None:
         progress.follow(mover, receiving=False)

@@ -32,8 +32,7 @@ _RECEIVED = 524288
 _SENT = 131072
 """Bytes encrypted and sent at a time: what one call leaves in the processor's cache is still there for the next."""
 _UNSENT = 131072
-"""Bytes that may wait in a TLS connection's socket beyond what is on its way. What waits is transmitted when the peer
-acknowledges, on one machine by the peer's processor, which has its hands full with decrypting."""
+"""Bytes that may wait in an eager sender's socket beyond what is on its way."""
 _LOOK = 0.5
 """Seconds between two looks for a cancellation while nothing moves."""
 _TRANSFORMED = 16384
@@ -275,6 +274,9 @@ class SendPump(_Pump):
         timeout: seconds in all.
         transform: changes the bytes on the way.
         pacers: rates to be kept to.
+        eager: under TLS, let little wait in the socket. What waits there is transmitted when the peer acknowledges, on
+            one machine by the peer's processor. A single stream to a peer that has its hands full with decrypting is
+            faster for it; one of many costs more.
     """
 
     def __init__(
@@ -288,15 +290,17 @@ class SendPump(_Pump):
         timeout: float | None = None,
         transform: Transform | None = None,
         pacers: Sequence[RateLimit] = (),
+        eager: bool = False,
     ) -> None:
         super().__init__(sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers)
         self._fd = fd
+        self._eager = eager
         self._data = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
 
     def run(self) -> None:
         """Carry on to the end. Raises OSError, ssl.SSLError, TimeoutError, PumpCancelledError."""
         self.handshake()
-        if self._channel is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        if self._eager and self._channel is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             # Where the connection is gone already, the next call tells.
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)

@@ -264,9 +264,11 @@ def test_a_connection_ends_with_a_body_that_went_past_aiohttp(site: Site, way: s
     assert (site.root / "a").read_bytes() == CONTENT
 
 
-def test_what_had_come_is_kept_when_the_server_stops(tmp_path: Path) -> None:
+def test_what_had_come_is_kept_when_the_server_stops(
+    tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
     config = ServerConfig(timeouts=TimeoutsConfig(shutdown=0.2))
-    with serve(tmp_path, config=config) as site:
+    with serve(tmp_path, config=config, new_loop=new_loop) as site:
         plain = start_upload(site, "/files/a", len(CONTENT), CONTENT[:2_000_000])
         # Written while it comes in either way, but for the last block that aiohttp's way gathers.
         until(lambda: sum(entry.stat().st_size for entry in tmp_path.iterdir()) >= 1_000_000)

@@ -123,12 +123,9 @@ async def receive(
     transport = _native_transport(request, writer)
     try:
         while True:
-            rest = source.outside() if transport is not None else 0
+            rest = source.outside() if transport is not None and not transport.is_closing() else 0
             if transport is not None and rest >= LARGE:
-                # A body that is far ahead of us has its own pauses, and goes on by itself.
-                transport.pause_reading()
-                await blocks.finish()
-                await _receive_native(shared, request, transport, writer, rest, limits, progress)
+                await _receive_native(shared, request, transport, blocks, writer, rest, limits, progress)
                 break
             try:
                 chunk = await (
@@ -244,31 +241,39 @@ async def _receive_native(
     shared: Shared,
     request: web.Request,
     transport: asyncio.Transport,
+    blocks: _Blocks,
     writer: Writer,
     count: int,
     limits: Sequence[RateLimit],
     progress: Progress,
 ) -> None:
     """Take the last *count* bytes of the body. Since aiohttp learns nothing of them, the connection ends with it."""
-    connection_of(request).bypassed = True
-    before = progress.moved
-    # A descriptor of our own, as in sending.
-    descriptor = os.dup(transport.get_extra_info("socket").fileno())
+    transport.pause_reading()
     try:
+        await blocks.finish()
+        before = progress.moved
         writer.claim(writer.offset + before + count)
-        transfer = Transfer(
-            descriptor,
-            framing=FRAMING_RAW,
-            recv_fd=writer.fileno(),
-            recv_offset=writer.offset + before,
-            recv_count=count,
-            idle_timeout=shared.service.config.timeouts.data_stall or None,
-            limits=limits,
-        )
+        if transport.is_closing():
+            raise ConnectionResetError("the client went away")
+        connection_of(request).bypassed = True
+        # A descriptor of our own, as in sending.
+        descriptor = os.dup(transport.get_extra_info("socket").fileno())
         try:
-            await shared.runner.run(transfer)
+            transfer = Transfer(
+                descriptor,
+                framing=FRAMING_RAW,
+                recv_fd=writer.fileno(),
+                recv_offset=writer.offset + before,
+                recv_count=count,
+                idle_timeout=shared.service.config.timeouts.data_stall or None,
+                limits=limits,
+            )
+            try:
+                await shared.runner.run(transfer)
+            finally:
+                progress.moved = before + transfer.received
         finally:
-            progress.moved = before + transfer.received
+            os.close(descriptor)
         if transfer.error and transfer.error_side == "file":
             raise OSError(transfer.error, os.strerror(transfer.error))
         if transfer.error == errno.ETIMEDOUT:
@@ -276,11 +281,10 @@ async def _receive_native(
         if transfer.error:
             raise ConnectionResetError("the client went away")
     except BaseException:
-        # Some of the rest is taken, so that a client that only sends sees the answer.
-        transport.resume_reading()
+        if not transport.is_closing():
+            # Some of the rest is taken, so that a client that only sends sees the answer.
+            transport.resume_reading()
         raise
-    finally:
-        os.close(descriptor)
     request.content.feed_eof()
 
 
