@@ -29,10 +29,10 @@ __all__ = ["PumpCancelledError", "PumpLimitError", "ReceivePump", "SendPump"]
 
 _RECEIVED = 524288
 """Bytes received and decrypted at a time."""
-_SENT = 131072
-"""Bytes encrypted and sent at a time: what one call leaves in the processor's cache is still there for the next."""
-_UNSENT = 131072
-"""Bytes that may wait in an eager sender's socket beyond what is on its way."""
+_SENT = 262144
+"""Bytes encrypted and sent at a time."""
+_EAGER = 131072
+"""The same of an eager sender, and the bytes that may wait in its socket beyond what is on its way."""
 _LOOK = 0.5
 """Seconds between two looks for a cancellation while nothing moves."""
 _TRANSFORMED = 16384
@@ -274,9 +274,9 @@ class SendPump(_Pump):
         timeout: seconds in all.
         transform: changes the bytes on the way.
         pacers: rates to be kept to.
-        eager: under TLS, let little wait in the socket. What waits there is transmitted when the peer acknowledges, on
-            one machine by the peer's processor. A single stream to a peer that has its hands full with decrypting is
-            faster for it; one of many costs more.
+        eager: send smaller blocks, and under TLS let little wait in the socket. What waits there is transmitted when
+            the peer acknowledges, on one machine by the peer's processor. A single stream to a peer that has its hands
+            full with decrypting is faster for it; many streams of one process cost more.
     """
 
     def __init__(
@@ -295,6 +295,7 @@ class SendPump(_Pump):
         super().__init__(sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers)
         self._fd = fd
         self._eager = eager
+        self._block = _EAGER if eager else _SENT
         self._data = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
 
     def run(self) -> None:
@@ -303,7 +304,7 @@ class SendPump(_Pump):
         if self._eager and self._channel is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             # Where the connection is gone already, the next call tells.
             with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _EAGER)
         read = self._reader()
         while block := memoryview(read()):
             self._give(block if self._transform is None else self._transform.update(block))
@@ -315,8 +316,9 @@ class SendPump(_Pump):
 
     def _reader(self) -> Callable[[], Buffer]:
         if self._fd >= 0:
-            return lambda: os.read(self._fd, _SENT)
-        blocks = (self._data[at : at + _SENT] for at in range(0, len(self._data), _SENT))
+            return lambda: os.read(self._fd, self._block)
+        size = self._block
+        blocks = (self._data[at : at + size] for at in range(0, len(self._data), size))
         return lambda: next(blocks, b"")
 
     def _give(self, data: Buffer) -> None:
