@@ -300,8 +300,7 @@ class Control(ControlWire):
         iterator = iter(commands)
         for verb, argument in iterator:
             plain = self._channel is None
-            if self.shortcut is None or not self._served(self.shortcut, verb, argument):
-                self._dispatch(verb, argument)
+            self._carry_out_one(verb, argument)
             turn -= 1
             if self._task is not None or self._blocked or self._closing or turn == 0:
                 break
@@ -318,6 +317,10 @@ class Control(ControlWire):
         self._enqueue(rest)
         if turn == 0:
             self._schedule()
+
+    def _carry_out_one(self, verb: str, argument: str) -> None:
+        if self.shortcut is None or not self._served(self.shortcut, verb, argument):
+            self._dispatch(verb, argument)
 
     def _served(self, shortcut: Shortcut, verb: str, argument: str) -> bool:
         """Whether one of several commands that came together was carried out by the shortcut.
@@ -347,8 +350,7 @@ class Control(ControlWire):
                 return
             turn -= 1
             plain = self._channel is None
-            verb, argument = queue.popleft()
-            self._dispatch(verb, argument)
+            self._carry_out_one(*queue.popleft())
             if plain and self._channel is not None and queue:
                 self._injected()
                 return
