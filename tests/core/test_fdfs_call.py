@@ -571,7 +571,9 @@ def test_many_threads_share_it(make: MakeWorld) -> None:
     for server in servers:
         server.join()
     assert wrong == []
-    assert world.counts == (3, 0, 0)
+    # Without the interpreter's lock the pool may be in use when a connection comes back, which then takes the long way.
+    given = len(world.given)
+    assert world.counts == (3 - given, given, given)
     assert next(done) == here.reused > 0
 
 
