@@ -32,7 +32,7 @@ SOURCES = {
     "crc32": ["crc32.c"],
     "wire": [],
     "buffers": [],
-    "places": [],
+    "places": ["spin.c"],
     "fdfscall": ["crc32.c"],
     "ftpwire": ["listing.c", "directory.c"],
     "ftpexchange": ["ftpexchange.c"],

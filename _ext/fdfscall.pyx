@@ -5,9 +5,9 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
-from fastxfer._ext.places cimport Book, Link, Spin
+from fastxfer._ext.places cimport Book, Link, Spin, fx_wait
 from fastxfer._ext.wire cimport (
     HEAD_CAPACITY,
     FileFacts,
@@ -297,23 +297,23 @@ cdef class Shortcut:
     ):
         """The exchange with *address*, if a connection that surely lives is there; *crc* becomes the last part's."""
         cdef Begun begun = Begun.__new__(Begun)
-        cdef int64_t budget = self.spin
-        cdef int64_t began = 0
+        cdef fx_wait wait
         begun.address = address
         begun.connection = self.book.take_idle(address, certain)
         if begun.connection is None:
             return begun
-        if budget < 0:
-            budget = spin.next_budget(self.book.busy)
-            if budget:
-                began = fx_now()
+        memset(&wait, 0, sizeof(wait))
+        if self.spin >= 0:
+            wait.poll = self.spin * 1000
+        else:
+            spin.plan_wait(self.book.busy, &wait)
         try:
             begun.body = carry_exchange(
                 begun.connection.fd,
                 parts,
                 count,
                 self.timeout,
-                budget * 1000,
+                &wait,
                 limit,
                 True,
                 crc,
@@ -323,8 +323,8 @@ cdef class Shortcut:
         except BaseException:
             self.drop(begun.connection)
             raise
-        if began:
-            spin.learn_from((fx_now() - began) / NS)
+        if self.spin < 0 and not begun.error:
+            spin.learn_from(&wait)
         return begun
 
     cdef int keep(self, Link connection) except -1:

@@ -8,6 +8,11 @@ from libc.stdint cimport int64_t
 cdef extern from "clock.h" nogil:
     int64_t fx_now()
 
+cdef extern from "spin.h" nogil:
+    void fx_spin_init(fx_spin* s, int cores)
+    void fx_spin_plan(fx_spin* s, int64_t busy, int64_t now, fx_wait* wait)
+    void fx_spin_learn(fx_spin* s, const fx_wait* wait, int64_t now)
+
 cdef extern from *:
     """
     #ifdef Py_GIL_DISABLED
@@ -20,18 +25,6 @@ cdef extern from *:
     bint FX_ONE_AT_A_TIME
 
 cdef double NS = 1e9
-
-# Of Spin: microseconds to poll, a sleep and the wake-up from it cost about as much; exchanges without polling after
-# each that was polled for, and after polling has not paid, twice as many each time that it does not.
-cdef enum:
-    LONGEST = 55
-    BREATH = 1
-    FIRST_PAUSE = 500
-    LONGEST_PAUSE = 8000
-
-# What takes longer costs more processor time than the sleep does.
-cdef double IN_TIME = (LONGEST + 10) / 1e6
-cdef double LEARNING = 0.1
 
 
 @cython.final
@@ -140,31 +133,21 @@ cdef class Book:
 @cython.final
 cdef class Spin:
     def __init__(self, int cores, /):
-        self.cores = cores
-        self.next_pause = FIRST_PAUSE
-        self.score = 1.0
+        fx_spin_init(&self.state, cores)
 
-    def budget(self, Py_ssize_t busy, /):
-        return self.next_budget(busy)
+    def plan(self, Py_ssize_t busy, /):
+        self.plan_wait(busy, &self.planned)
+        return self.planned.nap, self.planned.poll
 
-    def learn(self, double seconds, /):
-        self.learn_from(seconds)
+    def learn(self, int64_t took, int64_t polled=0, bint found=True, /):
+        cdef int64_t now = self.planned.began + took
+        if self.planned.poll:
+            self.planned.woke = now - polled
+            self.planned.ready = now if found else 0
+        fx_spin_learn(&self.state, &self.planned, now)
 
-    cdef int64_t next_budget(self, Py_ssize_t busy) noexcept:
-        if busy >= self.cores:
-            return 0
-        if self.pause > 0:
-            self.pause -= 1
-            return 0
-        self.pause = BREATH
-        return LONGEST
+    cdef void plan_wait(self, Py_ssize_t busy, fx_wait* wait) noexcept:
+        fx_spin_plan(&self.state, busy, fx_now(), wait)
 
-    cdef void learn_from(self, double seconds) noexcept:
-        self.score += ((seconds < IN_TIME) - self.score) * LEARNING
-        if self.score < 0.5:
-            # A few more failures than successes suffice next time.
-            self.score = 0.7
-            self.pause = self.next_pause
-            self.next_pause = min(LONGEST_PAUSE, 2 * self.next_pause)
-        elif self.score > 0.9:
-            self.next_pause = FIRST_PAUSE
+    cdef void learn_from(self, const fx_wait* wait) noexcept:
+        fx_spin_learn(&self.state, wait, fx_now())

@@ -8,6 +8,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport INT64_MAX
+from libc.string cimport memset
+
+from fastxfer._ext.places cimport Spin, fx_wait
 
 cdef extern from "errno.h" nogil:
     int ECANCELED
@@ -363,6 +366,9 @@ cdef class Transfer:
     def run(self):
         cdef fx_worker* worker
         cdef int want
+        cdef fx_wait wait
+        memset(&wait, 0, sizeof(wait))
+        wait.poll = self._spin
         self.claim(RUN)
         worker = fx_worker_take()
         try:
@@ -371,7 +377,7 @@ cdef class Transfer:
             self.foresee(True)
             while True:
                 with nogil:
-                    want = fx_transfer_run(&self.t, worker, self._spin)
+                    want = fx_transfer_run(&self.t, worker, &wait)
                 if want == FX_WANT_NOTHING:
                     break
                 if want == FX_WANT_MEMORY:

@@ -6,7 +6,7 @@ cdef bytes carry_exchange(
     iovec* parts,
     size_t count,
     int64_t timeout,
-    int64_t spin,
+    fx_wait* wait,
     int64_t limit,
     bint sleeps,
     uint32_t* crc,
@@ -40,7 +40,7 @@ cdef bytes carry_exchange(
         while True:
             with nogil:
                 fx_turnstile_leave()
-                want = fx_transfer_run(&t, worker, spin)
+                want = fx_transfer_run(&t, worker, wait)
                 fx_turnstile_enter()
             if want == FX_WANT_NOTHING:
                 break
@@ -68,18 +68,32 @@ def let_sleep(int fd, /):
 
 
 def exchange(
-    int fd, object request, object timeout, int64_t spin=0, int64_t recv_limit=DEFAULT_LIMIT, bint sleeps=False, /
+    int fd,
+    object request,
+    object timeout,
+    object spin=0,
+    int64_t recv_limit=DEFAULT_LIMIT,
+    bint sleeps=False,
+    Py_ssize_t busy=0,
+    /,
 ):
     cdef iovec one
     cdef iovec* parts = &one
     cdef size_t count
     cdef _Gathered gathered
+    cdef fx_wait wait
+    cdef Spin learns = None
     cdef int error = 0
     cdef int status = 0
     cdef int64_t time = nanoseconds(timeout, "timeout")
+    memset(&wait, 0, sizeof(wait))
+    if isinstance(spin, Spin):
+        learns = spin
+    elif isinstance(spin, int):
+        wait.poll = <int64_t>spin * 1000
     if fd < 0:
         raise ValueError(f"not a descriptor: {fd}")
-    if recv_limit < 0 or spin < 0:
+    if recv_limit < 0 or wait.poll < 0:
         raise ValueError("a count is negative")
     if PyObject_CheckBuffer(request):
         held = hold(request, &one)
@@ -88,5 +102,9 @@ def exchange(
         held = gathered = _Gathered(request)
         parts = gathered.parts
         count = gathered.count
-    memory = carry_exchange(fd, parts, count, time, spin * 1000, recv_limit, sleeps, NULL, &error, &status)
+    if learns is not None:
+        learns.plan_wait(busy, &wait)
+    memory = carry_exchange(fd, parts, count, time, &wait, recv_limit, sleeps, NULL, &error, &status)
+    if learns is not None and not error:
+        learns.learn_from(&wait)
     return (error, status, memory)

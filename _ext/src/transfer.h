@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 
 #include "ratelimit.h"
+#include "spin.h"
 #include "worker.h"
 
 enum fx_framing { FX_FRAMING_NONE, FX_FRAMING_RAW, FX_FRAMING_FASTDFS };
@@ -171,7 +172,7 @@ void fx_transfer_finish(fx_transfer *t, int error, enum fx_side side);
 
 /* Steps and sleeps until the transfer is done (0), wants memory (FX_WANT_MEMORY), or signals should be looked at
  * (FX_WANT_TIME). spin: ns to poll busily before each sleep. */
-int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin);
+int fx_transfer_run(fx_transfer *t, fx_worker *w, fx_wait *wait);
 
 /* Lets fx_transfer_run() sleep in receives on the socket fd, which saves the call to wait for it: it blocks from now on,
  * though never for longer than signals may wait. 0, or an errno: then it stays as it is. */

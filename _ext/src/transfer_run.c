@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 
 #include "clock.h"
 #include "transfer.h"
@@ -20,27 +24,39 @@
 #define SPIN_MISSES 4
 #define RETRY_SPIN 32
 
-static bool worth_spinning(const fx_worker *w) {
-    return w->spin_misses < SPIN_MISSES || w->spin_misses % RETRY_SPIN == 0;
-}
-
-/* Polls busily until the socket has something or the time is up. The processor is offered to others at every turn, so
- * that spinning takes it from nobody: not even from the peer whose answer is awaited. */
-static bool spin_until_ready(fx_transfer *t, fx_worker *w, int64_t spin) {
-    if (!worth_spinning(w)) {
-        w->spin_misses++;
-        return false;
-    }
-    int64_t end = fx_now() + spin;
-    do {
-        sched_yield();
-        if (fx_transfer_step(t, w, BUDGET) != FX_WANT_READ) {
-            w->spin_misses = 0;
-            return true;
-        }
-    } while (fx_now() < end);
+/* Whether polling has found something on this thread lately. */
+static bool worth_polling(fx_worker *w) {
+    if (w->spin_misses < SPIN_MISSES || w->spin_misses % RETRY_SPIN == 0) return true;
     w->spin_misses++;
     return false;
+}
+
+static void nap(int64_t time) {
+    struct timespec length = {.tv_nsec = time};
+#ifdef PR_SET_TIMERSLACK
+    /* Else it may last 50 us longer. */
+    int slack = prctl(PR_GET_TIMERSLACK);
+    if (slack > 1) prctl(PR_SET_TIMERSLACK, 1);
+#endif
+    nanosleep(&length, NULL);
+#ifdef PR_SET_TIMERSLACK
+    if (slack > 1) prctl(PR_SET_TIMERSLACK, slack);
+#endif
+}
+
+/* Naps, once an exchange, and polls until the socket has something or the time is up. The processor is offered to others
+ * at every turn, so that polling takes it from nobody: not even from the peer whose answer is awaited. */
+static bool poll_until_ready(fx_transfer *t, fx_worker *w, fx_wait *wait) {
+    if (!wait->learned && !worth_polling(w)) return false;
+    if (wait->nap && !wait->woke) nap(wait->nap);
+    int64_t now = fx_now();
+    if (!wait->woke) wait->woke = now;
+    int64_t end = now + wait->poll;
+    bool found;
+    while (!(found = fx_transfer_step(t, w, BUDGET) != FX_WANT_READ) && fx_now() < end) sched_yield();
+    wait->ready = found ? fx_now() : 0;
+    w->spin_misses = found ? 0 : w->spin_misses + 1;
+    return found;
 }
 
 int fx_let_sleep(int fd) {
@@ -55,7 +71,7 @@ int fx_let_sleep(int fd) {
 #endif
 }
 
-int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin) {
+int fx_transfer_run(fx_transfer *t, fx_worker *w, fx_wait *wait) {
     int64_t slice_end = FX_NEVER;
     bool may_sleep = t->sleeps;
     for (;;) {
@@ -66,7 +82,7 @@ int fx_transfer_run(fx_transfer *t, fx_worker *w, int64_t spin) {
             return FX_WANT_TIME;
         }
         if (want == FX_WANT_READ) fx_piece_await(t);
-        if (want == FX_WANT_READ && t->mark == 1 && spin > 0 && spin_until_ready(t, w, spin)) want = t->want;
+        if (want == FX_WANT_READ && t->mark == 1 && wait->poll > 0 && poll_until_ready(t, w, wait)) want = t->want;
         if (want == FX_WANT_NOTHING || want == FX_WANT_MEMORY) return want;
         int64_t now = fx_now();
         if (slice_end == FX_NEVER) slice_end = now + SIGNAL_SLICE;

@@ -40,11 +40,20 @@ cdef class Book:
     cdef bint shelve_one(self, Link connection) except -1
 
 
-cdef class Spin:
-    cdef int cores
-    cdef Py_ssize_t pause
-    cdef Py_ssize_t next_pause
-    cdef double score
+cdef extern from "spin.h" nogil:
+    ctypedef struct fx_wait:
+        int64_t nap
+        int64_t poll
+        int64_t began
+        int64_t woke
+        int64_t ready
+    ctypedef struct fx_spin:
+        pass
 
-    cdef int64_t next_budget(self, Py_ssize_t busy) noexcept
-    cdef void learn_from(self, double seconds) noexcept
+
+cdef class Spin:
+    cdef fx_spin state
+    cdef fx_wait planned
+
+    cdef void plan_wait(self, Py_ssize_t busy, fx_wait* wait) noexcept
+    cdef void learn_from(self, const fx_wait* wait) noexcept

@@ -99,18 +99,30 @@ class Book:
 
 @final
 class Spin:
-    """Learns, for one kind of exchange, whether replies come soon enough that polling for them before sleeping pays.
+    """Learns, for one kind of exchange, how to wait for replies that come soon.
 
-    It never pays where other exchanges want the cores, and is done for every other exchange at most: all of them polled
-    for would double what an exchange costs in processor time, where half of them still saves most of the sleeping. Safe
-    to use from several threads: what is lost is only accuracy.
+    A thread that sleeps until a reply wakes it is late by what waking it takes. So every other turn of some exchanges
+    naps for a part of the time and then polls, in the way that has cost least so far, where time and the processor's
+    time count alike; the ways are tried out now and then. The turns in between sleep, and so does an exchange beside
+    others that want the cores. Safe to use from several threads: what is lost is only accuracy.
+
+    :func:`~fastxfer.core.xfer.exchange` takes it and does all that; without native code it has no effect.
 
     Args:
         cores: how many this process may use.
     """
 
     def __init__(self, cores: int, /) -> None: ...
-    def budget(self, busy: int, /) -> int:
-        """Microseconds to poll for the next reply while *busy* exchanges are under way."""
-    def learn(self, seconds: float, /) -> None:
-        """An exchange that was polled for took so long."""
+    def plan(self, busy: int, /) -> tuple[int, int]:
+        """How to wait for the reply of an exchange that begins now, *busy* ones being under way with it.
+
+        Nanoseconds to nap, and then to poll at most; nothing of both: sleep.
+        """
+    def learn(self, took: int, polled: int = 0, found: bool = True, /) -> None:
+        """The exchange that was planned is over.
+
+        Args:
+            took: nanoseconds from its beginning to its end.
+            polled: nanoseconds of it that were spent with polling, where that was planned.
+            found: the reply came meanwhile.
+        """

@@ -1,6 +1,8 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
+from fastxfer._ext.places cimport fx_wait
+
 cdef extern from "sys/uio.h" nogil:
     struct iovec:
         void* iov_base
@@ -83,7 +85,7 @@ cdef extern from "transfer.h" nogil:
     void fx_populate(void* memory, size_t size)
     void fx_transfer_cancel(fx_transfer* t)
     void fx_transfer_finish(fx_transfer* t, int error, int side)
-    int fx_transfer_run(fx_transfer* t, fx_worker* w, int64_t spin)
+    int fx_transfer_run(fx_transfer* t, fx_worker* w, fx_wait* wait)
     int fx_let_sleep(int fd)
     int64_t fx_transfer_due(const fx_transfer* t)
     bint fx_transfer_done(const fx_transfer* t)
@@ -135,7 +137,7 @@ cdef bytes carry_exchange(
     iovec* parts,
     size_t count,
     int64_t timeout,
-    int64_t spin,
+    fx_wait* wait,
     int64_t limit,
     bint sleeps,
     uint32_t* crc,

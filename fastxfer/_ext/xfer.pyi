@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from typing_extensions import Buffer
 
+from fastxfer._ext.places import Spin
+
 FRAMING_NONE: Final[int]
 """Nothing is received: the transfer ends when the last byte has been handed to the kernel."""
 FRAMING_RAW: Final[int]
@@ -163,14 +165,15 @@ def exchange(
     fd: int,
     request: Buffer | Sequence[Buffer],
     timeout: float | None,
-    spin: int = 0,
+    spin: int | Spin = 0,
     recv_limit: int = ...,
     sleeps: bool = False,
+    busy: int = 0,
     /,
 ) -> tuple[int, int, bytes]:
     """One small FastDFS request and its reply in one call: ``(errno, status, body)``.
 
     errno is 0 when a whole reply was read; else as :attr:`Transfer.error` (and the connection must be closed): EPIPE
-    where the connection broke before anything was sent. *sleeps* tells that :func:`let_sleep` was called for the
-    socket.
+    where the connection broke before anything was sent. *spin*: microseconds to poll before sleeping, or what learns
+    how to wait; *busy* exchanges are under way then. *sleeps* tells that :func:`let_sleep` was called for the socket.
     """

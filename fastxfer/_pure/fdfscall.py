@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any
 
 from fastxfer._pure.crc32 import crc32
@@ -180,21 +180,14 @@ class Shortcut:
         begun = Begun(address, self._book.pick(address, certain))
         if begun.connection is None:
             return begun
-        budget = self._spin
-        spin = None
-        if budget is None:
-            spin = self._spins[command]
-            budget = spin.budget(self._book.busy)
-        began = perf_counter()
+        spin = self._spins[command] if self._spin is None else self._spin
         try:
             begun.error, begun.status, begun.body = exchange(
-                begun.connection.fd, request, self._timeout, budget, limit, True
+                begun.connection.fd, request, self._timeout, spin, limit, True, self._book.busy
             )
         except BaseException:
             self._drop(begun.connection)
             raise
-        if spin is not None and budget:
-            spin.learn(perf_counter() - began)
         return begun
 
     def _keep(self, connection: Any) -> None:

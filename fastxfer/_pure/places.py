@@ -9,21 +9,6 @@ from typing import Any
 
 __all__ = ["Book", "Guard", "Link", "Places", "Spin"]
 
-_SPIN = 55
-"""Microseconds to poll; a sleep and the wake-up from it cost about as much."""
-
-_IN_TIME = (_SPIN + 10) / 1e6
-"""Seconds within which a reply came while polling. What takes longer costs more processor time than the sleep does."""
-
-_PAUSE = 500
-_LONGEST_PAUSE = 8000
-"""Exchanges without polling after it has not paid; then it is tried again. Twice as many each time that it does not."""
-
-_BREATH = 1
-"""Exchanges without polling after each that was polled for."""
-
-_LEARNING = 0.1
-
 
 class Guard:
     """See ``fastxfer._ext.places.Guard``."""
@@ -118,30 +103,15 @@ class Book:
 
 
 class Spin:
-    """See ``fastxfer._ext.places.Spin``."""
+    """See ``fastxfer._ext.places.Spin``: an exchange in Python takes too long for polling to matter."""
 
-    __slots__ = ("_cores", "_next_pause", "_pause", "_score")
+    __slots__ = ()
 
     def __init__(self, cores: int, /) -> None:
-        self._cores = cores
-        self._pause = 0
-        self._next_pause = _PAUSE
-        self._score = 1.0
+        pass
 
-    def budget(self, busy: int, /) -> int:
-        if busy >= self._cores:
-            return 0
-        if self._pause > 0:
-            self._pause -= 1
-            return 0
-        self._pause = _BREATH
-        return _SPIN
+    def plan(self, busy: int, /) -> tuple[int, int]:
+        return 0, 0
 
-    def learn(self, seconds: float, /) -> None:
-        self._score += ((seconds < _IN_TIME) - self._score) * _LEARNING
-        if self._score < 0.5:
-            # A few more failures than successes suffice next time.
-            self._score, self._pause = 0.7, self._next_pause
-            self._next_pause = min(_LONGEST_PAUSE, 2 * self._next_pause)
-        elif self._score > 0.9:
-            self._next_pause = _PAUSE
+    def learn(self, took: int, polled: int = 0, found: bool = True, /) -> None:
+        pass

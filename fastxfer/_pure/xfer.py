@@ -34,6 +34,8 @@ from fastxfer._pure.transfer_state import (
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from fastxfer._ext.places import Spin
+
 __all__ = ["FRAMING_FASTDFS", "FRAMING_NONE", "FRAMING_RAW", "RateLimit", "Transfer", "exchange"]
 
 DEFAULT_BUDGET: Final = 1 << 20
@@ -174,12 +176,14 @@ def exchange(
     fd: int,
     request: Buffer | Sequence[Buffer],
     timeout: float | None,
-    spin: int = 0,
+    spin: int | Spin = 0,
     recv_limit: int = DEFAULT_LIMIT,
     sleeps: bool = False,
+    busy: int = 0,
     /,
 ) -> tuple[int, int, bytes]:
     """One small FastDFS request and its reply in one call: ``(errno, status, body)``."""
-    transfer = Transfer(fd, send=request, framing=FRAMING_FASTDFS, timeout=timeout, spin=spin, recv_limit=recv_limit)
+    polls = spin if isinstance(spin, int) else 0
+    transfer = Transfer(fd, send=request, framing=FRAMING_FASTDFS, timeout=timeout, spin=polls, recv_limit=recv_limit)
     transfer.run()
     return transfer.error, transfer.status, transfer.body

@@ -38,7 +38,7 @@ class ClientConfig:
             FastDHT, the ID of a duplicate has a CRC-32 of no meaning, and a slave whose prefix is of digits may have
             an ID that looks like a normal file's: switch this off there.)
         at_least_once: repeat uploads and appends even where the server may have acted on them (and may store twice).
-        spin: microseconds to poll busily for a reply before sleeping; None adapts it, 0 never does.
+        spin: microseconds to poll busily for a reply before sleeping; None learns when and how long, 0 never does.
         tcp_no_delay: send small requests at once.
         tcp_congestion: congestion control, e.g. ``"cubic"`` (Linux); None for the system's.
         send_buffer, receive_buffer: socket buffers, bytes; None lets the system tune them.

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any, TypeVar, cast
 
 from fastxfer.core.fdfscall import Begun, Shortcut
@@ -171,18 +170,16 @@ class SyncDriver:
             connection = self._take(address, fresh, certain)
         request = command.request
         try:
-            budget = self._fixed_spin
-            if budget is None:
-                spin = self._spins[command.code]
-                budget = spin.budget(self._book.busy)
-                if budget:
-                    began = perf_counter()
-                    code, status, body = exchange(connection.fd, request, self._timeout, budget, limit, True)
-                    spin.learn(perf_counter() - began)
-                else:
-                    code, status, body = exchange(connection.fd, request, self._timeout, 0, limit, True)
-            else:
-                code, status, body = exchange(connection.fd, request, self._timeout, budget, limit, True)
+            spin = self._fixed_spin
+            code, status, body = exchange(
+                connection.fd,
+                request,
+                self._timeout,
+                self._spins[command.code] if spin is None else spin,
+                limit,
+                True,
+                self._book.busy,
+            )
         except BaseException:
             self.pool.drop(connection)
             raise

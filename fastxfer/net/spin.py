@@ -1,4 +1,4 @@
-"""When to poll busily for a reply before sleeping."""
+"""How to wait for replies that come soon: napping and polling, or asleep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["adaptive_spin", "available_cores"]
 
 
 def adaptive_spin() -> Spin:
-    """What learns whether polling pays on the cores that this process may use."""
+    """What learns how to wait on the cores that this process may use."""
     return Spin(available_cores())
 
 

@@ -12,7 +12,6 @@ from fastxfer.net.cancel import CancelToken
 from fastxfer.net.deadline import Deadline
 from fastxfer.net.progress import Progress
 from fastxfer.net.retry import RetryPolicy
-from fastxfer.net.spin import adaptive_spin
 
 
 @pytest.mark.parametrize(
@@ -220,44 +219,3 @@ def test_a_handler_may_cancel_what_its_own_thread_is_about_to_watch() -> None:
     token.watch(watched)
     assert watched.cancelled == 1
     token.release(watched)
-
-
-def test_spinning_is_given_up_where_it_does_not_pay_and_tried_again() -> None:
-    spin = adaptive_spin()
-    assert spin.budget(10_000) == 0
-    budget = spin.budget(0)
-    assert budget > 0
-    for _ in range(20):
-        spin.learn(0.00001)
-    assert budget in [spin.budget(0), spin.budget(0)]
-    for _ in range(100):
-        spin.learn(0.01)
-    assert [spin.budget(0) for _ in range(100)] == [0] * 100
-    assert budget in [spin.budget(0) for _ in range(20_000)]
-
-
-def test_the_longer_spinning_does_not_pay_the_more_rarely_it_is_tried() -> None:
-    spin = adaptive_spin()
-
-    def tried(exchanges: int, seconds: float) -> int:
-        tries = 0
-        for _ in range(exchanges):
-            if spin.budget(0):
-                spin.learn(seconds)
-                tries += 1
-        return tries
-
-    at_first, later = tried(4000, 0.01), tried(20_000, 0.01)
-    assert at_first > later > 0
-    assert tried(100_000, 0.00001) > 40_000
-    assert tried(4000, 0.01) > later
-
-
-def test_no_more_than_every_other_exchange_is_polled_for() -> None:
-    spin = adaptive_spin()
-    budgets = []
-    for _ in range(100):
-        budgets.append(spin.budget(0))
-        if budgets[-1]:
-            spin.learn(0.00001)
-    assert sum(budget > 0 for budget in budgets) == 50
