@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["Chain", "Deflate", "FromNetworkLines", "ToNetworkLines", "Transform"]
+__all__ = ["TRANSFORMED", "Chain", "Deflate", "FromNetworkLines", "ToNetworkLines", "Transform"]
+
+TRANSFORMED = 16384
+"""Bytes to transform at a time: what is compressed may become a thousand times as long."""
 
 
 class Transform(Protocol):

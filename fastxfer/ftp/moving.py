@@ -6,12 +6,12 @@ import contextlib
 import errno
 import os
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from fastxfer.core.transforms import Chain, Deflate, Transform
+from fastxfer.core.transforms import TRANSFORMED, Chain, Deflate, Transform
 from fastxfer.core.xfer import FRAMING_NONE, FRAMING_RAW, RateLimit, Transfer
 from fastxfer.ftp.compression import Inflate
 from fastxfer.ftp.config import Limits
@@ -231,13 +231,10 @@ async def pieces(
             await data.stream.start_tls(data.channel, seconds)
         async with _beating(session, data):
             while piece := await _next_piece(data, seconds):
-                raw = len(piece)
-                if change is not None:
-                    piece = change.update(piece)
-                if piece:
-                    done += len(piece)
-                    yield piece
-                await _pace(session, rates.download, raw)
+                for part in _changed(piece, change):
+                    done += len(part)
+                    yield part
+                await _pace(session, rates.download, len(piece))
         if change is not None and (rest := change.finish()):
             yield rest
     except TLSTruncatedError as error:
@@ -249,6 +246,16 @@ async def pieces(
         raise
     except OSError as error:
         raise _socket_error(error, session, done) from error
+
+
+def _changed(piece: bytes, change: Transform | None) -> Iterator[bytes]:
+    """What *piece* becomes, little by little: what is compressed may become a thousand times as long."""
+    if change is None:
+        yield piece
+        return
+    for start in range(0, len(piece), TRANSFORMED):
+        if part := change.update(piece[start : start + TRANSFORMED]):
+            yield part
 
 
 async def _next_piece(data: DataConnection, seconds: float | None) -> bytes:

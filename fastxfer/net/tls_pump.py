@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fastxfer.core.transforms import Transform
+from fastxfer.core.transforms import TRANSFORMED, Transform
 from fastxfer.core.xfer import RateLimit
 from fastxfer.net.kept_memory import keep_memory
 from fastxfer.net.tls_channel import TLSChannel
@@ -35,8 +35,6 @@ _EAGER = 131072
 """The same of an eager sender, and the bytes that may wait in its socket beyond what is on its way."""
 _LOOK = 0.5
 """Seconds between two looks for a cancellation while nothing moves."""
-_TRANSFORMED = 16384
-"""Bytes transformed at a time: what is compressed may become a thousand times as long."""
 _LINGER = 5.0
 """Seconds to wait for the peer's end after our own; past them the connection is simply closed."""
 
@@ -242,8 +240,8 @@ class ReceivePump(_Pump):
         if self._transform is None:
             self._store(data)
         else:
-            for start in range(0, len(data), _TRANSFORMED):
-                self._store(self._transform.update(data[start : start + _TRANSFORMED]))
+            for start in range(0, len(data), TRANSFORMED):
+                self._store(self._transform.update(data[start : start + TRANSFORMED]))
         self._pace(len(data))
 
     def _store(self, data: Buffer) -> None:

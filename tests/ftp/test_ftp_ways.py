@@ -232,6 +232,21 @@ def test_a_decompression_bomb_is_stopped_at_the_limit() -> None:
             run_scripted(server, lambda client: client.read("a"), compress=True, limits=Limits(body=100_000))
 
 
+def test_what_is_compressed_much_is_handed_out_in_pieces_all_the_same() -> None:
+    size = 48 << 20
+    with scripted_server() as server:
+        compressing(server)
+        packed = zlib.compress(bytes(size))
+        server.handlers["RETR"] = lambda control, argument: control.send_file(packed)
+
+        async def sizes(client: AsyncClient) -> list[int]:
+            return [len(piece) async for piece in client.stream("a")]
+
+        seen = run_scripted(server, sizes, compress=True)
+    assert sum(seen) == size
+    assert max(seen) < 18 << 20
+
+
 def test_transformations_do_not_depend_on_how_the_bytes_come() -> None:
     text = b"one\r\ntwo\nthree\r\r\nfour\r"
     for size in range(1, len(text) + 1):
