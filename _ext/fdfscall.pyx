@@ -179,6 +179,9 @@ cdef class Shortcut:
             stored = decoded(file_id)
         except ValueError:
             return begun
+        except BaseException:
+            self.drop(begun.connection)
+            raise
         if self.verify and stored.told_size() >= 0:
             if stored.told_size() != size or stored.checksum != crc:
                 return begun
