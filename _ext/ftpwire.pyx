@@ -85,6 +85,7 @@ cdef extern from "directory.h" nogil:
         FxListingStyle style
         FxText owner
         FxText group
+        FxText omitted
         int links
         int hidden
         int sort

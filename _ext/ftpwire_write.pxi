@@ -156,6 +156,7 @@ cdef class DirectoryLister:
     cdef bytes dir_perm
     cdef bytes owner
     cdef bytes group
+    cdef bytes omitted
 
     def __init__(
         self,
@@ -173,6 +174,7 @@ cdef class DirectoryLister:
         bint sort=False,
         int64_t max_entries=-1,
         Py_ssize_t chunk=65536,
+        str omitted not None="",
     ):
         cdef FxDirectoryOptions options
         cdef int at = -1
@@ -200,6 +202,8 @@ cdef class DirectoryLister:
         options.style.now = time() if now is None else now
         options.owner = text_in(self.owner)
         options.group = text_in(self.group)
+        self.omitted = encode_name(omitted)
+        options.omitted = text_in(self.omitted)
         options.links = {"show": FX_LINKS_SHOW, "follow": FX_LINKS_FOLLOW, "hide": FX_LINKS_HIDE}[links]
         options.hidden = hidden
         options.sort = sort

@@ -54,7 +54,12 @@ static int grow(char **memory, size_t *room, size_t need)
 /* Whether the entry is wanted as far as its name tells. Counts those that cannot be listed. */
 static int wanted(FxDirectory *d, const char *name, size_t size)
 {
-    if (is_dot(name) || (!d->options.hidden && name[0] == '.'))
+    const FxText *omitted = &d->options.omitted;
+
+    if (name[0] == '.' && (!d->options.hidden || is_dot(name)))
+        return 0;
+    if (omitted->size && size >= omitted->size &&
+        !memcmp(name + size - omitted->size, omitted->data, omitted->size))
         return 0;
     if (fx_listable(name, size))
         return 1;
@@ -182,10 +187,46 @@ static int examine(FxDirectory *d, const char *name, int kind, FxListingItem *it
     return 1;
 }
 
+/* Whether lines are names that nothing but the directory itself must be asked about. */
+static int only_names(const FxDirectory *d)
+{
+    return d->options.style.format == FX_LISTING_NLST && d->options.links != FX_LINKS_HIDE;
+}
+
+/* As fx_directory_next, where lines are names. */
+static int next_names(FxDirectory *d, size_t chunk, size_t *used)
+{
+    size_t at = 0, size;
+    int kind, error = 0;
+
+    while (at < chunk) {
+        const char *name = NULL;
+        if (d->options.max_entries < 0 || d->entries < d->options.max_entries)
+            name = next_name(d, &size, &kind, &error);
+        if (!name) {
+            d->ended = !error;
+            break;
+        }
+        if ((error = grow(&d->out, &d->out_room, at + size + 2)))
+            break;
+        memcpy(d->out + at, name, size);
+        memcpy(d->out + at + size, "\r\n", 2);
+        at += size + 2;
+        d->entries++;
+    }
+    *used = at;
+    return error;
+}
+
 int fx_directory_next(FxDirectory *d, size_t chunk, const char **data, size_t *size)
 {
     size_t used = 0;
 
+    if (!d->ended && only_names(d)) {
+        int error = next_names(d, chunk, size);
+        *data = d->out;
+        return error;
+    }
     while (!d->ended && used < chunk) {
         FxListingItem item = {.owner = d->options.owner, .group = d->options.group};
         int kind, error = 0;

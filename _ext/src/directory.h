@@ -12,6 +12,7 @@ typedef struct FxDirectory FxDirectory;
 typedef struct {
     FxListingStyle style;
     FxText owner, group; /* no data: numbers */
+    FxText omitted;      /* names that end so are passed over; empty: none */
     int links;
     int hidden;
     int sort;

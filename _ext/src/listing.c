@@ -42,8 +42,25 @@ void fx_date_from_days(int64_t days, int *year, int *month, int *day)
     *year = (int)(year_of_era + era * 400 + (*month <= 2));
 }
 
+/* Whether any of eight bytes is less than 0x20, or 0x7F. */
+static inline int any_control(const char *bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    uint64_t word, deleted;
+
+    memcpy(&word, bytes, sizeof word);
+    deleted = word ^ ones * 0x7F;
+    return (((word - ones * 0x20) & ~word) | ((deleted - ones) & ~deleted)) & tops ? 1 : 0;
+}
+
 int fx_listable(const char *name, size_t size)
 {
+    if (size >= 8) {
+        for (size_t i = 0; i + 8 < size; i += 8)
+            if (any_control(name + i))
+                return 0;
+        return !any_control(name + size - 8);
+    }
     for (size_t i = 0; i < size; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7F)
             return 0;

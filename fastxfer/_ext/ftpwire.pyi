@@ -267,6 +267,7 @@ class DirectoryLister(Iterator[bytes]):
         sort: order by name, bytewise; all names are then held in memory.
         max_entries: at most so many lines; -1 for all.
         chunk: bytes per piece.
+        omitted: names that end so are left out, and counted nowhere; empty for none.
     """
 
     def __init__(
@@ -285,6 +286,7 @@ class DirectoryLister(Iterator[bytes]):
         sort: bool = False,
         max_entries: int = -1,
         chunk: int = 65536,
+        omitted: str = "",
     ) -> None: ...
     @property
     def entries(self) -> int:

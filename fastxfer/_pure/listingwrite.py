@@ -148,6 +148,7 @@ class DirectoryLister(Iterator[bytes]):
         sort: bool = False,
         max_entries: int = -1,
         chunk: int = 65536,
+        omitted: str = "",
     ) -> None:
         if format not in ("list", "mlsd", "nlst"):
             raise ValueError(f"unknown listing format {format!r}: it is one of list, mlsd, nlst")
@@ -165,6 +166,7 @@ class DirectoryLister(Iterator[bytes]):
         self._links = links
         self._left = max_entries
         self._chunk = chunk
+        self._omitted = omitted
         self.entries = 0
         self.skipped = 0
         self._scan: Iterator[os.DirEntry[str]] | None = None
@@ -209,6 +211,8 @@ class DirectoryLister(Iterator[bytes]):
 
     def _line(self, entry: os.DirEntry[str]) -> bytes:
         if not self._hidden and entry.name.startswith("."):
+            return b""
+        if self._omitted and entry.name.endswith(self._omitted):
             return b""
         if not is_listable(entry.name):
             self.skipped += 1

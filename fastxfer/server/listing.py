@@ -193,12 +193,11 @@ class Listing:
         """The entries of the directory *path*, natively where that can be."""
         account = self._account
         descriptor = account.open_directory(path)
-        suffix = os.fsencode(account.filesystem.hidden_suffix)
         if descriptor < 0:
             return iter([self.format(await account.entries(path), path)])
         try:
             file_perm, dir_perm = perm_facts(account, path)
-            lister = DirectoryLister(
+            return DirectoryLister(
                 descriptor,
                 self._kind,
                 facts=self._session.facts,
@@ -206,10 +205,11 @@ class Listing:
                 dir_perm=dir_perm,
                 max_entries=-1 if self._kind == "mlsd" else self._limits.list_entries,
                 chunk=CHUNK,
+                # Unfinished uploads.
+                omitted=account.filesystem.hidden_suffix,
             )
         finally:
             os.close(descriptor)
-        return _without(lister, suffix + b"\r\n") if suffix else lister
 
     async def of_argument(self, argument: str, options: ListOptions) -> AsyncIterator[bytes] | Iterator[bytes]:
         """What LIST or NLST with *argument* (the options taken off) shows. OSError if there is nothing of the name."""
@@ -280,16 +280,6 @@ def _ordered(entries: Sequence[FileInfo], options: ListOptions) -> list[FileInfo
     else:
         result = sorted(entries, key=lambda entry: entry.name)
     return result[::-1] if options.reverse else result
-
-
-def _without(pieces: Iterator[bytes], ending: bytes) -> Iterator[bytes]:
-    """*pieces* without the lines that end in *ending*: unfinished uploads."""
-    for piece in pieces:
-        if ending in piece:
-            piece = b"".join(line for line in piece.splitlines(keepends=True) if not line.endswith(ending))
-        # An empty piece would be taken for the end.
-        if piece:
-            yield piece
 
 
 async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes] | Iterator[bytes]) -> None:

@@ -187,6 +187,41 @@ def test_a_directory_is_listed(ftpwire: ModuleType, tree: Path) -> None:
 
 
 @posix_only
+@pytest.mark.parametrize("format", ["list", "mlsd", "nlst"])
+@pytest.mark.parametrize("sort", [True, False])
+def test_names_with_an_ending_are_left_out(ftpwire: ModuleType, tmp_path: Path, format: str, sort: bool) -> None:
+    for name in (".part", "a.part", ".ü.part", "a.part.txt", "art", "a\nb.part"):
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to("a.part")
+    lister = ftpwire.DirectoryLister(str(tmp_path), format, sort=sort, omitted=".part", max_entries=3)
+    lines = b"".join(lister).decode().splitlines()
+    assert sorted(line.partition(" -> ")[0].rpartition(" ")[2] for line in lines) == ["a.part.txt", "art", "link"]
+    assert (lister.entries, lister.skipped) == (3, 0)
+
+
+@posix_only
+@pytest.mark.parametrize("chunk", [1, 7, 65536])
+def test_names_come_in_whole_lines_and_no_more_than_asked_for(ftpwire: ModuleType, tmp_path: Path, chunk: int) -> None:
+    names = {f"{'n' * (number % 40)}{number}" for number in range(300)}
+    for name in names:
+        (tmp_path / name).touch()
+    pieces = list(ftpwire.DirectoryLister(str(tmp_path), "nlst", chunk=chunk))
+    assert all(piece.endswith(b"\r\n") and len(piece) < chunk + 50 for piece in pieces)
+    assert sorted(b"".join(pieces).decode().split("\r\n")) == sorted([*names, ""])
+    lister = ftpwire.DirectoryLister(str(tmp_path), "nlst", chunk=chunk, max_entries=299)
+    assert len(b"".join(lister).splitlines()) == lister.entries == 299
+
+
+def test_a_control_character_anywhere_makes_a_name_unlistable(ftpwire: ModuleType) -> None:
+    for size in range(1, 26):
+        for at in range(size):
+            for byte in (0x00, 0x01, 0x1F, 0x20, 0x7E, 0x7F, 0x80, 0xFF):
+                name = bytearray(b"\x80" * size)
+                name[at] = byte
+                assert bool(ftpwire.is_listable(bytes(name))) is not (byte < 0x20 or byte == 0x7F)
+
+
+@posix_only
 def test_a_descriptor_is_listed_and_stays_the_callers(ftpwire: ModuleType, tree: Path) -> None:
     descriptor = os.open(tree, os.O_RDONLY)
     try:
