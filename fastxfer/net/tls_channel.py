@@ -125,9 +125,12 @@ class TLSChannel:
 
     def read_available(self) -> bytes:
         """All the plaintext that is there; b"" where there is none. Raises what :meth:`read` raises."""
+        # Asking where nothing is would only raise an exception, which costs more than this look.
+        incoming = self._incoming
+        if not (incoming.pending or self._object.pending() or incoming.eof):
+            return b""
         plain = self.read()
-        if not plain or not (self._incoming.pending or self._object.pending()):
-            # Asking once more would only raise an exception, which costs more than this look.
+        if not plain or not (incoming.pending or self._object.pending()):
             return plain or b""
         pieces = [plain]
         while plain := self.read():

@@ -42,8 +42,12 @@ class _Reader:
         return self.take(int.from_bytes(self.take(width), "big"))
 
 
-def parse_client_hello(data: bytes) -> ClientHello | None:
+def parse_client_hello(data: bytes, *, names: bool = True) -> ClientHello | None:
     """Read the first bytes of a connection; None where more are needed.
+
+    Args:
+        data: all that has come so far.
+        names: whether the server name matters. Where it does not, one that offers no protocols is soon read.
 
     Raises:
         ValueError: they are no ClientHello; OpenSSL says so better.
@@ -62,13 +66,13 @@ def parse_client_hello(data: bytes) -> ClientHello | None:
             if message[0] != _CLIENT_HELLO:
                 raise ValueError("not a ClientHello")
             if len(message) >= 4 + int.from_bytes(message[1:4], "big"):
-                return _parse(message[4:])
+                return _parse(message[4:], names)
     if len(data) > LONGEST:
         raise ValueError("too long")
     return None
 
 
-def _parse(body: bytes) -> ClientHello:
+def _parse(body: bytes, names: bool) -> ClientHello:
     name = ""
     protocols: list[bytes] = []
     try:
@@ -83,6 +87,8 @@ def _parse(body: bytes) -> ClientHello:
         if end > len(body):
             raise ValueError("cut off")
         at += 2
+        if not names and body.find(_ALPN.to_bytes(2, "big"), at) < 0:
+            return ClientHello()
         while at < end:
             kind = body[at] << 8 | body[at + 1]
             begin = at + 4
