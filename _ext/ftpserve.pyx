@@ -89,6 +89,14 @@ cdef extern from "netinet/in.h" nogil:
 cdef extern from "arpa/inet.h" nogil:
     const char* inet_ntop(int family, const void* address, char* text, socklen_t size)
 
+cdef extern from "poll.h" nogil:
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    short POLLIN
+    int poll(pollfd* sockets, unsigned long count, int timeout)
+
 cdef extern from "unistd.h" nogil:
     int close(int fd)
     int unlinkat(int directory, const char* name, int flags)
@@ -134,9 +142,20 @@ def accept(int listener):
     return fd, "" if shown == NULL else (<bytes>shown).decode("ascii")
 
 
+cdef bint nobody_waits(int listener) noexcept:
+    """As accept(2) would tell, which makes a socket before it looks whether there is a connection for it."""
+    cdef pollfd waiting
+    waiting.fd = listener
+    waiting.events = POLLIN
+    waiting.revents = 0
+    return poll(&waiting, 1, 0) == 0
+
+
 def turn_away(int listener, int most):
     cdef sockaddr_storage address
     cdef int fd = 0
+    if nobody_waits(listener):
+        return True
     with nogil:
         for _ in range(most):
             fd = next_connection(listener, &address)

@@ -62,6 +62,14 @@ cdef class Uploads:
         return ended
 
 
+def send_now(int fd, bytes data not None):
+    cdef const char* text = data
+    cdef Py_ssize_t size = len(data)
+    with nogil:
+        size = say(fd, text, size)
+    return size
+
+
 def land(
     int directory, str partial not None, str name not None, int fd, int connection, int control, bytes reply not None
 ):

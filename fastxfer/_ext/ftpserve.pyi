@@ -17,6 +17,12 @@ def accept(listener: int) -> tuple[int, str] | None:
 def turn_away(listener: int, most: int) -> bool:
     """Close every connection that waits at *listener*; False where there are *most* or more, or the socket fails."""
 
+def send_now(fd: int, data: bytes) -> int:
+    """Send *data* by the socket *fd*, which does not block; how much went.
+
+    Nothing is said of errors: whoever sends the rest finds them again.
+    """
+
 def entry_mode(directory: int, name: str) -> int:
     """Kind and permissions (``st_mode``) of the entry *name* of a directory, links not followed; 0 if there is none.
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["Shortcut", "Uploads", "accept", "entry_mode", "land", "open_partial", "openat2", "turn_away"]
+__all__ = ["Shortcut", "Uploads", "accept", "entry_mode", "land", "open_partial", "openat2", "send_now", "turn_away"]
 
 _Rest: TypeAlias = tuple[str, str, int, int, int] | tuple[str, str, int, int, int, str, bytes, int]
 
@@ -128,9 +128,10 @@ def open_partial(directory: int, name: str, mode: int) -> tuple[int, int, int]:
         os.close(fd)
 
 
-def _say(control: int, reply: bytes) -> int:
+def send_now(fd: int, data: bytes) -> int:
     try:
-        return os.write(control, reply)
+        # A number that is a socket's elsewhere may be a file's on Windows.
+        return os.write(fd, data) if os.name == "posix" else 0
     except OSError:
         return 0
 
@@ -215,7 +216,7 @@ class Shortcut:
         return None
 
     def _answer(self, reply: bytes) -> bool | bytes:
-        sent = _say(self._control, reply)
+        sent = send_now(self._control, reply)
         return sent == len(reply) or reply[sent:]
 
     def _listen(self, reply: bytes) -> bool | bytes:
@@ -288,7 +289,7 @@ class Shortcut:
         if fd < 0:
             return False
         self._waiting = None
-        sent = _say(self._control, self._opening)
+        sent = send_now(self._control, self._opening)
         return "STOR", "/" + name, fd, connection, self._top, partial, self._opening[sent:], 0
 
     def _open_upload(self, name: str, partial: str) -> int:
@@ -333,7 +334,7 @@ class Uploads:
 
 def land(directory: int, partial: str, name: str, fd: int, connection: int, control: int, reply: bytes) -> int:
     os.rename(partial, name, src_dir_fd=directory, dst_dir_fd=directory)
-    sent = _say(control, reply)
+    sent = send_now(control, reply)
     os.close(fd)
     os.close(connection)
     return sent

@@ -89,7 +89,17 @@ CONTRACT: dict[str, tuple[str, ...]] = {
     ),
     "engine": ("Engine",),
     "ftpexchange": ("Exchange", "Watch"),
-    "ftpserve": ("Shortcut", "Uploads", "accept", "entry_mode", "land", "open_partial", "openat2", "turn_away"),
+    "ftpserve": (
+        "Shortcut",
+        "Uploads",
+        "accept",
+        "entry_mode",
+        "land",
+        "open_partial",
+        "openat2",
+        "send_now",
+        "turn_away",
+    ),
 }
 """The names that the compiled module and its pure twin both have, by module."""
 

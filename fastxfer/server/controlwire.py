@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from fastxfer.core.ftpserve import send_now
 from fastxfer.core.ftpwire import CommandReader
 from fastxfer.net.tls_channel import TLSChannel
 from fastxfer.server.clienthello import parse_client_hello
@@ -156,8 +157,10 @@ class ControlWire(asyncio.Protocol):
     def _inspect(self, data: bytes) -> bool:
         """Look at the ClientHello; False where the connection was closed over it."""
         self._hello = (self._hello or b"") + data
+        session = self.session
+        hosts = session.config.hosts if session is not None else {}
         try:
-            hello = parse_client_hello(self._hello)
+            hello = parse_client_hello(self._hello, names=bool(hosts))
         except ValueError:
             # No ClientHello, and OpenSSL will say so.
             self._hello = None
@@ -170,8 +173,7 @@ class ControlWire(asyncio.Protocol):
             self._runtime.count_tls_failure()
             self._abort()
             return False
-        session = self.session
-        if session is not None and not session.host and hello.server_name in session.config.hosts:
+        if session is not None and not session.host and hello.server_name in hosts:
             session.host = hello.server_name
         return True
 
@@ -184,7 +186,7 @@ class ControlWire(asyncio.Protocol):
         self._tickets = False
         data = channel.outgoing()
         if data:
-            self._transport.write(data)
+            self._send(data)
 
     @property
     def undivided(self) -> bool:
@@ -203,10 +205,21 @@ class ControlWire(asyncio.Protocol):
             return
         channel = self._channel
         if channel is None or self._handshaking or self._leaving:
-            self._transport.write(data)
+            self._send(data)
             return
         channel.write(data)
         self._send_ciphertext(channel)
+
+    def _send(self, data: bytes) -> None:
+        """Send *data* as it is, at once as far as it goes: uvloop would wait until its turn is over."""
+        transport = self._transport
+        if not transport.is_closing() and not transport.get_write_buffer_size():
+            descriptor = self._descriptor if self._descriptor >= 0 else self._look_up_descriptor()
+            sent = send_now(descriptor, data) if descriptor >= 0 else 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
 
     def write_text(self, code: int, text: str) -> None:
         """Send a reply that is not prepared."""
@@ -228,9 +241,11 @@ class ControlWire(asyncio.Protocol):
         """The connection's descriptor; -1 where it is encrypted or gone."""
         if self._channel is not None or self._transport.is_closing():
             return -1
-        if self._descriptor < 0:
-            sock = self._transport.get_extra_info("socket")
-            self._descriptor = -1 if sock is None else sock.fileno()
+        return self._descriptor if self._descriptor >= 0 else self._look_up_descriptor()
+
+    def _look_up_descriptor(self) -> int:
+        sock = self._transport.get_extra_info("socket")
+        self._descriptor = -1 if sock is None else sock.fileno()
         return self._descriptor
 
     # The end

@@ -66,10 +66,25 @@ def test_a_descriptor_that_does_not_listen_is_an_error(ftpserve: Any) -> None:
         with pytest.raises(OSError, match="socket") as caught:
             ftpserve.accept(read)
         assert caught.value.errno == errno.ENOTSOCK
-        assert not ftpserve.turn_away(read, 5)
     finally:
         os.close(read)
         os.close(write)
+    with socket.socket() as sock:
+        assert not ftpserve.turn_away(sock.fileno(), 5)
+
+
+def test_as_much_is_sent_as_the_connection_takes_and_nothing_by_a_broken_one(ftpserve: Any) -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.setblocking(False)
+        assert ftpserve.send_now(ours.fileno(), b"220 Hello\r\n") == 11
+        assert theirs.recv(100) == b"220 Hello\r\n"
+        much = bytes(4 << 20)
+        sent = ftpserve.send_now(ours.fileno(), much)
+        assert 0 < sent < len(much)
+        assert ftpserve.send_now(ours.fileno(), much) == 0
+        theirs.close()
+        assert ftpserve.send_now(ours.fileno(), b"x") == 0
 
 
 def test_all_who_wait_are_turned_away(ftpserve: Any, listener: socket.socket) -> None:
