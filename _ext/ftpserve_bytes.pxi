@@ -62,8 +62,12 @@ cdef extern from "sys/epoll.h" nogil:
     int EPOLL_CTL_ADD
     int EPOLL_CTL_DEL
     int EPOLL_CTL_MOD
+    int EPOLLERR
+    int EPOLLHUP
     int EPOLLIN
     int EPOLLONESHOT
+    int EPOLLPRI
+    int EPOLLRDHUP
     int epoll_create1(int flags)
     int epoll_ctl(int epoll, int operation, int fd, epoll_event* event)
     int epoll_wait(int epoll, epoll_event* events, int room, int timeout)
@@ -163,8 +167,11 @@ cdef enum Arrival:
     FILE_FAILED
 
 
-cdef int receive_body(int connection, int fd, off_t* received) noexcept nogil:
-    """Take what has come for a file; how far that is. After a failure errno tells it."""
+cdef int receive_body(int connection, int fd, off_t* received, bint over) noexcept nogil:
+    """Take what has come for a file; how far that is. After a failure errno tells it.
+
+    *over* tells that the end has come, behind what is there.
+    """
     cdef char piece[PIECE]
     cdef ssize_t count
     cdef ssize_t written
@@ -185,6 +192,8 @@ cdef int receive_body(int connection, int fd, off_t* received) noexcept nogil:
             if written > 0:
                 done += written
                 received[0] += written
+        if over and count < PIECE:
+            return WHOLE
     return LARGE
 
 

@@ -199,7 +199,7 @@ cdef class Shortcut:
                 return -1
         return renameat(self.directory, partial, self.directory, name)
 
-    cdef object arrived(self):
+    cdef object arrived(self, bint over):
         """None where more is expected, or nothing is left to be done; else what is: see :meth:`Uploads.collect`."""
         cdef bint direct = not self.transport.is_closing() and not self.transport.get_write_buffer_size()
         cdef const char* partial = self.partial
@@ -210,7 +210,7 @@ cdef class Shortcut:
         cdef int arrival
         cdef int error = 0
         with nogil:
-            arrival = receive_body(self.connection, self.fd, &self.received)
+            arrival = receive_body(self.connection, self.fd, &self.received, over)
             if arrival == WHOLE and self.name_it(partial, name) < 0:
                 arrival = FILE_FAILED
             if arrival == WHOLE:

@@ -31,7 +31,7 @@ cdef class Uploads:
     cdef bint poll(self, int operation, Shortcut shortcut) noexcept nogil:
         cdef epoll_event event
         # Told once: what is over need not be taken out again.
-        event.events = EPOLLIN | EPOLLONESHOT
+        event.events = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLONESHOT
         event.data.ptr = <void*>shortcut
         return self.epoll >= 0 and epoll_ctl(self.epoll, operation, shortcut.connection, &event) == 0
 
@@ -49,6 +49,7 @@ cdef class Uploads:
         cdef epoll_event events[READY]
         cdef int count
         cdef int i
+        cdef bint over
         cdef list ended = []
         if self.epoll < 0:
             return ended
@@ -56,7 +57,9 @@ cdef class Uploads:
             count = epoll_wait(self.epoll, events, READY, 0)
         for i in range(count):
             shortcut = <Shortcut>events[i].data.ptr
-            result = shortcut.arrived()
+            # Urgent data, which nobody sends, would stop a read before the end.
+            over = events[i].events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP) == <unsigned int>EPOLLRDHUP
+            result = shortcut.arrived(over)
             if result is not None:
                 ended.append((shortcut.owner, result))
         return ended

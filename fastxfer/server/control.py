@@ -160,8 +160,14 @@ class Control(ControlWire):
     # Bytes in
 
     def data_received(self, data: bytes) -> None:
-        if self.shortcut is not None and self._take_shortcut(self.shortcut, data):
-            return
+        shortcut = self.shortcut
+        if shortcut is not None:
+            if self._task or shortcut.uploading_since or self._queue or self._closing:
+                # Something else is under way.
+                self.take_over()
+                self._end_shortcut()
+            elif self._reader.idle and self._serve(shortcut, data):
+                return
         if self._proxy is not None:
             data = self._read_proxy_header(data)
         if self._channel is not None and data:
@@ -183,14 +189,6 @@ class Control(ControlWire):
         if self._channel is not channel and channel is None and self._reader.pending:
             self._injected()
 
-    def _take_shortcut(self, shortcut: Shortcut, data: bytes) -> bool:
-        """Whether *data* was carried out by the shortcut. It ends where something else is under way."""
-        if self._task or shortcut.uploading_since or self._queue or self._closing:
-            self.take_over()
-            self._end_shortcut()
-            return False
-        return self._reader.idle and self._serve(shortcut, data)
-
     def _serve(self, shortcut: Shortcut, line: bytes) -> bool:
         """Whether *line* was carried out by the shortcut."""
         if self._transport.get_write_buffer_size():
@@ -199,7 +197,7 @@ class Control(ControlWire):
         if done is False:
             return False
         # Nothing but RNTO may follow RNFR.
-        cast(Session, self.session).rename_from = ""
+        self.session.rename_from = ""  # type: ignore[union-attr]
         self.last = self._loop.time()
         if done is not True and done is not None:
             self._follow(done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -158,6 +159,18 @@ def test_an_upload_that_comes_in_crumbs_arrives_whole(client: Dialogue, root: Pa
     assert client.read().code == 226
     assert (root / "second").read_bytes() == b"".join(b"%02d" % number for number in range(50))
     assert client.fetch("RETR first") == CONTENT
+
+
+def test_urgent_data_within_an_upload_cuts_nothing_off(client: Dialogue, root: Path) -> None:
+    assert client.put("STOR first", CONTENT).code == 226
+    for number in range(10):
+        with client.data() as data:
+            client.expect(150, f"STOR {number}")
+            data.sendall(b"before")
+            data.send(b"!", socket.MSG_OOB)
+            data.sendall(b"behind")
+        assert client.read().code == 226
+        assert (root / str(number)).read_bytes() == b"beforebehind"
 
 
 def test_status_tells_of_an_upload_under_way(client: Dialogue, root: Path) -> None:
