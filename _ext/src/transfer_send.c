@@ -50,11 +50,15 @@ static bool answered_early(fx_transfer *t) {
     return true;
 }
 
+/* Also after a send that took less than it was given: the socket is full then, and another try would only say so. */
+static int wait_to_send(fx_transfer *t) {
+    return fx_wait_for(t, t->fd, FX_WANT_WRITE | (t->framing == FX_FRAMING_FASTDFS ? FX_WANT_READ : 0));
+}
+
 /* A send or a sendfile has failed. */
 static int send_failed(fx_transfer *t, int error) {
     if (error == EINTR) return FX_MOVED;
-    if (error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS)
-        return fx_wait_for(t, t->fd, FX_WANT_WRITE | (t->framing == FX_FRAMING_FASTDFS ? FX_WANT_READ : 0));
+    if (error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS) return wait_to_send(t);
     if (t->framing == FX_FRAMING_FASTDFS && (error == EPIPE || error == ECONNRESET)) {
         /* The peer may have answered before it closed: look for the reply first. Where nothing has left, callers are told
          * EPIPE, whatever broke it: nothing can have been done. */
@@ -77,10 +81,9 @@ static void consume_buffers(fx_transfer *t, int64_t n) {
     }
 }
 
-static int consume_file(fx_transfer *t, int64_t n) {
+static void consume_file(fx_transfer *t, int64_t n) {
     t->send_offset += n;
     if (t->send_left > 0) t->send_left -= n;
-    return FX_MOVED;
 }
 
 /* Reads of a file that cannot seek (a pipe) take what comes. A gentle worker gets EAGAIN where it would have to wait,
@@ -138,11 +141,12 @@ static int send_buffers(fx_transfer *t, fx_worker *w, int64_t allowed) {
     fx_add(&t->sent, n);
     if (n <= total) {
         consume_buffers(t, n);
-        return FX_MOVED;
+    } else {
+        consume_buffers(t, total);
+        if (t->crc) t->crc32 = fx_crc32(t->crc32, w->scratch, (size_t)(n - total));
+        consume_file(t, n - total);
     }
-    consume_buffers(t, total);
-    if (t->crc) t->crc32 = fx_crc32(t->crc32, w->scratch, (size_t)(n - total));
-    return consume_file(t, n - total);
+    return n < total + with_file ? wait_to_send(t) : FX_MOVED;
 }
 
 static int send_by_read(fx_transfer *t, fx_worker *w, int64_t count) {
@@ -163,7 +167,8 @@ static int send_by_read(fx_transfer *t, fx_worker *w, int64_t count) {
     if (t->crc) t->crc32 = fx_crc32(t->crc32, w->scratch, (size_t)n);
     w->budget -= n;
     fx_add(&t->sent, n);
-    return consume_file(t, n);
+    consume_file(t, n);
+    return n < got ? wait_to_send(t) : FX_MOVED;
 }
 
 #if defined(__linux__)
@@ -208,12 +213,15 @@ static bool fold_file(fx_transfer *t, const fx_worker *w, int64_t n) {
 
 static int send_by_sendfile(fx_transfer *t, fx_worker *w, int64_t count) {
     int64_t chunk = t->crc ? FOLDED_CHUNK : SENDFILE_CHUNK;
-    ssize_t n = system_sendfile(t->fd, t->send_fd, t->send_offset, count > chunk ? chunk : count);
+    if (count > chunk) count = chunk;
+    ssize_t n = system_sendfile(t->fd, t->send_fd, t->send_offset, count);
     fx_spend(t, n > 0 ? n : 0);
     if (n > 0) {
         w->budget -= n;
         fx_add(&t->sent, n);
-        return t->crc && !fold_file(t, w, n) ? FX_MOVED : consume_file(t, n);
+        if (t->crc && !fold_file(t, w, n)) return FX_MOVED;
+        consume_file(t, n);
+        return n < count ? wait_to_send(t) : FX_MOVED;
     }
     if (n == 0) { /* the file has ended, or is of a kind that does not say its size */
         if (t->send_left > 0) return fx_fail(t, EIO, FX_SIDE_FILE);
