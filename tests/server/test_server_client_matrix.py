@@ -6,6 +6,7 @@ import asyncio
 import ftplib
 import os
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,12 @@ import pytest
 from fastxfer.server import TlsConfig
 from tests.server.conftest import Tls
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Running
-from tests.server.programs import call, program
+from tests.server.programs import PATIENCE, call, program
 
 CONTENT = os.urandom(300_000)
 ENTRIES = 10_000
 CLIENTS = ["curl", "lftp", "ncftp", "wget", "ftplib", "aioftp"]
+WRITERS = [client for client in CLIENTS if client != "wget"]
 
 
 class Meeting:
@@ -59,6 +61,18 @@ class Meeting:
     def ncftp(self, command: str, *arguments: str) -> str:
         login = ["-u", USER, "-p", PASSWORD, "-P", str(self.port), "-E" if self.active else "-F"]
         return call(program(command), *login, *arguments, cwd=self.folder)
+
+    def ncftp_shell(self, command: str) -> None:
+        """Type *command* into the shell of ncftp."""
+        subprocess.run(
+            [program("ncftp"), "-u", USER, "-p", PASSWORD, "-P", str(self.port), self.host],
+            input=f"{command}\nquit\n",
+            text=True,
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE,
+            env={**os.environ, "HOME": str(self.folder), "LC_ALL": "C.UTF-8"},
+        )
 
     def wget(self, *arguments: str) -> str:
         flags = ["--ca-certificate", self.tls.ca, "--ftps-resume-ssl"] if self.tls is not None else []
@@ -118,6 +132,55 @@ class Meeting:
             async with client.download_stream(path, offset=offset) as stream:  # type: ignore[attr-defined]
                 async for block in stream.iter_by_block():
                     file.write(block)
+
+    def upload(self, source: Path, rest: bool = False) -> None:
+        """Store *source* under its own name, with *rest* only what is not there yet."""
+        name = source.name
+        if self.client == "curl":
+            self.curl(*(["-C", "-"] if rest else []), "-T", str(source), self.url(name))
+        elif self.client == "lftp":
+            self.lftp(f"put {'-c ' if rest else ''}{source} -o {name}")
+        elif self.client == "ncftp":
+            self.ncftp("ncftpput", "-Z", self.host, ".", str(source))
+        elif self.client == "ftplib":
+            with self.ftplib() as client, source.open("rb") as file:
+                client.voidcmd("TYPE I")
+                offset = client.size(name) if rest else None
+                file.seek(offset or 0)
+                client.storbinary(f"STOR {name}", file, rest=offset)
+        else:
+            asyncio.run(self.aioftp(lambda client: self._aioftp_upload(client, source, rest)))
+
+    async def _aioftp_upload(self, client: object, source: Path, rest: bool) -> None:
+        offset = int((await client.stat(source.name))["size"]) if rest else 0  # type: ignore[attr-defined]
+        async with client.upload_stream(source.name, offset=offset) as stream:  # type: ignore[attr-defined]
+            await stream.write(source.read_bytes()[offset:])
+
+    def rename(self, name: str, new: str) -> None:
+        if self.client == "curl":
+            self.curl("-Q", f"RNFR {name}", "-Q", f"RNTO {new}", self.url(""))
+        elif self.client == "lftp":
+            self.lftp(f"mv {name} {new}")
+        elif self.client == "ncftp":
+            self.ncftp_shell(f"rename {name} {new}")
+        elif self.client == "ftplib":
+            with self.ftplib() as client:
+                client.rename(name, new)
+        else:
+            asyncio.run(self.aioftp(lambda client: client.rename(name, new)))  # type: ignore[attr-defined]
+
+    def delete(self, name: str) -> None:
+        if self.client == "curl":
+            self.curl("-Q", f"DELE {name}", self.url(""))
+        elif self.client == "lftp":
+            self.lftp(f"rm {name}")
+        elif self.client == "ncftp":
+            self.ncftp_shell(f"rm {name}")
+        elif self.client == "ftplib":
+            with self.ftplib() as client:
+                client.delete(name)
+        else:
+            asyncio.run(self.aioftp(lambda client: client.remove_file(name)))  # type: ignore[attr-defined]
 
     def names(self, path: str) -> list[str]:
         """The names in the directory *path*."""
@@ -196,6 +259,51 @@ def test_the_rest_of_a_file_is_fetched_through_tls(
             os.truncate(target, size)
         meeting.download("file", target)
         assert target.read_bytes() == CONTENT
+
+
+def change_files(meeting: Meeting, root: Path) -> None:
+    """Store a file, store the rest of one that is not whole, rename it, delete it."""
+    source = meeting.folder / "wörld"
+    source.write_bytes(CONTENT)
+    stored = root / "wörld"
+    meeting.upload(source)
+    assert stored.read_bytes() == CONTENT
+    if meeting.client != "ncftp":  # It sends all of the file after REST, to any server.
+        os.truncate(stored, 100_000)
+        meeting.upload(source, rest=True)
+        assert stored.read_bytes() == CONTENT
+    meeting.rename("wörld", "möved")
+    assert [path.name for path in root.iterdir()] == ["möved"]
+    assert (root / "möved").read_bytes() == CONTENT
+    meeting.delete("möved")
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["passive", "active"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("client", WRITERS)
+def test_files_are_stored_renamed_and_deleted(
+    serve: Callable[..., Running], root: Path, tmp_path: Path, client: str, host: str, mode: str
+) -> None:
+    need(client, ipv6=host == "::1")
+    if (client, host) == ("ncftp", "::1"):
+        pytest.skip("ncftp speaks no IPv6")
+    if (client, mode) == ("aioftp", "active"):
+        pytest.skip("aioftp knows no active mode")
+    change_files(Meeting(client, host, serve(host=host).port, tmp_path, mode=mode), root)
+
+
+@pytest.mark.parametrize("mode", ["explicit", "implicit"])
+@pytest.mark.parametrize("client", ["curl", "lftp", "ftplib", "aioftp"])
+def test_files_are_stored_renamed_and_deleted_through_tls(
+    serve: Callable[..., Running], tls: Tls, root: Path, tmp_path: Path, client: str, mode: str
+) -> None:
+    need(client)
+    if (client, mode) == ("ftplib", "implicit"):
+        pytest.skip("ftplib knows explicit TLS only")
+    settings = TlsConfig(cert=tls.cert, require_control=True, require_data=True)
+    port = serve(tls=settings, implicit_tls=mode == "implicit").port
+    change_files(Meeting(client, "localhost", port, tmp_path, tls, mode), root)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
