@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
+SCHEDULER = 2
+"""CPUCLOCK_SCHED of Linux: which of a process's clocks."""
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
@@ -37,8 +40,8 @@ def family(roots: Iterable[int]) -> set[int]:
 def cpu_seconds(roots: Iterable[int]) -> float:
     """User and system time of the processes, their living descendants and the children they have waited for.
 
-    stat(5) rounds down to ticks for each process, which would favour servers of many processes: what the scheduler
-    counts for each living thread, in nanoseconds, is added up instead where it is more.
+    stat(5) rounds down to ticks for each process, which would favour servers of many processes: the process's clock,
+    which counts nanoseconds and threads that have ended, is read instead where it says more.
     """
     total = 0.0
     for pid in family(roots):
@@ -51,14 +54,8 @@ def cpu_seconds(roots: Iterable[int]) -> float:
 
 
 def _scheduled_seconds(pid: int) -> float:
-    """Time on a processor of the living threads of *pid*; 0 where the kernel does not count it."""
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        try:
-            total += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
-        except (OSError, IndexError):
-            continue
-    return total / 1e9
+    """Time on a processor of all threads of *pid*, by the clock that clock_getcpuclockid(3) names."""
+    return time.clock_gettime((~pid << 3) | SCHEDULER)
 
 
 def proportional_memory_kib(roots: Iterable[int]) -> int:
