@@ -202,6 +202,7 @@ cdef class Transfer:
         int64_t spin=0,
         object limits=(),
         bint zero_copy=True,
+        bint may_block=False,
         object tag=None,
     ):
         cdef fx_transfer* t = &self.t
@@ -225,6 +226,7 @@ cdef class Transfer:
         t.crc = crc
         t.use_sendfile = zero_copy and not NO_SENDFILE
         t.use_splice = zero_copy and not NO_SPLICE
+        t.may_block = may_block
         t.send_offset = send_offset
         t.send_left = send_count
         t.recv_offset = recv_offset

@@ -80,7 +80,7 @@ fx_engine *fx_engine_new(int threads, int *error) {
     init_condition(&engine->watch);
     *error = open_descriptors(engine);
     pthread_mutex_lock(&engine->lock);
-    for (int i = 0; i < threads && !*error; i++) *error = fx_engine_spawn(engine);
+    for (int i = 0; i < threads && !*error; i++) *error = fx_engine_spawn(engine, NULL);
     pthread_mutex_unlock(&engine->lock);
     if (*error) {
         fx_engine_stop(engine);
@@ -138,6 +138,7 @@ static void on_cancel(void *scheduler, fx_transfer *t) {
         fx_engine_make_ready(engine, t);
         fx_engine_rouse(engine);
     }
+    fx_engine_call_off(engine, t, FX_NEVER);
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -217,6 +218,7 @@ fx_transfer *fx_engine_stop(fx_engine *engine) {
     engine->stopping = true;
     pthread_cond_broadcast(&engine->work);
     pthread_cond_broadcast(&engine->watch);
+    fx_engine_call_off(engine, NULL, FX_NEVER);
     fx_engine_rouse(engine);
     pthread_mutex_unlock(&engine->lock);
     join(engine, &engine->sentinel); /* first: it is the one that starts others */

@@ -33,6 +33,9 @@ typedef struct fx_thread {
     fx_engine *engine;
     pthread_t id;
     enum fx_life life;
+    fx_transfer *carried;  /* what it carries, or was started for */
+    int64_t calling_since; /* when it went into a call on carried's socket that blocks; 0: it is in none */
+    bool called_off;       /* carried's socket has been made non-blocking again meanwhile */
 } fx_thread;
 
 struct fx_engine {
@@ -89,12 +92,16 @@ void fx_engine_rouse(fx_engine *engine);
 /* Leaves the lock, telling the collector if need be. Nobody may sleep before. */
 void fx_engine_leave(fx_engine *engine);
 
-/* Goes on with t, which a step has left waiting for want, as long as this thread may be kept from all others; what it
- * waits for then. The lock is held before and after, and t is not to be found by others meanwhile. */
-int fx_engine_carry(fx_engine *engine, fx_worker *worker, fx_transfer *t, int want);
+/* Whether t, which has just been stepped, should have a thread to itself. */
+bool fx_engine_worth_carrying(const fx_engine *engine, const fx_transfer *t);
+/* Goes on with t, which has just been stepped, as long as this thread may be kept from all others. The thread has been
+ * counted as a carrier. The lock is held before and after, and t is not to be found by others meanwhile. */
+void fx_engine_carry(fx_thread *self, fx_worker *worker, fx_transfer *t);
+/* Ends the blocking calls that began before that time: that with t, or all where t is NULL. */
+void fx_engine_call_off(fx_engine *engine, const fx_transfer *t, int64_t before);
 
-/* Starts a thread; 0 or an errno. */
-int fx_engine_spawn(fx_engine *engine);
+/* Starts a thread, as a carrier of t unless that is NULL; 0 or an errno. */
+int fx_engine_spawn(fx_engine *engine, fx_transfer *t);
 int fx_engine_start_sentinel(fx_engine *engine);
 
 #endif

@@ -26,6 +26,10 @@
 /* The sentinel stops ticking, and extra threads end, after so long without need. */
 #define SENTINEL_TICKS 40
 #define EXTRA_THREAD_LINGERS (2 * FX_SECOND)
+/* What less is left is sent sooner by a thread that runs already. */
+#define WORTH_A_NEW_THREAD ((int64_t)32 * 1024 * 1024)
+/* Calls that block are called off after so long, so that counters and times are looked at. */
+#define LONGEST_CALL (FX_SECOND / 20)
 
 static void rouse_poll(fx_engine *engine) {
     if (engine->woken) return;
@@ -186,7 +190,24 @@ static void poll_once(fx_engine *engine) {
     fx_engine_expire(engine);
 }
 
-static void step_one(fx_engine *engine, fx_worker *worker) {
+/* Gives t, if it is worth that, a thread to itself, as long as another is left for all others: a new one, or this one,
+ * which then comes back when it is done with it. Whether a new one has it now. */
+static bool handed_over(fx_thread *self, fx_worker *worker, fx_transfer *t) {
+    fx_engine *engine = self->engine;
+    if (!fx_engine_worth_carrying(engine, t)) return false;
+    bool more = engine->alive < FX_ENGINE_WORKERS;
+    if (more && t->send_left >= WORTH_A_NEW_THREAD && fx_engine_spawn(engine, t) == 0) return true;
+    if (engine->alive - engine->carriers > 1 || (more && fx_engine_spawn(engine, NULL) == 0)) {
+        engine->carriers++;
+        self->carried = t;
+        fx_engine_carry(self, worker, t);
+        self->carried = NULL;
+    }
+    return false;
+}
+
+static void step_one(fx_thread *self, fx_worker *worker) {
+    fx_engine *engine = self->engine;
     fx_transfer *t = fx_queue_pop(&engine->ready);
     bool file = fx_transfer_uses_file(t);
     t->place = FX_STEPPED;
@@ -199,12 +220,11 @@ static void step_one(fx_engine *engine, fx_worker *worker) {
         if (others) pthread_cond_signal(&engine->work);
     }
     fx_engine_leave(engine);
-    int want = fx_transfer_step(t, worker, FX_STEP_BUDGET);
+    (void)fx_transfer_step(t, worker, FX_STEP_BUDGET);
     pthread_mutex_lock(&engine->lock);
     engine->stepping_files -= file;
     if (file) engine->last_step = fx_now();
-    if (file) want = fx_engine_carry(engine, worker, t, want);
-    fx_engine_dispatch(engine, t, want);
+    if (!file || !handed_over(self, worker, t)) fx_engine_dispatch(engine, t, t->want);
 }
 
 static int wait_for_work(fx_engine *engine, pthread_cond_t *condition, int64_t span) {
@@ -214,27 +234,43 @@ static int wait_for_work(fx_engine *engine, pthread_cond_t *condition, int64_t s
     return pthread_cond_timedwait(condition, &engine->lock, &when);
 }
 
+static bool extra(const fx_engine *engine) { return engine->alive - engine->carriers > engine->threads; }
+
+/* Carries what the thread was started for; whether there is nothing else for it to do. It does not linger: the next such
+ * transfer is better off with a new thread. */
+static bool carry_first(fx_thread *self, fx_worker *worker) {
+    fx_engine *engine = self->engine;
+    fx_transfer *t = self->carried;
+    if (!t) return false;
+    if (worker)
+        fx_engine_carry(self, worker, t);
+    else
+        engine->carriers--;
+    self->carried = NULL;
+    fx_engine_dispatch(engine, t, t->want);
+    return t->place == FX_ENDED && extra(engine) && engine->polling && !engine->ready.head;
+}
+
 static void *work(void *argument) {
     fx_thread *self = argument;
     fx_engine *engine = self->engine;
     fx_worker worker;
     bool able = fx_worker_init(&worker) == 0;
     pthread_mutex_lock(&engine->lock);
-    while (able && !engine->stopping) {
+    bool leave = carry_first(self, able ? &worker : NULL) || !able;
+    while (!leave && !engine->stopping) {
         if (engine->ready.head && (engine->polling || engine->since_poll < STEPS_BETWEEN_POLLS)) {
-            step_one(engine, &worker);
+            step_one(self, &worker);
         } else if (!engine->polling) {
             poll_once(engine);
         } else if (untold(engine)) {
             fx_engine_leave(engine);
             pthread_mutex_lock(&engine->lock);
         } else {
-            bool extra = engine->alive - engine->carriers > engine->threads;
             engine->idle++;
-            int result = wait_for_work(engine, &engine->work, extra ? EXTRA_THREAD_LINGERS : 0);
+            int result = wait_for_work(engine, &engine->work, extra(engine) ? EXTRA_THREAD_LINGERS : 0);
             engine->idle--;
-            extra = engine->alive - engine->carriers > engine->threads;
-            if (result == ETIMEDOUT && extra && !engine->ready.head && engine->polling) break;
+            if (result == ETIMEDOUT && extra(engine) && !engine->ready.head && engine->polling) break;
         }
     }
     engine->alive--;
@@ -258,17 +294,24 @@ static int start(fx_engine *engine, fx_thread *thread, void *(*body)(void *)) {
     return error;
 }
 
-int fx_engine_spawn(fx_engine *engine) {
+int fx_engine_spawn(fx_engine *engine, fx_transfer *t) {
     for (int i = 0; i < FX_ENGINE_THREADS; i++) {
         if (engine->thread[i].life == FX_LIVE) continue;
+        engine->thread[i].carried = t;
         int error = start(engine, &engine->thread[i], work);
         if (!error) engine->alive++;
+        if (!error && t) engine->carriers++;
         return error;
     }
     return EAGAIN;
 }
 
-/* Looks now and then, while files are in play, whether all threads are held up in them. */
+static void recall_carriers(fx_engine *engine) {
+    engine->recall = true;
+    fx_engine_call_off(engine, NULL, FX_NEVER);
+}
+
+/* Looks now and then, while files are in play, whether all threads are held up in them, and ends calls that take long. */
 static void *keep_watch(void *argument) {
     fx_thread *self = argument;
     fx_engine *engine = self->engine;
@@ -279,14 +322,15 @@ static void *keep_watch(void *argument) {
         wait_for_work(engine, &engine->watch, engine->sentinel_asleep ? 0 : SENTINEL_TICK);
         engine->sentinel_asleep = false;
         quiet = engine->held_files ? 0 : quiet + 1;
+        fx_engine_call_off(engine, NULL, fx_now() - LONGEST_CALL);
         bool held_up = engine->stepping_files && fx_now() - engine->last_step > HELD_UP;
         if (engine->stopping || engine->polling || !held_up) continue;
         if (engine->idle)
             pthread_cond_signal(&engine->work);
         else if (engine->alive < FX_ENGINE_WORKERS)
-            (void)fx_engine_spawn(engine); /* without it things go on as slowly as the disks */
+            (void)fx_engine_spawn(engine, NULL); /* without it things go on as slowly as the disks */
         else
-            engine->recall = true;
+            recall_carriers(engine);
     }
     self->life = FX_GONE;
     pthread_mutex_unlock(&engine->lock);

@@ -59,6 +59,7 @@ struct fx_transfer {
     bool use_splice;
     bool has_into; /* even if it holds no byte */
     bool borrows;  /* a body that comes with its header stays in the worker's scratch: take it before giving that back */
+    bool may_block; /* nobody else uses the socket meanwhile: it may be made to block */
     bool sleeps;   /* fx_let_sleep() was called for the socket, or it does not block */
     struct iovec *iov; /* consumed as it is sent */
     size_t iov_count;

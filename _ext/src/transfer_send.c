@@ -212,7 +212,7 @@ static bool fold_file(fx_transfer *t, const fx_worker *w, int64_t n) {
 }
 
 static int send_by_sendfile(fx_transfer *t, fx_worker *w, int64_t count) {
-    int64_t chunk = t->crc ? FOLDED_CHUNK : SENDFILE_CHUNK;
+    int64_t chunk = w->long_calls ? count : t->crc ? FOLDED_CHUNK : SENDFILE_CHUNK;
     if (count > chunk) count = chunk;
     ssize_t n = system_sendfile(t->fd, t->send_fd, t->send_offset, count);
     fx_spend(t, n > 0 ? n : 0);

@@ -36,7 +36,7 @@ int fx_worker_init(fx_worker *worker) {
     worker->budget = 0;
     worker->moved = false;
     worker->spin_misses = 0;
-    worker->gentle = worker->sleep = worker->interrupted = false;
+    worker->long_calls = worker->gentle = worker->sleep = worker->interrupted = false;
     return error;
 }
 

@@ -15,6 +15,7 @@ typedef struct fx_worker {
     int64_t budget;   /* bytes that the step under way may still move */
     bool moved;       /* the step under way has moved bytes */
     unsigned spin_misses; /* busy waits in a row that were in vain */
+    bool long_calls; /* the socket blocks: a file goes out in calls of all that the step may move */
     bool gentle;      /* never wait for a disk, and leave to others what is big: FX_WANT_TURN instead */
     bool sleep;       /* the next receive may sleep; it takes this back */
     bool interrupted; /* a signal has ended that sleep */

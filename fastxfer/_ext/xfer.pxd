@@ -42,6 +42,7 @@ cdef extern from "transfer.h" nogil:
         bint crc
         bint use_sendfile
         bint use_splice
+        bint may_block
         bint has_into
         bint borrows
         bint sleeps

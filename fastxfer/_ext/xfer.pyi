@@ -61,6 +61,8 @@ class Transfer:
             takes it from nobody, and a peer that proves slower is no longer waited for so.
         limits: token buckets that all bytes pass.
         zero_copy: False keeps to plain reads and writes (no sendfile, no splice).
+        may_block: nothing else uses the socket meanwhile, by whatever descriptor: an engine may make it block while it
+            sends a big file, which costs less, and never for long.
         tag: anything; kept as ``tag``.
     """
 
@@ -87,6 +89,7 @@ class Transfer:
         spin: int = 0,
         limits: Sequence[RateLimit] = (),
         zero_copy: bool = True,
+        may_block: bool = False,
         tag: Any = None,
     ) -> None: ...
 

@@ -106,6 +106,7 @@ class TransferState:
         spin: int = 0,
         limits: Sequence[RateLimit] = (),
         zero_copy: bool = True,
+        may_block: bool = False,
         tag: Any = None,
     ) -> None:
         if fd < 0:

@@ -103,6 +103,7 @@ async def send_file(
                 timeout=timeouts.transfer or None,
                 idle_timeout=timeouts.data_stall or None,
                 limits=session.download_limits,
+                may_block=True,
             )
             progress.counter = transfer
             if not transfer.advance():

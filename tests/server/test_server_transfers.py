@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -168,6 +169,25 @@ def test_abor_ends_a_download(client: Dialogue, root: Path) -> None:
         client.expect(150, "RETR file")
         data.recv(1000)
         client.send(b"\xff\xf4\xff\xf2ABOR\r\n")
+        assert client.read().code == 426
+        assert client.read().code == 226
+    client.expect(200, "NOOP")
+
+
+def test_stat_and_abor_during_a_download_whose_client_reads_on(client: Dialogue, root: Path) -> None:
+    with (root / "file").open("wb") as file:
+        file.truncate(64 << 30)
+    shown: set[str] = set()
+    with client.data() as data:
+        client.expect(150, "RETR file")
+        # The same line again and again would be a count that stands still while the file moves.
+        end = time.monotonic() + DEADLINE
+        while len(shown) < 5:
+            assert time.monotonic() < end
+            for _ in range(8):
+                data.recv(1 << 18)
+            shown.update(line for line in client.expect(211, "STAT").lines if "bytes" in line)
+        client.send(b"ABOR\r\n")
         assert client.read().code == 426
         assert client.read().code == 226
     client.expect(200, "NOOP")
