@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ftplib
 import os
 import socket
@@ -96,7 +97,15 @@ class Meeting:
         import aioftp
 
         context = self.tls.context() if self.tls is not None else None
-        client = aioftp.Client(ssl=context if self.implicit else None)
+        writers = []
+
+        class Client(aioftp.Client):  # type: ignore[misc]
+            async def _open_connection(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+                reader, writer = await super()._open_connection(host, port)
+                writers.append(writer)
+                return reader, writer
+
+        client = Client(ssl=context if self.implicit else None)
         await client.connect(self.host, self.port)
         try:
             if context is not None and not self.implicit:
@@ -105,6 +114,10 @@ class Meeting:
             await stack_work(client)  # type: ignore[misc]
         finally:
             client.close()
+            # It does not wait itself, and TLS takes a moment to say goodbye.
+            for writer in writers:
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
 
     # What all of them are asked for
 
