@@ -233,25 +233,42 @@ def need(client: str, *, ipv6: bool = False, active: bool = False) -> None:
             pytest.skip("no IPv6 here")
 
 
+def plain_meeting(serve: Callable[..., Running], folder: Path, client: str, host: str, mode: str) -> Meeting:
+    need(client, ipv6=host == "::1")
+    if (client, host) == ("ncftp", "::1"):
+        pytest.skip("ncftp speaks no IPv6")
+    if (client, mode) == ("aioftp", "active"):
+        pytest.skip("aioftp knows no active mode")
+    return Meeting(client, host, serve(host=host).port, folder, mode=mode)
+
+
+def tls_meeting(serve: Callable[..., Running], tls: Tls, folder: Path, client: str, mode: str) -> Meeting:
+    need(client)
+    if (client, mode) == ("ftplib", "implicit"):
+        pytest.skip("ftplib knows explicit TLS only")
+    settings = TlsConfig(cert=tls.cert, require_control=True, require_data=True)
+    port = serve(tls=settings, implicit_tls=mode == "implicit").port
+    return Meeting(client, "localhost", port, folder, tls, mode)
+
+
+def fetch_the_rest(meeting: Meeting, root: Path) -> None:
+    """Fetch a file, and the rest of it where it is not whole."""
+    (root / "file").write_bytes(CONTENT)
+    target = meeting.folder / "file"
+    for size in None, 100_000:
+        if size is not None:
+            os.truncate(target, size)
+        meeting.download("file", target)
+        assert target.read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize("mode", ["passive", "active"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_rest_of_a_file_is_fetched(
     serve: Callable[..., Running], root: Path, tmp_path: Path, client: str, host: str, mode: str
 ) -> None:
-    need(client, ipv6=host == "::1")
-    if (client, host) == ("ncftp", "::1"):
-        pytest.skip("ncftp speaks no IPv6")
-    if (client, mode) == ("aioftp", "active"):
-        pytest.skip("aioftp knows no active mode")
-    meeting = Meeting(client, host, serve(host=host).port, tmp_path, mode=mode)
-    (root / "file").write_bytes(CONTENT)
-    target = tmp_path / "file"
-    for size in None, 100_000:
-        if size is not None:
-            os.truncate(target, size)
-        meeting.download("file", target)
-        assert target.read_bytes() == CONTENT
+    fetch_the_rest(plain_meeting(serve, tmp_path, client, host, mode), root)
 
 
 @pytest.mark.parametrize("mode", ["explicit", "implicit"])
@@ -259,19 +276,7 @@ def test_the_rest_of_a_file_is_fetched(
 def test_the_rest_of_a_file_is_fetched_through_tls(
     serve: Callable[..., Running], tls: Tls, root: Path, tmp_path: Path, client: str, mode: str
 ) -> None:
-    need(client)
-    if (client, mode) == ("ftplib", "implicit"):
-        pytest.skip("ftplib knows explicit TLS only")
-    settings = TlsConfig(cert=tls.cert, require_control=True, require_data=True)
-    port = serve(tls=settings, implicit_tls=mode == "implicit").port
-    meeting = Meeting(client, "localhost", port, tmp_path, tls, mode)
-    (root / "file").write_bytes(CONTENT)
-    target = tmp_path / "file"
-    for size in None, 100_000:
-        if size is not None:
-            os.truncate(target, size)
-        meeting.download("file", target)
-        assert target.read_bytes() == CONTENT
+    fetch_the_rest(tls_meeting(serve, tls, tmp_path, client, mode), root)
 
 
 def change_files(meeting: Meeting, root: Path) -> None:
@@ -298,12 +303,7 @@ def change_files(meeting: Meeting, root: Path) -> None:
 def test_files_are_stored_renamed_and_deleted(
     serve: Callable[..., Running], root: Path, tmp_path: Path, client: str, host: str, mode: str
 ) -> None:
-    need(client, ipv6=host == "::1")
-    if (client, host) == ("ncftp", "::1"):
-        pytest.skip("ncftp speaks no IPv6")
-    if (client, mode) == ("aioftp", "active"):
-        pytest.skip("aioftp knows no active mode")
-    change_files(Meeting(client, host, serve(host=host).port, tmp_path, mode=mode), root)
+    change_files(plain_meeting(serve, tmp_path, client, host, mode), root)
 
 
 @pytest.mark.parametrize("mode", ["explicit", "implicit"])
@@ -311,12 +311,7 @@ def test_files_are_stored_renamed_and_deleted(
 def test_files_are_stored_renamed_and_deleted_through_tls(
     serve: Callable[..., Running], tls: Tls, root: Path, tmp_path: Path, client: str, mode: str
 ) -> None:
-    need(client)
-    if (client, mode) == ("ftplib", "implicit"):
-        pytest.skip("ftplib knows explicit TLS only")
-    settings = TlsConfig(cert=tls.cert, require_control=True, require_data=True)
-    port = serve(tls=settings, implicit_tls=mode == "implicit").port
-    change_files(Meeting(client, "localhost", port, tmp_path, tls, mode), root)
+    change_files(tls_meeting(serve, tls, tmp_path, client, mode), root)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
