@@ -34,7 +34,7 @@ from fastxfer._pure.transfer_state import (
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from fastxfer._ext.places import Spin
+    from fastxfer._pure.places import Spin
 
 __all__ = ["FRAMING_FASTDFS", "FRAMING_NONE", "FRAMING_RAW", "RateLimit", "Transfer", "exchange"]
 
