@@ -89,8 +89,8 @@ def exchange(
     memset(&wait, 0, sizeof(wait))
     if isinstance(spin, Spin):
         learns = spin
-    elif isinstance(spin, int):
-        wait.poll = <int64_t>spin * 1000
+    elif not hasattr(spin, "plan"):  # as the twin's has, which polls nothing
+        wait.poll = <int64_t>PyNumber_Index(spin) * 1000
     if fd < 0:
         raise ValueError(f"not a descriptor: {fd}")
     if recv_limit < 0 or wait.poll < 0:

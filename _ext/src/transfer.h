@@ -172,7 +172,7 @@ void fx_transfer_cancel(fx_transfer *t);
 void fx_transfer_finish(fx_transfer *t, int error, enum fx_side side);
 
 /* Steps and sleeps until the transfer is done (0), wants memory (FX_WANT_MEMORY), or signals should be looked at
- * (FX_WANT_TIME). spin: ns to poll busily before each sleep. */
+ * (FX_WANT_TIME). wait: how to wait for the peer before sleeping, and what came of it; the same in all calls. */
 int fx_transfer_run(fx_transfer *t, fx_worker *w, fx_wait *wait);
 
 /* Lets fx_transfer_run() sleep in receives on the socket fd, which saves the call to wait for it: it blocks from now on,

@@ -184,6 +184,8 @@ def exchange(
 ) -> tuple[int, int, bytes]:
     """One small FastDFS request and its reply in one call: ``(errno, status, body)``."""
     polls = spin if isinstance(spin, int) else 0
+    if not isinstance(spin, int) and not hasattr(spin, "plan"):
+        raise TypeError(f"neither an integer nor a Spin: {spin!r}")
     transfer = Transfer(fd, send=request, framing=FRAMING_FASTDFS, timeout=timeout, spin=polls, recv_limit=recv_limit)
     transfer.run()
     return transfer.error, transfer.status, transfer.body

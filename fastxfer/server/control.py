@@ -196,8 +196,9 @@ class Control(ControlWire):
         done = shortcut.serve(line)
         if done is False:
             return False
-        # Nothing but RNTO may follow RNFR.
-        self.session.rename_from = ""  # type: ignore[union-attr]
+        if (session := self.session) is not None:
+            # Nothing but RNTO may follow RNFR.
+            session.rename_from = ""
         self.last = self._loop.time()
         if done is not True and done is not None:
             self._follow(done)

@@ -162,3 +162,16 @@ def test_an_exchange_that_fails_while_it_is_polled_for_ends_as_any_other(places:
             error, _, _ = xfer.exchange(ours.fileno(), pack_header(0, 22, 0), 30.0, spin, 100, False, 1)
             assert error
     assert spin.plan(1) == (0, 0)
+
+
+@pytest.mark.parametrize("implementation", ["c", "py"])
+@pytest.mark.parametrize("spin", [1.5, "5", None])
+def test_what_is_neither_a_number_nor_learns_is_refused(implementation: str, spin: object) -> None:
+    xfer = core_module("xfer", implementation)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        with pytest.raises(TypeError):
+            xfer.exchange(ours.fileno(), pack_header(0, 22, 0), 30.0, spin, 100, False, 1)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)

@@ -8,8 +8,9 @@ import ftplib
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ class Meeting:
         client.set_pasv(not self.active)
         return client
 
-    async def aioftp(self, stack_work: Callable[..., object]) -> None:
+    async def aioftp(self, stack_work: Callable[[Any], Awaitable[object]]) -> None:
         import aioftp
 
         context = self.tls.context() if self.tls is not None else None
@@ -111,7 +112,7 @@ class Meeting:
             if context is not None and not self.implicit:
                 await client.upgrade_to_tls(context)
             await client.login(USER, PASSWORD)
-            await stack_work(client)  # type: ignore[misc]
+            await stack_work(client)
         finally:
             client.close()
             # It does not wait itself, and TLS takes a moment to say goodbye.
@@ -139,10 +140,10 @@ class Meeting:
         else:
             asyncio.run(self.aioftp(lambda client: self._aioftp_download(client, path, target)))
 
-    async def _aioftp_download(self, client: object, path: str, target: Path) -> None:
+    async def _aioftp_download(self, client: Any, path: str, target: Path) -> None:
         offset = target.stat().st_size if target.exists() else 0
         with target.open("ab") as file:
-            async with client.download_stream(path, offset=offset) as stream:  # type: ignore[attr-defined]
+            async with client.download_stream(path, offset=offset) as stream:
                 async for block in stream.iter_by_block():
                     file.write(block)
 
@@ -164,9 +165,9 @@ class Meeting:
         else:
             asyncio.run(self.aioftp(lambda client: self._aioftp_upload(client, source, rest)))
 
-    async def _aioftp_upload(self, client: object, source: Path, rest: bool) -> None:
-        offset = int((await client.stat(source.name))["size"]) if rest else 0  # type: ignore[attr-defined]
-        async with client.upload_stream(source.name, offset=offset) as stream:  # type: ignore[attr-defined]
+    async def _aioftp_upload(self, client: Any, source: Path, rest: bool) -> None:
+        offset = int((await client.stat(source.name))["size"]) if rest else 0
+        async with client.upload_stream(source.name, offset=offset) as stream:
             await stream.write(source.read_bytes()[offset:])
 
     def rename(self, name: str, new: str) -> None:
@@ -180,7 +181,7 @@ class Meeting:
             with self.ftplib() as client:
                 client.rename(name, new)
         else:
-            asyncio.run(self.aioftp(lambda client: client.rename(name, new)))  # type: ignore[attr-defined]
+            asyncio.run(self.aioftp(lambda client: client.rename(name, new)))
 
     def delete(self, name: str) -> None:
         if self.client == "curl":
@@ -193,7 +194,7 @@ class Meeting:
             with self.ftplib() as client:
                 client.delete(name)
         else:
-            asyncio.run(self.aioftp(lambda client: client.remove_file(name)))  # type: ignore[attr-defined]
+            asyncio.run(self.aioftp(lambda client: client.remove_file(name)))
 
     def names(self, path: str) -> list[str]:
         """The names in the directory *path*."""
@@ -212,8 +213,8 @@ class Meeting:
                 return [name for name, facts in client.mlsd(path) if facts["type"] == "file"]
         found: list[str] = []
 
-        async def collect(client: object) -> None:
-            async for entry, _ in client.list(path):  # type: ignore[attr-defined]
+        async def collect(client: Any) -> None:
+            async for entry, _ in client.list(path):
                 found.append(entry.name)
 
         asyncio.run(self.aioftp(collect))
