@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from fastxfer.bench._fdfs import fdfs_async, fdfs_sync, source_file
 from fastxfer.bench._ftp import file_names, ftp_async, ftp_config, ftp_sync, ftp_url, source_folder, target_folder
 from fastxfer.bench._measure import Meter
 from fastxfer.bench._work import Work
-from fastxfer.net.address import parse_address
+from fastxfer.net.address import parse_address, split_url
 
 DEFAULT_PORTS = {"fdfs": 22122, "ftp": 21, "ftpes": 21, "ftps": 990}
 
@@ -57,7 +57,7 @@ class Target:
 
 
 def _ftp_server(url: str, ca_file: str, user: str | None, password: str | None) -> tuple[dict[str, Any], str]:
-    parts = urlsplit(url)
+    parts, path = split_url(url)
     if not parts.hostname:
         raise ValueError(f"{url!r} names no host")
     server = {
@@ -69,7 +69,7 @@ def _ftp_server(url: str, ca_file: str, user: str | None, password: str | None) 
         "tls": parts.scheme != "ftp",
         "ca": ca_file,
     }
-    return server, unquote(parts.path).rstrip("/")
+    return server, unquote(path).rstrip("/")
 
 
 @contextmanager

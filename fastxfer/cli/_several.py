@@ -37,11 +37,16 @@ class Several:
         operation: Callable[[Item], tuple[dict[str, Any], str]],
         name: Callable[[Item], str] = str,
     ) -> int:
-        """Do it, and return the exit code.
+        """Do it, and return the exit code: see :func:`overall`."""
+        return overall(self.each(items, operation, name))
 
-        A single item that fails gives the code of its error; of several, those that failed are told one by one and
-        the code is 1 unless all failed alike. The first Ctrl-C cancels what is under way.
-        """
+    def each(
+        self,
+        items: Sequence[Item],
+        operation: Callable[[Item], tuple[dict[str, Any], str]],
+        name: Callable[[Item], str] = str,
+    ) -> list[ExitCode]:
+        """Do it, tell of each item, and return their exit codes. The first Ctrl-C cancels what is under way."""
         codes: list[ExitCode] = []
         pool = ThreadPoolExecutor(max(1, min(self.jobs, len(items))), "fastxfer-cli")
         try:
@@ -56,10 +61,22 @@ class Several:
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-        failures = [code for code in codes if code is not ExitCode.OK]
-        if not failures:
-            return ExitCode.OK
-        return failures[0] if len(failures) == len(codes) and len(set(failures)) == 1 else ExitCode.FAILED
+        return codes
+
+    def in_turn(
+        self, items: Sequence[Item], operation: Callable[[Item], ExitCode | None], name: Callable[[Item], str] = str
+    ) -> list[ExitCode]:
+        """Do it in this thread, one item after the other, which show themselves; only failures are told here."""
+        codes = []
+        for item in items:
+            try:
+                codes.append(operation(item) or ExitCode.OK)
+            except BrokenPipeError:
+                # Nobody reads what is shown any more.
+                raise
+            except Exception as error:
+                codes.append(self._complain(error, name(item)))
+        return codes
 
     def _report(self, future: Future[tuple[dict[str, Any], str]], name: str) -> ExitCode:
         error = future.exception()
@@ -67,6 +84,9 @@ class Several:
             document, text = future.result()
             self.output.result(document, text or None)
             return ExitCode.OK
+        return self._complain(error, name)
+
+    def _complain(self, error: BaseException, name: str) -> ExitCode:
         code = exit_code(error)
         if code is None:
             raise error
@@ -78,6 +98,14 @@ class Several:
             message = describe(error)
             self.output.warn(message if name in message else f"{name}: {message}")
         return code
+
+
+def overall(codes: Sequence[ExitCode]) -> ExitCode:
+    """One exit code for several items: that of their errors where all failed alike, else 1 if any failed."""
+    failures = [code for code in codes if code is not ExitCode.OK]
+    if not failures:
+        return ExitCode.OK
+    return failures[0] if len(failures) == len(codes) and len(set(failures)) == 1 else ExitCode.FAILED
 
 
 def check_names(items: Sequence[Item], name: Callable[[Item], str]) -> None:

@@ -6,10 +6,10 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from fastxfer.ftp.errors import InvalidArgumentError
-from fastxfer.net.address import Address, parse_address
+from fastxfer.net.address import Address, parse_address, split_url
 from fastxfer.net.retry import RetryPolicy
 from fastxfer.net.tls import TLSSettings
 
@@ -213,7 +213,7 @@ def parse_url(url: str, tls: str | None = None) -> Endpoint:
     if "://" not in url:
         url = f"ftp://{url}"
     try:
-        parts = urlsplit(url)
+        parts, raw = split_url(url)
         if parts.scheme not in _SCHEMES:
             raise InvalidArgumentError(f"the URL's scheme must be ftp, ftps or ftpes, not {parts.scheme!r}")
         mode = tls or _SCHEMES[parts.scheme]
@@ -226,7 +226,7 @@ def parse_url(url: str, tls: str | None = None) -> Endpoint:
         raise InvalidArgumentError(str(error)) from error
     user = None if parts.username is None else unquote(parts.username)
     password = None if parts.password is None else unquote(parts.password)
-    for value in (user, password, path := unquote(parts.path)):
+    for value in (user, password, path := unquote(raw)):
         if value is not None and any(character in value for character in "\r\n\0"):
             raise InvalidArgumentError("control characters in the URL")
     return Endpoint(address, mode, user, password, path)

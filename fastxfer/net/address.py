@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import ipaddress
 from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["Address", "parse_address"]
+__all__ = ["Address", "parse_address", "split_url"]
 
 
 class Address(NamedTuple):
@@ -49,3 +50,16 @@ def parse_address(text: str, default_port: int | None = None) -> Address:
     if not (port_text.isascii() and port_text.isdigit() and 1 <= int(port_text) <= 65535):
         raise ValueError(f"malformed address {text!r}: the port must be a number from 1 to 65535")
     return Address(host, int(port_text))
+
+
+def split_url(text: str) -> tuple[SplitResult, str]:
+    """What stands before the path of a URL, and the path as it is written.
+
+    All that follows the server is the path: ``?`` and ``#`` are characters of names, for what has URLs here has neither
+    queries nor fragments (RFC 1738, section 3.2.2). Raises ValueError where the server makes no sense.
+    """
+    scheme, _, rest = text.partition("://")
+    server, slash, path = rest.partition("/")
+    if "?" in server or "#" in server:
+        raise ValueError(f"{scheme}://{server.rpartition('@')[2]}: '?' and '#' can not stand in the name of a server")
+    return urlsplit(f"{scheme}://{server}"), slash + path

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,11 @@ import pytest
 
 from fastxfer.cli import _app
 from fastxfer.cli._exit_codes import ExitCode
+
+# A shell starts what runs in the background with SIGINT ignored, and these tests may run there.
+INTERRUPTIBLE = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from fastxfer.cli import main; main()"
+)
 
 
 class Cli:
@@ -53,3 +60,10 @@ def piped(*arguments: object, stdin: bytes = b"", **environment: str) -> subproc
 
 def files_in(path: Path) -> dict[str, bytes]:
     return {str(each.relative_to(path)): each.read_bytes() for each in path.rglob("*") if each.is_file()}
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)

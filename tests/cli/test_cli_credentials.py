@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fastxfer.cli._exit_codes import ExitCode
+from fastxfer.cli.urls.credentials import credentials_for
 from fastxfer.cli.urls.location import parse_location
 from tests.cli.calling import Cli
 from tests.server.dialogue import PASSWORD, USER, Running, running
@@ -38,6 +39,16 @@ def test_credentials_from_the_url_and_from_netrc(
     netrc.write_text("machine 127.0.0.1 nonsense\n")
     assert cli.run("ls", plain)[0] == ExitCode.LOCAL
     assert cli.run("ls", plain, "--netrc", tmp_path / "missing")[0] == ExitCode.LOCAL
+
+
+@pytest.mark.parametrize("server", ["[::1]:2121", "[::1]", "[fe80::1%25eth0]:2121", "host:2121", "host"])
+def test_netrc_knows_a_server_by_its_host_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: str) -> None:
+    for name in ("FASTXFER_USER", "FASTXFER_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    netrc = tmp_path / "netrc"
+    netrc.write_text("\n".join(f"machine {host} login me password secret" for host in ("::1", "fe80::1%eth0", "host")))
+    netrc.chmod(0o600)
+    assert credentials_for(parse_location(f"ftp://{server}/x"), str(netrc)) == ("me", "secret")
 
 
 def test_a_netrc_that_others_may_read_is_not_used(

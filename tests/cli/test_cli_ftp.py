@@ -6,14 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fastxfer.cli._exit_codes import ExitCode
-from tests.cli.calling import Cli, files_in, piped
+from tests.cli.calling import INTERRUPTIBLE, Cli, files_in, piped, wait_until
 
 
 def test_put_and_get_a_file(cli: Cli, url: str, root: Path, tree: Path, tmp_path: Path) -> None:
@@ -171,12 +169,6 @@ def test_a_rate_limit_is_kept(cli: Cli, url: str, root: Path, tmp_path: Path) ->
     assert document["seconds"] > 0.4
 
 
-# A shell starts what runs in the background with SIGINT ignored, and these tests may run there.
-INTERRUPTIBLE = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from fastxfer.cli import main; main()"
-)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("count", [1, 3])
 def test_ctrl_c_ends_transfers_and_leaves_nothing(cli: Cli, url: str, root: Path, tmp_path: Path, count: int) -> None:
@@ -206,10 +198,3 @@ def test_ctrl_c_ends_transfers_and_leaves_nothing(cli: Cli, url: str, root: Path
     assert (process.returncode, shown) == (ExitCode.INTERRUPTED, b"")
     assert error.decode().strip() == "fastxfer: interrupted"
     assert list(out.iterdir()) == []
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -286,6 +286,14 @@ def test_settings_that_do_not_exist_are_refused(option: dict[str, Any]) -> None:
         AsyncClient("ftp://localhost", **option)
 
 
+def test_the_directory_of_a_url_may_hold_any_character(tmp_path: Path) -> None:
+    with run_pyftpdlib(tmp_path) as peer:
+        (peer.root / "a?b#c;d%41").mkdir()
+        with Client(f"{peer.url}/a?b#c;d%2541", user=peer.user, password=peer.password) as client:
+            client.upload(b"x", "f")
+        assert (peer.root / "a?b#c;d%41" / "f").read_bytes() == b"x"
+
+
 def test_a_rate_limit_holds_transfers_back(tmp_path: Path, certificates: Certificates) -> None:
     for certificate in (None, certificates):
         with run_pyftpdlib(tmp_path, certificate) as peer:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fastxfer.net.address import Address, parse_address
+from fastxfer.net.address import Address, parse_address, split_url
 from fastxfer.net.cancel import CancelToken
 from fastxfer.net.deadline import Deadline
 from fastxfer.net.progress import Progress
@@ -27,6 +27,26 @@ def test_addresses(text: str, host: str, port: int) -> None:
     address = parse_address(text)
     assert address == Address(host, port)
     assert parse_address(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "user", "path"),
+    [
+        ("ftp://host", "host", None, ""),
+        ("ftp://me@host:21/a?b#c", "host", "me", "/a?b#c"),
+        ("ftps://[::1]:990//x/%23", "::1", None, "//x/%23"),
+    ],
+)
+def test_all_that_follows_the_server_is_the_path(text: str, host: str, user: str | None, path: str) -> None:
+    parts, found = split_url(text)
+    assert (parts.hostname or "", parts.username, found) == (host, user, path)
+
+
+@pytest.mark.parametrize("text", ["ftp://host?x", "ftp://host#x/y", "ftp://me:se?cret@host/"])
+def test_a_server_has_no_query(text: str) -> None:
+    with pytest.raises(ValueError, match="can not stand in the name of a server") as raised:
+        split_url(text)
+    assert "cret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

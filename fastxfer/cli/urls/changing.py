@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from fastxfer.cli._errors import CommandFailed
+from fastxfer.cli._exit_codes import ExitCode
 from fastxfer.cli._output import Output, output_option
-from fastxfer.cli._several import Several
+from fastxfer.cli._several import Several, overall
 from fastxfer.cli.urls.copying import EPILOG, expand
 from fastxfer.cli.urls.location import Location, parse_location
 from fastxfer.cli.urls.opening import Places, place_options
@@ -21,7 +23,17 @@ from fastxfer.cli.urls.opening import Places, place_options
 @output_option
 def rm(urls: tuple[str, ...], recursive: bool, force: bool, places: Places, output: Output) -> int:
     """Remove files. FTP paths may hold the wildcards *, ? and []."""
-    locations = [found for text in urls for found in expand(places, parse_location(text))]
+    several = Several(output, places.options.jobs)
+    locations: list[Location] = []
+
+    def find(text: str) -> None:
+        try:
+            locations.extend(expand(places, parse_location(text)))
+        except CommandFailed as error:
+            if not force or error.code is not ExitCode.NOT_FOUND:
+                raise
+
+    codes = [code for code in several.in_turn(urls, find) if code]
 
     def one(location: Location) -> tuple[dict[str, Any], str]:
         place = places.at(location)
@@ -37,7 +49,7 @@ def rm(urls: tuple[str, ...], recursive: bool, force: bool, places: Places, outp
             removed = 0
         return {"url": location.text, "removed": removed}, ""
 
-    return Several(output, places.options.jobs).run(locations, one, lambda location: location.text)
+    return overall(codes + several.each(locations, one, lambda location: location.text))
 
 
 def is_missing(error: Exception) -> bool:

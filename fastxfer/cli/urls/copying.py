@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from fastxfer.cli._display import TransferDisplay
 from fastxfer.cli._errors import CommandFailed
 from fastxfer.cli._exit_codes import ExitCode
 from fastxfer.cli._output import Output, output_option
-from fastxfer.cli._several import Several, Stopwatch, check_names
-from fastxfer.cli.urls.location import Location, local_path, parse_location
+from fastxfer.cli._several import Several, Stopwatch, check_names, overall
+from fastxfer.cli.urls.location import Location, found_location, local_path, parse_location
 from fastxfer.cli.urls.opening import MOST_SEGMENTS, Places, place_options
-from fastxfer.cli.urls.place import Moving, has_magic
+from fastxfer.cli.urls.place import Moved, Moving
+from fastxfer.cli.urls.standard_input import standard_input
 
 EPILOG = (
     "User names and passwords are taken from the URL, from FASTXFER_USER and FASTXFER_PASSWORD, or from ~/.netrc; "
@@ -68,36 +70,29 @@ def get(
     """Download files, each whole or not at all. FTP paths may hold the wildcards *, ? and []."""
     if resume and segments > 1:
         raise click.UsageError("--continue and --segments do not go together")
-    locations = [found for text in sources for found in expand(places, parse_location(text))]
+    if recursive and no_clobber:
+        raise click.UsageError("--no-clobber does not go with --recursive; use sync")
+    if output_file is not None and output_file.endswith(("/", os.sep)):
+        raise click.UsageError("--output-file names a directory; use --directory")
+    several = Several(output, places.options.jobs)
+    locations, codes = expand_all(places, several, sources)
     if output_file is not None and (len(locations) > 1 or recursive):
         raise click.UsageError("--output-file is for a single file; use --directory")
     if output_file == "-":
         if output.as_json:
             raise click.UsageError("standard output is either for the file or for --json")
-        for data in places.at(locations[0]).read(locations[0].path):
-            sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return ExitCode.OK
+        return overall(codes + several.in_turn(locations, lambda location: to_stdout(places, location), _text))
     if output_file is None:
         check_names(locations, _name)
-    several = Several(output, places.options.jobs)
     if recursive:
-        if no_clobber:
-            raise click.UsageError("--no-clobber does not go with --recursive; use sync")
-        from fastxfer.cli.urls.trees import sync_tree, tree_result
-
-        # What is there already with the same size and time is left alone where an earlier attempt goes on.
-        tree_settings: dict[str, Any] = {
-            "compare": "newer" if resume else "always",
-            "preserve_time": preserve or resume,
-        }
-        code = ExitCode.OK
-        for location in locations:
-            target = directory / _name(location)
-            report = sync_tree(places, location, parse_location(str(target)), output, **tree_settings)
-            code = max(code, tree_result(output, report))
-        return code
-
+        trees, locations, refused = _directories(places, several, locations)
+        codes += refused + several.in_turn(
+            trees,
+            lambda location: _copy_tree(
+                places, location, parse_location(str(directory / _name(location))), output, resume, preserve
+            ),
+            _text,
+        )
     with TransferDisplay(output) as display:
 
         def one(location: Location) -> tuple[dict[str, Any], str]:
@@ -110,26 +105,79 @@ def get(
                 moved = place.download(location.path, target, how)
             finally:
                 ended()
-            return {
-                "source": location.text,
-                "path": moved.path,
-                "size": moved.size,
-                "verified": moved.verified,
-                "seconds": round(watch.seconds, 6),
-            }, moved.path
+            return _document(location.text, moved, watch), moved.path
 
-        return several.run(locations, one, lambda location: location.text)
+        return overall(codes + several.each(locations, one, _text))
+
+
+def expand_all(places: Places, several: Several, texts: Sequence[str]) -> tuple[list[Location], list[ExitCode]]:
+    """All that is meant, and the codes of what could not be found out."""
+    locations: list[Location] = []
+
+    def add(text: str) -> None:
+        locations.extend(expand(places, parse_location(text)))
+
+    return locations, [code for code in several.in_turn(texts, add) if code]
 
 
 def expand(places: Places, location: Location) -> list[Location]:
     """The locations that a pattern means; CommandFailed where there is none."""
-    if not location.is_ftp or not has_magic(location.path):
+    if location.pattern is None:
         return [location]
-    paths = places.at(location).glob(location.path)
+    place = places.ftp_at(location)
+    paths = place.glob(location.pattern)
+    # As in a shell, what matches nothing may be the name of a file.
+    if not paths and place.exists(location.path):
+        paths = [location.path]
     if not paths:
         raise CommandFailed(f"{location.text}: nothing matches", ExitCode.NOT_FOUND)
-    base = location.text.partition("://")[2].partition("/")[0]
-    return [dataclasses.replace(location, text=f"{location.scheme}://{base}{path}", path=path) for path in paths]
+    return [found_location(location, path) for path in paths]
+
+
+def to_stdout(places: Places, location: Location) -> None:
+    """Write a file to standard output."""
+    for data in places.at(location).read(location.path):
+        sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _directories(
+    places: Places, several: Several, locations: Sequence[Location]
+) -> tuple[list[Location], list[Location], list[ExitCode]]:
+    """Which are directories, which are not, and the codes of those that could not be asked."""
+    trees: list[Location] = []
+    files: list[Location] = []
+
+    def sort_in(location: Location) -> None:
+        # What FastDFS is asked for recursively is refused there.
+        is_tree = location.scheme == "fdfs" or _is_directory(places, location)
+        (trees if is_tree else files).append(location)
+
+    return trees, files, [code for code in several.in_turn(locations, sort_in, _text) if code]
+
+
+def _copy_tree(
+    places: Places, source: Location, target: Location, output: Output, resume: bool, preserve: bool
+) -> ExitCode:
+    """Copy a directory. What is there with the same size and time is left alone where an earlier attempt goes on."""
+    from fastxfer.cli.urls.trees import sync_tree, tree_result
+
+    settings: dict[str, Any] = {"compare": "newer" if resume else "always", "preserve_time": preserve or resume}
+    return tree_result(output, sync_tree(places, source, target, output, **settings))
+
+
+def _document(source: str, moved: Moved, watch: Stopwatch) -> dict[str, Any]:
+    return {
+        "source": source,
+        "path": moved.path,
+        "size": moved.size,
+        "verified": moved.verified,
+        "seconds": round(watch.seconds, 6),
+    }
+
+
+def _text(location: Location) -> str:
+    return location.text
 
 
 def _name(location: Location) -> str:
@@ -166,54 +214,55 @@ def put(
     if segments > 1 and where.scheme != "fdfs":
         raise click.UsageError("--segments is for downloads, and for uploads to FastDFS")
     place = places.at(where)
-    if recursive:
-        from fastxfer.cli.urls.trees import sync_tree, tree_result
-
-        # What is there already with the same size and time is left alone where an earlier attempt goes on.
-        tree_settings: dict[str, Any] = {
-            "compare": "newer" if resume else "always",
-            "preserve_time": preserve or resume,
-        }
-        code = ExitCode.OK
-        for text in sources:
-            source = parse_location(text)
-            path = place.join(where.path, _name(source)) if where.means_directory or len(sources) > 1 else where.path
-            below = dataclasses.replace(where, path=path)
-            report = sync_tree(places, source, below, output, **tree_settings)
-            code = max(code, tree_result(output, report))
-        return code
-    into_directory = len(sources) > 1 or where.means_directory or _is_directory(places, where)
-    if sources == ("-",):
-        if into_directory and where.scheme != "fdfs":
-            raise click.UsageError("standard input has no name: the URL must name the file")
-        moved = place.write(sys.stdin.buffer, where.path)
-        output.result({"source": "-", "path": moved.path, "size": moved.size}, moved.path)
-        return ExitCode.OK
-    if into_directory and where.scheme != "fdfs":
-        check_names(sources, lambda text: local_path(parse_location(text)).name)
+    keeps_names = where.scheme != "fdfs"
+    listed = len(sources) > 1 or where.means_directory
     several = Several(output, places.options.jobs)
+    files = [parse_location(text) for text in sources]
+    codes: list[ExitCode] = []
+    if recursive:
+        trees, files, codes = _directories(places, several, files)
+        if listed:
+            check_names(trees + files, _name)
+        codes += several.in_turn(
+            trees,
+            lambda source: _copy_tree(
+                places,
+                source,
+                dataclasses.replace(where, path=place.join(where.path, _name(source)) if listed else where.path),
+                output,
+                resume,
+                preserve,
+            ),
+            _text,
+        )
+    if not files:
+        return overall(codes)
+    into_directory = listed or _is_directory(places, where)
+    piped = sources == ("-",)
+    if piped and (resume or (into_directory and keeps_names)):
+        why = "cannot be gone on with" if resume else "has no name: the URL must name the file"
+        raise click.UsageError(f"standard input {why}")
+    if into_directory and keeps_names and not recursive:
+        check_names(files, lambda source: local_path(source).name)
     with TransferDisplay(output) as display:
 
-        def one(text: str) -> tuple[dict[str, Any], str]:
+        def one(location: Location) -> tuple[dict[str, Any], str]:
             watch = Stopwatch()
-            source = local_path(parse_location(text))
-            size = _local_size(source)
-            progress, ended = display.follow(source.name, size)
+            source = local_path(location)
+            progress, ended = display.follow(source.name, None if piped else _local_size(source))
             path = place.join(where.path, source.name) if into_directory else where.path
             how = Moving(resume, not no_clobber, preserve, verify, True, segments, progress, several.cancel)
             try:
-                moved = place.upload(source, path, how)
+                if piped:
+                    moved = place.write(standard_input(several.cancel), where.path, how)
+                else:
+                    moved = place.upload(source, path, how)
             finally:
                 ended()
-            return {
-                "source": text,
-                "path": moved.path,
-                "size": moved.size,
-                "verified": moved.verified,
-                "seconds": round(watch.seconds, 6),
-            }, moved.path if len(sources) == 1 else f"{moved.path}\t{text}"
+            shown = moved.path if len(sources) == 1 else f"{moved.path}\t{location.text}"
+            return _document(location.text, moved, watch), shown
 
-        return several.run(sources, one)
+        return overall(codes + several.each(files, one, _text))
 
 
 def _is_directory(places: Places, where: Location) -> bool:

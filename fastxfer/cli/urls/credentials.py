@@ -6,12 +6,14 @@ import netrc
 import os
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import click
 
 from fastxfer.cli._errors import CommandFailed
 from fastxfer.cli._exit_codes import ExitCode
 from fastxfer.cli.urls.location import Location
+from fastxfer.net.address import parse_address
 
 USER_VARIABLE = "FASTXFER_USER"
 PASSWORD_VARIABLE = "FASTXFER_PASSWORD"
@@ -23,13 +25,13 @@ def credentials_for(location: Location, netrc_file: str | None) -> tuple[str | N
     The user comes from the URL, else from ``$FASTXFER_USER``, else from the netrc file; the password from the URL, else
     from ``$FASTXFER_PASSWORD``, else from the netrc file where it has this user, else it is asked for on a terminal.
     """
-    host = location.server.rpartition(":")[0] if location.server.count(":") == 1 else location.server
+    host = parse_address(unquote(location.server), 21).host
     user = location.user or os.environ.get(USER_VARIABLE) or None
     password = location.password
     if password is None and user is not None:
         password = os.environ.get(PASSWORD_VARIABLE)
     if user is None or password is None:
-        known_user, known_password = _from_netrc(host.strip("[]"), netrc_file)
+        known_user, known_password = _from_netrc(host, netrc_file)
         if known_user is not None and user in (None, known_user):
             user, password = known_user, known_password
     if user is not None and password is None and user not in ("anonymous", "ftp") and sys.stdin.isatty():

@@ -11,11 +11,13 @@ from typing import BinaryIO, NoReturn
 import click
 
 from fastxfer.cli.urls.place import Listed, Moved, Moving
+from fastxfer.cli.urls.standard_input import PipedInput
 from fastxfer.core.crc32 import crc32
 from fastxfer.fdfs import Client, IntegrityError, parse_file_id
 
 CHUNK = 1 << 20
 PART_SUFFIX = ".fastxfer-part"
+_NOT_RESUMED = "an upload to FastDFS cannot be resumed: it would be another file"
 
 
 class FdfsPlace:
@@ -42,16 +44,15 @@ class FdfsPlace:
             extra = {"storages": group.storage_count, "free_mb": group.free_mb}
             yield Listed(group.group_name, "group", extra=extra)
 
-    def glob(self, pattern: str) -> list[str]:
-        _no_directories()
-
     def join(self, path: str, name: str) -> str:
         return path
 
     def read(self, path: str) -> Iterator[bytes]:
         return self._client.download_iter(path)
 
-    def write(self, stream: BinaryIO, path: str) -> Moved:
+    def write(self, stream: BinaryIO | PipedInput, path: str, how: Moving) -> Moved:
+        if how.resume:
+            raise click.UsageError(_NOT_RESUMED)
         counter = _Counter(stream)
         file_id = self._client.upload_stream(counter, "", group=_group_of(path))
         return Moved(file_id, counter.count)
@@ -97,7 +98,7 @@ class FdfsPlace:
 
     def upload(self, source: Path, path: str, how: Moving) -> Moved:
         if how.resume:
-            raise click.UsageError("an upload to FastDFS cannot be resumed: it would be another file")
+            raise click.UsageError(_NOT_RESUMED)
         size = source.stat().st_size
         group = _group_of(path)
         if how.segments > 1:
@@ -125,7 +126,7 @@ class FdfsPlace:
 class _Counter:
     """Counts what is read from a stream."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO | PipedInput) -> None:
         self._stream = stream
         self.count = 0
 

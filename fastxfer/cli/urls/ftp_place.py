@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from fastxfer.cli.urls.loop import LoopThread
 from fastxfer.cli.urls.place import Listed, Moved, Moving
+from fastxfer.cli.urls.standard_input import PipedInput
 from fastxfer.ftp import AsyncClient, Entry, TreeReport
 from fastxfer.net.cancel import CancelToken
 
@@ -47,7 +48,11 @@ class FtpPlace:
         entries = self.run(lambda client: client.list(path))
         return (listed(entry, entry.name) for entry in sorted(entries, key=lambda entry: entry.name))
 
+    def exists(self, path: str) -> bool:
+        return self.run(lambda client: client.exists(path))
+
     def glob(self, pattern: str) -> list[str]:
+        """The paths that match *pattern*, sorted."""
         return self.run(lambda client: client.glob(pattern))
 
     def join(self, path: str, name: str) -> str:
@@ -56,9 +61,10 @@ class FtpPlace:
     def read(self, path: str) -> Iterator[bytes]:
         return self.iterate(lambda client: client.stream(path))
 
-    def write(self, stream: BinaryIO, path: str) -> Moved:
-        result = self.run(lambda client: client.upload(stream, path))
-        return Moved(path, result.size)
+    def write(self, stream: BinaryIO | PipedInput, path: str, how: Moving) -> Moved:
+        source = stream.pieces() if isinstance(stream, PipedInput) else stream
+        result = self.run(lambda client: client.upload(source, path, **_options(how)), how.cancel)
+        return Moved(path, result.size, result.verified)
 
     def download(self, path: str, target: Path, how: Moving) -> Moved:
         options = _options(how)

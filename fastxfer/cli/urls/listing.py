@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import stat as stat_module
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +14,8 @@ from rich.tree import Tree
 
 from fastxfer.cli._output import Output, output_option
 from fastxfer.cli._parameters import size_text
-from fastxfer.cli._several import Several
-from fastxfer.cli.urls.copying import EPILOG, expand
+from fastxfer.cli._several import Several, overall
+from fastxfer.cli.urls.copying import EPILOG, expand_all, to_stdout
 from fastxfer.cli.urls.location import Location, parse_location
 from fastxfer.cli.urls.opening import Places, place_options
 from fastxfer.cli.urls.place import Listed, Place
@@ -40,11 +39,15 @@ def mode_text(entry: Listed) -> str:
 @click.option("-l", "--long", is_flag=True, help="With mode, size and time.")
 @place_options
 @output_option
-def ls(urls: tuple[str, ...], long: bool, places: Places, output: Output) -> None:
+def ls(urls: tuple[str, ...], long: bool, places: Places, output: Output) -> int:
     """List directories, or show files. Default: the current local directory."""
-    for text in urls or (".",):
-        for location in expand(places, parse_location(text)):
-            show(output, list(entries_at(places.at(location), location)), long=long)
+    several = Several(output)
+    locations, codes = expand_all(places, several, urls or (".",))
+
+    def one(location: Location) -> None:
+        show(output, list(entries_at(places.at(location), location)), long=long)
+
+    return overall(codes + several.in_turn(locations, one, lambda location: location.text))
 
 
 def entries_at(place: Place, location: Location) -> Iterator[Listed]:
@@ -126,10 +129,12 @@ def stat(urls: tuple[str, ...], places: Places, output: Output) -> int:
 @click.command("cat", epilog=EPILOG)
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
 @place_options
-def cat(urls: tuple[str, ...], places: Places) -> None:
+def cat(urls: tuple[str, ...], places: Places) -> int:
     """Write files to standard output, one after the other."""
-    for text in urls:
-        for location in expand(places, parse_location(text)):
-            for data in places.at(location).read(location.path):
-                sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    several = Several(Output())
+    locations, codes = expand_all(places, several, urls)
+
+    def one(location: Location) -> None:
+        to_stdout(places, location)
+
+    return overall(codes + several.in_turn(locations, one, lambda location: location.text))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import shutil
 import stat
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fastxfer.cli.urls.place import Listed, Moved, Moving
+from fastxfer.cli.urls.standard_input import PipedInput
 from fastxfer.fdfs.local_file import ArrivingFile
 
 CHUNK = 1 << 20
@@ -30,9 +30,6 @@ class LocalPlace:
                 with contextlib.suppress(FileNotFoundError):
                     yield listed(entry.path, entry.name)
 
-    def glob(self, pattern: str) -> list[str]:
-        return sorted(glob.glob(pattern, recursive=True))
-
     def join(self, path: str, name: str) -> str:
         return os.path.join(path, name)
 
@@ -41,8 +38,9 @@ class LocalPlace:
             while data := file.read(CHUNK):
                 yield data
 
-    def write(self, stream: BinaryIO, path: str) -> Moved:
+    def write(self, stream: BinaryIO | PipedInput, path: str, how: Moving) -> Moved:
         size = 0
+        _check_free(path, how)
         with ArrivingFile(path) as file:
             while data := stream.read(CHUNK):
                 write_all(file.fd, data)
@@ -97,10 +95,14 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def _check_free(target: str | Path, how: Moving) -> None:
+    if not how.overwrite and os.path.exists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+
+
 def copy_file(source: Path, target: Path, how: Moving) -> Moved:
     """Copy one file; it appears under its name when it is whole."""
-    if not how.overwrite and target.exists():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    _check_free(target, how)
     if target.exists() and source.samefile(target):
         raise shutil.SameFileError(f"{source} and {target} are the same file")
     with open(source, "rb") as reading, ArrivingFile(target) as arriving:
