@@ -119,11 +119,11 @@ cdef double monotonic() noexcept nogil:
     return now.tv_sec + now.tv_nsec * 1e-9
 
 
-cdef Py_ssize_t say(int control, const char* text, Py_ssize_t size) noexcept nogil:
-    """How much of a reply the control connection took; whoever sends the rest finds out what is wrong."""
+cdef Py_ssize_t say(int connection, const char* text, Py_ssize_t size, int flags=0) noexcept nogil:
+    """How much of a text a connection took; whoever sends the rest finds out what is wrong."""
     cdef ssize_t sent
     while True:
-        sent = send(control, text, size, MSG_NOSIGNAL)
+        sent = send(connection, text, size, MSG_NOSIGNAL | flags)
         if sent >= 0:
             return sent
         if errno != EINTR:

@@ -65,11 +65,11 @@ cdef class Uploads:
         return ended
 
 
-def send_now(int fd, bytes data not None):
+def send_now(int fd, bytes data not None, bint more=False):
     cdef const char* text = data
     cdef Py_ssize_t size = len(data)
     with nogil:
-        size = say(fd, text, size)
+        size = say(fd, text, size, MSG_MORE if more else 0)
     return size
 
 

@@ -17,9 +17,10 @@ def accept(listener: int) -> tuple[int, str] | None:
 def turn_away(listener: int, most: int) -> bool:
     """Close every connection that waits at *listener*; False where there are *most* or more, or the socket fails."""
 
-def send_now(fd: int, data: bytes) -> int:
+def send_now(fd: int, data: bytes, more: bool = False) -> int:
     """Send *data* by the socket *fd*, which does not block; how much went.
 
+    With *more*, bytes or the end of the connection follow at once, and the last packet may wait for them (MSG_MORE).
     Nothing is said of errors: whoever sends the rest finds them again.
     """
 

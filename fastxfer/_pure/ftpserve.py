@@ -128,7 +128,7 @@ def open_partial(directory: int, name: str, mode: int) -> tuple[int, int, int]:
         os.close(fd)
 
 
-def send_now(fd: int, data: bytes) -> int:
+def send_now(fd: int, data: bytes, more: bool = False) -> int:
     try:
         # A number that is a socket's elsewhere may be a file's on Windows.
         return os.write(fd, data) if os.name == "posix" else 0

@@ -282,6 +282,8 @@ def _fact_type(mode: int) -> str:
 
 def word(text: str) -> str:
     """*text* as a column or fact of its own: nothing in it may end it early."""
+    if text.isalnum():
+        return text
     return re.sub(r"[\x00-\x20\x7f;]", "_", text) or "_"
 
 

@@ -1,34 +1,27 @@
-"""Listings: what LIST, NLST, MLSD and STAT show, and how it gets to the client."""
+"""Listings: what LIST, NLST, MLSD and STAT show."""
 
 from __future__ import annotations
 
-import asyncio
 import fnmatch
 import os
 import re
 import stat
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastxfer.core.ftpwire import DirectoryLister, format_list, format_mlsd, format_names
-from fastxfer.core.transforms import Deflate
-from fastxfer.server import paths, replies
+from fastxfer.server import paths
 from fastxfer.server.account import Account
-from fastxfer.server.datastream import DataStream
 from fastxfer.server.filesystem import FileInfo, FileKind
-from fastxfer.server.hooks import Direction
 from fastxfer.server.permissions import Permission
-from fastxfer.server.transfers import Progress, failed
 
 if TYPE_CHECKING:
     from fastxfer.server.session import Session
 
-__all__ = ["ListOptions", "Listing", "expand", "item_of", "parse_options", "perm_facts", "send_listing", "stepwise"]
+__all__ = ["CHUNK", "ListOptions", "Listing", "expand", "has_glob", "item_of", "parse_options", "perm_facts"]
 
 CHUNK = 65536
-SLOW_PIECE = 0.005
-"""Seconds that a piece may take on the event loop; after a slower one the rest is made in a thread."""
+"""Bytes of a piece of a listing, about; a shorter one is the last."""
 _GLOB = re.compile(r"[*?\[]")
 _OPTIONS = re.compile(r"-[aAbcCdfFgGhHiIklLmnopqQrRsStTuUxX1]+$")
 """A word of options of ``ls``; anything else that begins with a dash is a name."""
@@ -58,8 +51,13 @@ class ListOptions(NamedTuple):
         return not any(self)
 
 
+_NO_OPTIONS = ListOptions()
+
+
 def parse_options(argument: str) -> tuple[ListOptions, str]:
     """Split ``-laR path`` into options and path; ``--`` ends the options."""
+    if not argument.startswith("-"):
+        return _NO_OPTIONS, argument
     letters = ""
     rest = argument
     while rest.startswith("-"):
@@ -98,11 +96,13 @@ def perm_facts(account: Account, path: str) -> tuple[str, str]:
     return _facts_of(account.permissions.at(path))
 
 
-_FACTS_OF: dict[Permission, tuple[str, str]] = {}
+_FACTS_OF: dict[int, tuple[str, str]] = {}
 
 
 def _facts_of(allowed: Permission) -> tuple[str, str]:
-    known = _FACTS_OF.get(allowed)
+    # Hashing a member of an enum is a call of a Python function.
+    bits: int = allowed._value_
+    known = _FACTS_OF.get(bits)
     if known is None:
         of_files = (
             ("a", Permission.APPEND),
@@ -120,7 +120,7 @@ def _facts_of(allowed: Permission) -> tuple[str, str]:
             ("m", Permission.MKDIR),
             ("p", Permission.DELETE),
         )
-        known = _FACTS_OF[allowed] = (
+        known = _FACTS_OF[bits] = (
             "".join(letter for letter, wanted in of_files if allowed & wanted),
             "".join(letter for letter, wanted in of_directories if allowed & wanted),
         )
@@ -191,10 +191,17 @@ class Listing:
 
     async def of_directory(self, path: str) -> Iterator[bytes]:
         """The entries of the directory *path*, natively where that can be."""
+        lister = self.of_local_directory(path)
+        if lister is None:
+            return iter([self.format(await self._account.entries(path), path)])
+        return lister
+
+    def of_local_directory(self, path: str) -> DirectoryLister | None:
+        """The entries of the directory *path*, where it is one of the machine's; else None."""
         account = self._account
         descriptor = account.open_directory(path)
         if descriptor < 0:
-            return iter([self.format(await account.entries(path), path)])
+            return None
         try:
             file_perm, dir_perm = perm_facts(account, path)
             return DirectoryLister(
@@ -280,76 +287,3 @@ def _ordered(entries: Sequence[FileInfo], options: ListOptions) -> list[FileInfo
     else:
         result = sorted(entries, key=lambda entry: entry.name)
     return result[::-1] if options.reverse else result
-
-
-async def send_listing(session: Session, path: str, pieces: AsyncIterator[bytes] | Iterator[bytes]) -> None:
-    """Send *pieces* over the data connection, with all replies."""
-    progress = Progress(Direction.DOWNLOAD, path, 0, session.private)
-    session.runtime.begins(session, progress)
-    opening = replies.OPENING
-    data = session.runtime.data(session)
-    write = session.control.write
-    sock = None
-    tidy = data.close
-
-    def announce() -> None:
-        """Most clients read nothing of the data before they have read this.
-
-        It is not said earlier than it must be: lftp takes a compressed listing (MODE Z) for whole too early where the
-        last reply comes after it.
-        """
-        nonlocal opening
-        if opening:
-            write(opening)
-            opening = b""
-
-    try:
-        if progress.aborted:
-            # Nothing below may have to wait.
-            await asyncio.sleep(0)
-        sock = data.take_now()
-        if sock is None:
-            announce()
-            sock = await data.take()
-        stream = DataStream.of(session, sock)
-        stream.before_waiting = announce
-        if session.private:
-            announce()
-            await session.runtime.data_handshake(session, stream)
-        deflate = Deflate(session.zlevel) if session.mode_z else None
-        async for piece in stepwise(pieces):
-            await stream.send(deflate.update(piece) if deflate is not None else piece)
-            progress.moved += len(piece)
-        if deflate is not None:
-            await stream.send(deflate.finish())
-        await stream.finish()
-        sock.close()
-        write(opening + replies.TRANSFER_COMPLETE)
-        tidy = data.keep
-    except BaseException as error:
-        write(opening + failed(session, progress, error))
-    finally:
-        tidy()
-        if sock is not None:
-            sock.close()
-        session.progress = None
-
-
-async def stepwise(pieces: AsyncIterator[bytes] | Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Each piece in its turn; on the loop while that is quick, else in a thread."""
-    if isinstance(pieces, AsyncIterator):
-        async for piece in pieces:
-            yield piece
-        return
-    slow = False
-    loop = asyncio.get_running_loop()
-    while True:
-        if slow:
-            piece = await loop.run_in_executor(None, next, pieces, b"")
-        else:
-            began = time.monotonic()
-            piece = next(pieces, b"")
-            slow = time.monotonic() - began > SLOW_PIECE
-        if not piece:
-            return
-        yield piece

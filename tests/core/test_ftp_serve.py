@@ -79,6 +79,8 @@ def test_as_much_is_sent_as_the_connection_takes_and_nothing_by_a_broken_one(ftp
         ours.setblocking(False)
         assert ftpserve.send_now(ours.fileno(), b"220 Hello\r\n") == 11
         assert theirs.recv(100) == b"220 Hello\r\n"
+        assert ftpserve.send_now(ours.fileno(), b"more", True) == 4
+        assert theirs.recv(100) == b"more"
         much = bytes(4 << 20)
         sent = ftpserve.send_now(ours.fileno(), much)
         assert 0 < sent < len(much)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from fastxfer.server import LimitsConfig, PassiveConfig, Permissions, User
-from tests.server.dialogue import PASSWORD, USER, Dialogue, Running
+from fastxfer.server import LimitsConfig, PassiveConfig, Permissions, User, listing
+from fastxfer.server.sendlisting import stepwise
+from tests.server.dialogue import PASSWORD, USER, Dialogue, Running, read_all, wait_for
 
 
 @pytest.fixture
@@ -171,5 +174,43 @@ def test_the_opening_reply_comes_before_a_listing_that_the_client_does_not_read_
         (root / f"{'n' * 60}{number:04}").touch()
     server = serve(passive=PassiveConfig(buffer=4096))
     with Dialogue(server.address) as client:
-        listing = client.login().fetch(command)
-    assert listing.count(b"n" * 60) == 4000
+        listed = client.login().fetch(command)
+    assert listed.count(b"n" * 60) == 4000
+
+
+def test_other_sessions_have_their_turns_while_a_client_takes_a_whole_listing_at_once() -> None:
+    async def turns_between(pieces: int) -> int:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.ensure_future(other())
+        assert [piece async for piece in stepwise(iter([b"x"] * pieces))] == [b"x"] * pieces
+        task.cancel()
+        return turns
+
+    assert asyncio.run(turns_between(20)) >= 20
+
+
+@pytest.mark.parametrize("command", ["LIST", "NLST", "MLSD"])
+@pytest.mark.parametrize("read", [0, 200])
+def test_a_directory_that_cannot_be_read_to_its_end_is_no_shorter_listing(
+    client: Dialogue, monkeypatch: pytest.MonkeyPatch, command: str, read: int, descriptors: Callable[[], int]
+) -> None:
+    def failing(*arguments: object, **options: object) -> Iterator[bytes]:
+        for _ in range(read):
+            yield b"name\r\n" * 11000
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    held = descriptors()
+    with monkeypatch.context() as patch:
+        patch.setattr(listing, "DirectoryLister", failing)
+        with client.data_after(command) as data:
+            assert len(read_all(data)) == 66000 * read
+        assert client.read().code == 451
+    wait_for(lambda: descriptors() <= held)
+    assert client.fetch("NLST") == b""

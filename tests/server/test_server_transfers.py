@@ -307,7 +307,7 @@ def test_a_cut_or_broken_mode_z_upload_is_refused(client: Dialogue, root: Path) 
     assert visible(root) == []
 
 
-@pytest.mark.parametrize("command", ["STOR file", "RETR big", "LIST"])
+@pytest.mark.parametrize("command", ["STOR file", "RETR big", "LIST -t"])
 def test_abor_that_comes_while_a_transfer_is_prepared_ends_it(
     client: Dialogue, root: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

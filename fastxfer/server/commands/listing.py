@@ -2,48 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from fastxfer.core.ftpwire import format_mlsd
 from fastxfer.server import paths
 from fastxfer.server.commands.table import command
-from fastxfer.server.listing import Listing, item_of, parse_options, perm_facts, send_listing
+from fastxfer.server.listing import Listing, ListOptions, has_glob, item_of, parse_options, perm_facts
 from fastxfer.server.permissions import Permission
 from fastxfer.server.replies import BAD_SYNTAX, reply
+from fastxfer.server.sendlisting import send_directory, send_listing
 from fastxfer.server.session import Session
 
 _NOT_A_DIRECTORY = reply(501, "Not a directory.")
 
 
 @command("LIST", "RFC 959 section 4.1.3", syntax="[-alRrtSd] [path]")
-async def list_(session: Session, argument: str) -> bytes | None:
+def list_(session: Session, argument: str) -> bytes | Awaitable[bytes | None]:
     """Send the entries of a directory, or one entry, in the form of ``ls -l``."""
-    return await _listing(session, argument, "list")
+    return _listing(session, argument, "list")
 
 
 @command("NLST", "RFC 959 section 4.1.3", syntax="[-aRrtSd] [path]")
-async def nlst(session: Session, argument: str) -> bytes | None:
+def nlst(session: Session, argument: str) -> bytes | Awaitable[bytes | None]:
     """Send the names in a directory."""
-    return await _listing(session, argument, "nlst")
+    return _listing(session, argument, "nlst")
 
 
-async def _listing(session: Session, argument: str, kind: str) -> bytes | None:
+def _listing(session: Session, argument: str, kind: str) -> bytes | Awaitable[bytes | None]:
     refusal = session.runtime.data_refusal(session)
     if refusal is not None:
         return refusal
     options, rest = parse_options(argument)
-    pieces = await Listing(session, kind).of_argument(rest, options)
-    await send_listing(session, rest or session.cwd, pieces)
-    return None
+    listing = Listing(session, kind)
+    if options.plain and not has_glob(rest):
+        path = session.path(rest)
+        try:
+            lister = listing.of_local_directory(path)
+        except NotADirectoryError:
+            lister = None
+        if lister is not None:
+            return send_directory(session, path, lister)
+    return _of_argument(session, listing, rest, options)
+
+
+async def _of_argument(session: Session, listing: Listing, argument: str, options: ListOptions) -> None:
+    pieces = await listing.of_argument(argument, options)
+    await send_listing(session, argument or session.cwd, pieces)
 
 
 @command("MLSD", "RFC 3659 section 7", syntax="[path]")
-async def mlsd(session: Session, argument: str) -> bytes | None:
+def mlsd(session: Session, argument: str) -> bytes | Awaitable[bytes | None]:
     """Send the entries of a directory in a form for programs."""
     refusal = session.runtime.data_refusal(session)
     if refusal is not None:
         return refusal
     path = session.path(argument)
+    listing = Listing(session, "mlsd")
     try:
-        pieces = await Listing(session, "mlsd").of_directory(path)
+        lister = listing.of_local_directory(path)
+    except NotADirectoryError:
+        return _NOT_A_DIRECTORY
+    return _of_directory(session, listing, path) if lister is None else send_directory(session, path, lister)
+
+
+async def _of_directory(session: Session, listing: Listing, path: str) -> bytes | None:
+    try:
+        pieces = await listing.of_directory(path)
     except NotADirectoryError:
         return _NOT_A_DIRECTORY
     await send_listing(session, path, pieces)

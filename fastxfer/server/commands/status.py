@@ -6,8 +6,9 @@ import time
 from collections.abc import Awaitable
 
 from fastxfer.server.commands.table import COMMANDS, command
-from fastxfer.server.listing import Listing, ListOptions, parse_options, stepwise
+from fastxfer.server.listing import Listing, ListOptions, parse_options
 from fastxfer.server.replies import OK, reply
+from fastxfer.server.sendlisting import stepwise
 from fastxfer.server.session import Session
 
 _SYSTEM = reply(215, "UNIX Type: L8")
