@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -15,7 +16,7 @@ from benchmarks.macro import congestion, process
 from benchmarks.macro.client import WorkerError
 from benchmarks.macro.compile import CompileError, compiled
 from benchmarks.macro.family import TIMEOUT, Field
-from benchmarks.macro.remote_files import fill, lay_entries
+from benchmarks.macro.remote_files import entries, fill
 from benchmarks.macro.scenario import Load, Peer, Scenario
 from benchmarks.macro.servers.ftp import FtpDaemon
 from benchmarks.macro.servers.ftp_setup import Certificate, make_certificate
@@ -53,9 +54,9 @@ class ServerParty:
         share = dict(scenario.shares).get(self.peer.name, 1.0)
         load = replace(load, count=max(1, round(load.count * share)))
         for op in scenario.ops:
-            name = self._prepare(op, load)
             try:
-                results.append(self._measure(op, load, name, scenario.tls))
+                with self._prepared(op, load) as name:
+                    results.append(self._measure(op, load, name, scenario.tls))
             except WorkerError as error:
                 results.append(_failed(op, load, str(error)))
             for path in self._daemon.root.glob("stored*"):
@@ -67,14 +68,12 @@ class ServerParty:
     def close(self) -> None:
         self._daemon.stop()
 
-    def _prepare(self, op: str, load: Load) -> str:
+    def _prepared(self, op: str, load: Load) -> contextlib.AbstractContextManager[str]:
         """Lay what the operation reads; the name to be given to the load generator."""
         root = self._daemon.root
-        if op == "retr":
-            return fill(root, load.size, load.count, self._shared)
         if op in {"list", "mlsd", "nlst"}:
-            return lay_entries(root, load.entries)
-        return "stored"
+            return entries(root, load.entries, self._shared)
+        return contextlib.nullcontext(fill(root, load.size, load.count, self._shared) if op == "retr" else "stored")
 
     def _measure(self, op: str, load: Load, name: str, tls: bool) -> dict[str, Any]:
         server, pids = self._daemon.server, self._daemon.pids
