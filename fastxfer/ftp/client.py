@@ -26,7 +26,8 @@ class AsyncClient(TreeOperations):
             async for path, entry in client.walk("reports"):
                 print(path, entry.size)
 
-    Cancelling a task ends its transfer and closes the connection it used.
+    Cancelling a task ends its transfer and closes the connection it used. What an upload has stored under its temporary
+    name is removed before that, unless it is to be resumed; a server that does not answer is not waited for long.
     """
 
     __init__ = ClientBase.__init__

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
+import sys
 from dataclasses import dataclass
 
 from fastxfer.ftp.errors import ConnectionLostError
@@ -10,6 +14,9 @@ from fastxfer.net.stream import Stream
 from fastxfer.net.tls_channel import TLSChannel
 
 __all__ = ["DataConnection"]
+
+_AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+"""SO_LINGER: throw away what is not sent yet, and reset the connection."""
 
 
 @dataclass
@@ -47,6 +54,13 @@ class DataConnection:
         if self.connection is None:
             raise ConnectionLostError("the data connection is closed")
         return self.connection
+
+    def reset(self) -> None:
+        """Close it so that the server finds it broken, and does not take what has come for a whole file."""
+        if self.connection is not None and not self.connection.closed:
+            with contextlib.suppress(OSError):
+                self.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.close()
 
     def close(self) -> None:
         if self.connection is not None:

@@ -102,6 +102,32 @@ class DataPort(ReadyOpener):
         if session.broken:
             self.close()
 
+    async def take_back(self, data: DataConnection, path: str) -> bool:
+        """Give an upload, and with it the session, up, and remove what the server has stored of it at *path*.
+
+        On the same connection, where nothing overtakes what the server still has to do, and without waiting long.
+        False where the server did not say that it is removed.
+        """
+        session = self._session
+        data.reset()
+        try:
+            reply = data.final
+            while reply is None:
+                reply = await session.reply(data.line, seconds=GRACE)
+                if data.noops and reply.code in NOOP_REPLIES:
+                    data.noops -= 1
+                    reply = None
+            for line in [*["EPSV"] * data.preopening, *["NOOP"] * data.noops]:
+                await session.reply(line, seconds=GRACE)
+            line = f"DELE {path}"
+            await session.send([line])
+            return (await session.reply(line, seconds=GRACE)).positive
+        except FTPError as error:
+            log.debug("%s may keep %s: %s", session.server, path, error)
+            return False
+        finally:
+            self.abandon(data)
+
     def abandon(self, data: DataConnection) -> None:
         """Give the transfer, and with it the session, up."""
         self._session.fail()

@@ -230,7 +230,7 @@ class Storing(DirectoryOperations):
                 raise reason from error
             raise
         except BaseException:
-            link.port.abandon(data)
+            await self._give_up(link, store, data)
             raise
         store.transferred += sent
         store.offset += sent
@@ -238,6 +238,16 @@ class Storing(DirectoryOperations):
         if store.repeated or store.resume or sent > SMALL:
             await self._check_stored(link, store)
         store.stored = True
+
+    async def _give_up(self, link: Link, store: Store, data: DataConnection) -> None:
+        """The upload is ended from here: cancelled, or its source failed."""
+        if store.resume:
+            link.port.abandon(data)
+        elif store.temporary:
+            store.begun = not await link.port.take_back(data, store.written)
+        else:
+            data.reset()
+            link.port.abandon(data)
 
     async def _finish_begun(self, link: Link, store: Store, sending: ReadyUpload) -> None:
         """Go on with what was begun at once."""

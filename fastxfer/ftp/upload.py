@@ -8,7 +8,7 @@ import time
 
 from fastxfer.ftp.base import RemotePath, log
 from fastxfer.ftp.endpoints import ChunkSource, FileSource, Source, is_path
-from fastxfer.ftp.errors import FTPError, InvalidArgumentError
+from fastxfer.ftp.errors import InvalidArgumentError
 from fastxfer.ftp.placing import Placing, beside
 from fastxfer.ftp.sources import content_of, open_source, source_for
 from fastxfer.ftp.storing import SMALL, Begun, Store
@@ -165,7 +165,7 @@ class UploadOperations(Verification, UniqueUploads, Placing):
         except BaseException as error:
             if store.progress is not None:
                 store.progress.abandon()
-            if store.temporary and store.begun and not store.resume and isinstance(error, FTPError):
+            if store.temporary and store.begun and not store.resume and isinstance(error, Exception):
                 await self._remove_quietly(store.written)
             raise
         if store.progress is not None:
