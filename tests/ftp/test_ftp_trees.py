@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,24 @@ def test_both_ways_the_newer_wins_and_what_is_missing_is_copied(peer: FTPPeer, l
         await client.upload(b"changed", "there/same", mtime=1_760_000_000)
         await client.sync(here, "there", "both")
         assert (here / "same").read_bytes() == b"changed"
+
+    run(peer, body)
+
+
+def test_both_ways_by_content(peer: FTPPeer, local: Path) -> None:
+    here = plant(local / "here", {"same": b"same", "newer": b"NEWER", "conflict": b"ours"})
+    for name in ("same", "newer"):
+        os.utime(here / name, (1_750_000_000, 1_750_000_000))
+
+    async def body(client: AsyncClient) -> None:
+        await client.mkdir("there")
+        for name, content in {"same": b"same", "newer": b"older", "conflict": b"them"}.items():
+            await client.upload(content, f"there/{name}", mtime=1_700_000_000)
+        report = await client.sync(here, "there", "both", compare="checksum")
+        assert report.actions == {"skip": 1, "upload": 1, "mkdir": 1}
+        assert [(Path(item.local).name, item.action) for item in report.failures] == [("conflict", "conflict")]
+        assert harvest(peer.root / "there") == {"same": b"same", "newer": b"NEWER", "conflict": b"them"}
+        assert harvest(here) == {"same": b"same", "newer": b"NEWER", "conflict": b"ours"}
 
     run(peer, body)
 
@@ -289,6 +308,61 @@ def test_local_links_are_left_out_unless_followed(tmp_path: Path) -> None:
             assert set(server.files) == {"/t/real"}
             await client.sync(tmp_path / "t", "/t", follow_links=True)
             assert set(server.files) == {"/t/real", "/t/link"}
+
+        run_scripted(server, body)
+
+
+def test_links_that_lead_nowhere_are_left_out_and_told(tmp_path: Path) -> None:
+    tree = plant(tmp_path / "t", {"real": b"content"})
+    (tree / "dangling").symlink_to("nothing")
+    (tree / "itself").symlink_to("itself")
+    (tree / "through").symlink_to("real/x")
+    with scripted_server() as server:
+        server.directories.add("/t")
+        server.files["/t/dangling"] = b"what it once led to"
+
+        async def body(client: AsyncClient) -> None:
+            told: list[Item] = []
+            report = await client.mirror(tree, "/t", follow_links=True, on_item=told.append)
+            assert report.ok
+            skipped = {Path(item.local).name for item in told if item.action == "skip"}
+            assert skipped == {"dangling", "itself", "through"}
+            assert set(server.files) == {"/t/real", "/t/dangling"}
+
+        run_scripted(server, body)
+
+
+class OneCase(dict[str, bytes]):
+    """Files of a system to which ``a`` and ``A`` are one name."""
+
+    def known(self, name: str) -> str:
+        return next((known for known in self if known.casefold() == name.casefold()), name)
+
+    def __setitem__(self, name: str, content: bytes) -> None:
+        super().pop(self.known(name), None)
+        super().__setitem__(name, content)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(self.known(name), default)
+
+    def pop(self, name: str, *default: Any) -> Any:
+        return super().pop(self.known(name), *default)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(self.known(str(name)))
+
+
+def test_a_name_that_changed_its_case_is_not_removed_where_case_means_nothing(tmp_path: Path) -> None:
+    tree = plant(tmp_path / "t", {"README": b"new", "other": b"o"})
+    with scripted_server() as server:
+        server.directories.add("/t")
+        server.files = OneCase({"/t/readme": b"old", "/t/extra": b"x"})
+
+        async def body(client: AsyncClient) -> None:
+            report = await client.mirror(tree, "/t", parallel=1)
+            assert report.ok
+            assert report.actions["delete"] == 2
+            assert dict(server.files) == {"/t/README": b"new", "/t/other": b"o"}
 
         run_scripted(server, body)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -13,6 +14,8 @@ from fastxfer.ftp.errors import UnsafeNameError
 __all__ = ["LocalEntry", "child_path", "lies_in", "remove_local", "scan"]
 
 _WINDOWS = os.name == "nt"
+_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""What links say that lead to nothing, or to themselves."""
 _RESERVED = frozenset(
     {"CON", "PRN", "AUX", "NUL", *(f"COM{n}" for n in range(1, 10)), *(f"LPT{n}" for n in range(1, 10))}
 )
@@ -31,7 +34,7 @@ class LocalEntry:
 def scan(directory: str, follow_links: bool) -> dict[str, LocalEntry]:
     """The entries of a local directory by name. Raises LocalFileError.
 
-    A link to a directory that holds *directory* stays a link: following it would never end.
+    A link to a directory that holds *directory* stays a link: following it would never end. So does one to nowhere.
     """
     found = {}
     try:
@@ -42,8 +45,12 @@ def scan(directory: str, follow_links: bool) -> dict[str, LocalEntry]:
                     continue
                 try:
                     info = entry.stat()
-                except FileNotFoundError:
-                    # Gone meanwhile, or a link to nowhere.
+                except OSError as error:
+                    if entry.is_symlink() and error.errno in _NOWHERE:
+                        found[entry.name] = LocalEntry(entry.name, "link", 0, 0.0)
+                    elif not isinstance(error, FileNotFoundError):
+                        raise
+                    # Else it is gone meanwhile.
                     continue
                 kind = "dir" if stat.S_ISDIR(info.st_mode) else "file" if stat.S_ISREG(info.st_mode) else "other"
                 if kind == "dir" and entry.is_symlink() and lies_in(directory, entry.path):

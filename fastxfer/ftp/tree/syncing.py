@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from fastxfer.core.ftpwire import Entry, parse_time
+from fastxfer.core.ftpwire import Entry
 from fastxfer.ftp.errors import FTPError, InvalidArgumentError, NotFoundError, TransferError, UnsafeNameError
 from fastxfer.ftp.file_operations import FileOperations
-from fastxfer.ftp.pool import Link
-from fastxfer.ftp.tree.comparing import same_content
+from fastxfer.ftp.tree.comparing import exact_times, same_content
 from fastxfer.ftp.tree.filters import Filter
 from fastxfer.ftp.tree.local_side import LocalEntry, child_path, make_local_directory, remove_local, scan
 from fastxfer.ftp.tree.removing import remove_tree
@@ -27,7 +26,6 @@ __all__ = ["COMPARISONS", "DIRECTIONS", "SyncOptions", "Synchronizer"]
 COMPARISONS = ("newer", "exact", "size", "newer-only", "checksum", "always")
 DIRECTIONS = ("up", "down", "both")
 _DEEPEST = 200
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,7 @@ class Synchronizer:
         self._recorder = recorder
         self._journal = journal
         self._parallel = parallel
+        self._twins: set[str] = set()
 
     async def run(self) -> None:
         """Do it. Raises FTPError where the top directories can not be had, and for any failure unless going on."""
@@ -140,7 +139,7 @@ class Synchronizer:
             remote = {entry.name: entry for entry in await self._client.list(directory.remote)}
             remote = await self._refine_times(directory, local, remote)
         below: list[_Directory] = []
-        for name in sorted(local.keys() | remote.keys()):
+        for name in self._in_order(local, remote):
             path = f"{directory.path}/{name}" if directory.path else name
             ours, theirs = local.get(name), remote.get(name)
             is_directory = (ours is not None and ours.kind == "dir") or (theirs is not None and theirs.type == "dir")
@@ -157,6 +156,19 @@ class Synchronizer:
             if found is not None:
                 below.append(found)
         return below
+
+    def _in_order(self, local: Iterable[str], remote: Iterable[str]) -> list[str]:
+        """The names on either side; first those to be removed that differ from one to come in nothing but their case.
+
+        Where the target's file system takes the two for one, what has come would be removed.
+        """
+        ours, theirs = set(local), set(remote)
+        coming = {name.casefold() for name in (ours if self._options.direction == "up" else theirs)}
+        self._twins = set()
+        if self._options.delete:
+            going = theirs - ours if self._options.direction == "up" else ours - theirs
+            self._twins = {name for name in going if name.casefold() in coming}
+        return sorted(self._twins) + sorted((ours | theirs) - self._twins)
 
     async def _refine_times(
         self, directory: _Directory, local: dict[str, LocalEntry], remote: dict[str, Entry]
@@ -262,14 +274,15 @@ class Synchronizer:
         options = self._options
         same_size = theirs.size is None or ours.size == theirs.size
         same_time = mtime is None or abs(ours.mtime - mtime) <= options.tolerance
-        if same_size and (same_time or options.compare == "size"):
+        newer = "" if same_time else "upload" if ours.mtime > (mtime or 0.0) else "download"
+        if same_size and options.compare == "checksum":
+            await workers.add(lambda: self._move_if_different(child, newer))
+        elif same_size and (same_time or options.compare == "size"):
             self._skipped(child, "equal")
-        elif same_time:
+        elif not newer:
             self._conflict(child, "equal times and different sizes")
-        elif ours.mtime > (mtime or 0.0):
-            await workers.add(lambda: self._upload(child, ours))
         else:
-            await workers.add(lambda: self._download(child, theirs))
+            await workers.add(lambda: self._move(child, newer))
         return None
 
     async def _compare_and(
@@ -319,13 +332,16 @@ class Synchronizer:
             await self._download(child, child.theirs)
 
     async def _move_if_different(self, child: _Child, action: str) -> None:
+        """*action* is empty where it is not known which of the two is newer."""
         try:
             same = await same_content(self._client, child.local, child.remote)
         except FTPError as error:
-            self._failed(action, child.local, child.remote, error)
+            self._failed(action or "conflict", child.local, child.remote, error)
             return
         if same:
             self._skipped(child, "equal content")
+        elif not action:
+            self._conflict(child, "equal times and sizes, different content")
         else:
             await self._move(child, action)
 
@@ -407,19 +423,20 @@ class Synchronizer:
 
     async def _superfluous_remote(self, child: _Child, workers: Workers) -> None:
         if self._options.delete:
-
-            async def delete() -> None:
-                await self._delete_remote(child)
-
-            await workers.add(delete)
+            await self._delete(child, self._delete_remote, workers)
 
     async def _superfluous_local(self, child: _Child, workers: Workers) -> None:
         if self._options.delete:
+            await self._delete(child, self._delete_local, workers)
 
-            async def delete() -> None:
-                await self._delete_local(child)
+    async def _delete(self, child: _Child, delete: Callable[[_Child], Awaitable[bool]], workers: Workers) -> None:
+        async def job() -> None:
+            await delete(child)
 
-            await workers.add(delete)
+        if posixpath.basename(child.path) in self._twins:
+            await job()
+        else:
+            await workers.add(job)
 
     async def _delete_remote(self, child: _Child) -> bool:
         is_directory = child.theirs is not None and child.theirs.type == "dir"
@@ -469,22 +486,3 @@ class _Child:
     remote: str
     ours: LocalEntry | None
     theirs: Entry | None
-
-
-async def exact_times(client: FileOperations, paths: list[str]) -> list[float | None]:
-    """The times of files, asked for in batches; None where the server does not tell."""
-    times: list[float | None] = []
-
-    async def ask(link: Link, *, batch: list[str]) -> list[float | None]:
-        found: list[float | None] = []
-        for reply in await link.session.ask_all([f"MDTM {path}" for path in batch]):
-            try:
-                found.append(parse_time(reply.text) if reply.code == 213 else None)
-            except ValueError:
-                found.append(None)
-        return found
-
-    for start in range(0, len(paths), _BATCH):
-        batch = paths[start : start + _BATCH]
-        times += await client._run(partial(ask, batch=batch))
-    return times
