@@ -392,8 +392,9 @@ class Control(ControlWire):
             self.write(error.reply)
         except Exception as error:
             self.fault(verb, error)
-        if session.rest and not command.keeps and self._task is None:
+        if not command.keeps and self._task is None:
             session.rest = 0
+            session.range = None
 
     def _unknown(self, verb: str, argument: str) -> None:
         session = cast(Session, self.session)
@@ -442,8 +443,9 @@ class Control(ControlWire):
         self._abort_asked = False
         session = self.session
         self._conclude(task)
-        if session is not None and session.rest and not (self._verb in COMMANDS and COMMANDS[self._verb].keeps):
+        if session is not None and not (self._verb in COMMANDS and COMMANDS[self._verb].keeps):
             session.rest = 0
+            session.range = None
         self.last = self._loop.time()
         self._resume()
 

@@ -173,8 +173,9 @@ class ControlWire(asyncio.Protocol):
             self._runtime.count_tls_failure()
             self._abort()
             return False
-        if session is not None and not session.host and hello.server_name in hosts:
-            session.host = hello.server_name
+        if session is not None and hello.server_name in hosts:
+            session.host_of_tls = hello.server_name
+            session.host = session.host or hello.server_name
         return True
 
     def _handshaken(self, channel: TLSChannel) -> None:

@@ -47,8 +47,8 @@ class Session:
         "epsv_only",
         "facts",
         "hash_algorithm",
-        "hash_range",
         "host",
+        "host_of_tls",
         "id",
         "listener",
         "login_clock",
@@ -59,6 +59,7 @@ class Session:
         "port",
         "private",
         "progress",
+        "range",
         "rename_from",
         "rest",
         "runtime",
@@ -93,6 +94,7 @@ class Session:
         self.login_clock = control.last
         self.attempts = 0
         self.host = ""
+        self.host_of_tls = ""
         self.ccc = False
         self.pbsz = False
         self.private = listener.implicit_tls
@@ -109,12 +111,12 @@ class Session:
         self.mode_z = False
         self.zlevel = 6
         self.rest = 0
+        self.range: tuple[int, int] | None = None
         self.rename_from = ""
         self.copy_from = ""
         self.epsv_only = False
         self.facts: tuple[str, ...] = DEFAULT_FACTS
         self.hash_algorithm = "SHA-256"
-        self.hash_range: tuple[int, int] | None = None
         self.progress: Progress | None = None
         self.download_limits: Sequence[RateLimit] = ()
         self.upload_limits: Sequence[RateLimit] = ()

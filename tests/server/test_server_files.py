@@ -193,6 +193,8 @@ def test_hashes(client: Dialogue, root: Path) -> None:
     client.expect(350, "RANG 5 9")
     assert client.expect(213, "HASH a file") == f"213 SHA-1 5-9 {hashlib.sha1(content[5:10]).hexdigest()} a file"
     assert client.expect(213, "HASH a file").split()[2] == "0-199999", "RANG holds for one HASH"
+    client.expect(350, "RANG 200000 200009")
+    client.expect(501, "HASH a file")
     client.expect(501, "OPTS HASH WHIRLPOOL")
     client.expect(501, "XCRC a file 20 10")
     client.expect(501, "XCRC a file 0 200001")

@@ -144,6 +144,12 @@ def test_stat_lists_on_the_control_connection(client: Dialogue, tree: Path) -> N
     assert client.expect(213, "STAT a.txt").lines[1].endswith("a.txt")
 
 
+def test_stat_takes_wildcards(client: Dialogue, tree: Path) -> None:
+    lines = client.expect(212, "STAT *.txt").lines
+    assert [line.split()[-1] for line in lines[1:-1]] == ["a.txt", "b.txt"]
+    client.expect(550, "STAT *.none")
+
+
 def test_ten_thousand_entries(client: Dialogue, root: Path) -> None:
     for number in range(10_000):
         (root / f"file-{number:05}-ünïcode").touch()

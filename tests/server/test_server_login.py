@@ -18,9 +18,11 @@ from fastxfer.server import (
     Permissions,
     SessionInfo,
     TimeoutsConfig,
+    TlsConfig,
     User,
     UserTable,
 )
+from tests.server.conftest import Tls
 from tests.server.dialogue import PASSWORD, USER, Dialogue, Running, wait_for
 
 
@@ -217,6 +219,34 @@ def test_virtual_hosts_have_roots_of_their_own(serve: Callable[..., Running], ro
         client.login()
         assert client.fetch("NLST") == b"file-two\r\n"
         client.expect(503, "HOST one.example")
+
+
+def test_rein_takes_the_host_back(serve: Callable[..., Running], root: Path) -> None:
+    for name in ("one", "other"):
+        (root / name).mkdir()
+        (root / name / name).touch()
+    server = serve(hosts={"one.example": "/one", "": "/other"})
+    with Dialogue(server.address) as client:
+        client.expect(220, "HOST one.example")
+        assert client.login().fetch("NLST") == b"one\r\n"
+        client.expect(220, "REIN")
+        assert client.login().fetch("NLST") == b"other\r\n"
+        client.expect(220, "REIN")
+        client.expect(220, "HOST one.example")
+        assert client.login().fetch("NLST") == b"one\r\n"
+
+
+def test_rein_leaves_the_host_that_the_handshake_named(serve: Callable[..., Running], root: Path, tls: Tls) -> None:
+    for name in ("one", "two"):
+        (root / name).mkdir()
+        (root / name / name).touch()
+    server = serve(hosts={"localhost": "/one", "two.example": "/two"}, tls=TlsConfig(cert=tls.cert))
+    with Dialogue(server.address) as client:
+        client.starttls(tls.context(), protect=False)
+        client.expect(220, "HOST two.example")
+        assert client.login().fetch("NLST") == b"two\r\n"
+        client.expect(220, "REIN")
+        assert client.login().fetch("NLST") == b"one\r\n"
 
 
 def test_clients_without_a_host_see_what_the_empty_name_stands_for(serve: Callable[..., Running], root: Path) -> None:

@@ -162,6 +162,24 @@ def test_stou_tells_a_name_that_was_not_there(client: Dialogue, root: Path) -> N
     assert sorted(names) == visible(root)
 
 
+def test_stou_tells_where_the_file_of_another_directory_is(client: Dialogue, root: Path) -> None:
+    (root / "in" / "deep").mkdir(parents=True)
+    client.expect(250, "CWD in")
+    for argument, beginning in (
+        ("x", "x."),
+        ("deep/x", "/in/deep/x."),
+        ("deep/", "/in/deep/upload."),
+        ("/", "/upload."),
+    ):
+        with client.data() as data:
+            opening = client.expect(150, f"STOU {argument}")
+            data.sendall(b"unique")
+        assert client.read().code == 226
+        told = opening.split("FILE: ")[1]
+        assert told.startswith(beginning)
+        assert client.fetch(f"RETR {told}") == b"unique"
+
+
 def test_abor_ends_a_download(client: Dialogue, root: Path) -> None:
     with (root / "file").open("wb") as file:
         file.truncate(1 << 30)

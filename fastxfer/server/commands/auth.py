@@ -117,8 +117,10 @@ def account(session: Session, argument: str) -> bytes:
 
 @command("REIN", "RFC 959 section 4.1.1", login=False)
 def reinitialize(session: Session, argument: str) -> bytes:
-    """Log out and begin anew; the protection of the control connection stays."""
+    """Log out and begin anew; the protection of the control connection stays, and the host that its handshake named."""
     session.runtime.logout(session)
+    # RFC 7151: what HOST has chosen does not outlive it.
+    session.host = session.host_of_tls
     return _READY_FOR_NEW_USER
 
 

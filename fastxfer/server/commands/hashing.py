@@ -1,4 +1,4 @@
-"""Check sums of files on the server: HASH, RANG, XCRC, XMD5, XSHA1, XSHA256, XSHA512, MD5."""
+"""Check sums of files on the server: HASH, XCRC, XMD5, XSHA1, XSHA256, XSHA512, MD5."""
 
 from __future__ import annotations
 
@@ -90,30 +90,14 @@ async def _digest(session: Session, reader: Reader, start: int, end: int, digest
 async def hash_(session: Session, argument: str) -> bytes:
     """The hash of a file, or of the range that RANG has set, by the algorithm that OPTS HASH has chosen."""
     path = session.path(argument)
-    wanted, session.hash_range = session.hash_range, None
+    wanted, session.range = session.range, None
     name = session.hash_algorithm
     async with await session.account.open_read(path) as reader:
         start, end = (wanted[0], min(wanted[1] + 1, reader.size)) if wanted is not None else (0, reader.size)
-        if start > end:
+        if wanted is not None and start >= end:
             return _BAD_RANGE
         value = await _digest(session, reader, start, end, ALGORITHMS[name]())
     return reply(213, f"{name} {start}-{max(end - 1, 0)} {value} {argument}")
-
-
-@command("RANG", "draft-bryan-ftp-range section 3", syntax="first last")
-def range_(session: Session, argument: str) -> bytes:
-    """The range of bytes, both ends included, that the next HASH looks at; ``1 0`` takes it back."""
-    fields = argument.split()
-    if len(fields) != 2 or not all(field.isascii() and field.isdigit() and len(field) < 20 for field in fields):
-        return BAD_SYNTAX
-    first, last = int(fields[0]), int(fields[1])
-    if (first, last) == (1, 0):
-        session.hash_range = None
-        return reply(350, "The range is the whole file.")
-    if first > last:
-        return BAD_SYNTAX
-    session.hash_range = (first, last)
-    return reply(350, f"The range is {first} to {last}.")
 
 
 def _parse(argument: str) -> tuple[str, list[int]]:

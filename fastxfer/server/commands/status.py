@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable
 
 from fastxfer.server.commands.table import COMMANDS, command
-from fastxfer.server.listing import Listing, ListOptions, parse_options
+from fastxfer.server.listing import Listing, ListOptions, has_glob, parse_options
 from fastxfer.server.replies import OK, reply
 from fastxfer.server.sendlisting import stepwise
 from fastxfer.server.session import Session
@@ -82,8 +82,18 @@ async def _status_of(session: Session, argument: str) -> bytes:
         if len(lines) > _MAX_LINES:
             del lines[_MAX_LINES:]
             break
-    code = 212 if (await session.account.stat(session.path(name) if name else session.cwd)).is_dir else 213
+    code = 212 if await _is_directory(session, name) else 213
     return reply(code, [f"Status of {name or session.cwd}:", *lines, "End of status"])
+
+
+async def _is_directory(session: Session, name: str) -> bool:
+    """Whether STAT of *name* tells of a directory, or of several entries as if it were one."""
+    try:
+        return (await session.account.stat(session.path(name))).is_dir
+    except FileNotFoundError:
+        if has_glob(name):
+            return True
+        raise
 
 
 @command("SMNT", "RFC 959 section 4.1.1", syntax="path")
