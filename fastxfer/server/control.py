@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fastxfer.core.ftpwire import LINE_EMPTY, LINE_TOO_LONG
 from fastxfer.server import replies
 from fastxfer.server.commands import COMMANDS
 from fastxfer.server.config import ListenerConfig
-from fastxfer.server.controlwire import ControlWire
+from fastxfer.server.controlshortcut import ControlShortcut, Running
 from fastxfer.server.networks import peer_of, plain_address
 from fastxfer.server.proxyheader import ProxyHeader
-from fastxfer.server.quick import failure, go_on
 from fastxfer.server.replies import ReplyError, from_os_error
 from fastxfer.server.session import Session
 
 if TYPE_CHECKING:
-    from fastxfer.core.ftpserve import Rest, Shortcut
     from fastxfer.server.runtime import Runtime
 
 __all__ = ["Control"]
@@ -70,13 +67,7 @@ else:
         return loop.create_task(coroutine)
 
 
-class Running(Protocol):
-    """What carries out a command that takes longer: a task, or something lighter."""
-
-    def cancel(self) -> object: ...
-
-
-class Control(ControlWire):
+class Control(ControlShortcut):
     """One control connection, from its first byte to its last."""
 
     __slots__ = (
@@ -88,18 +79,14 @@ class Control(ControlWire):
         "_proxy",
         "_queue",
         "_scheduled",
-        "_task",
         "_verb",
         "blocked_since",
-        "last",
-        "shortcut",
     )
 
     def __init__(self, runtime: Runtime, listener: ListenerConfig, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(runtime, listener, loop)
         self._queue: deque[tuple[str, str]] | None = None
         self._proxy: ProxyHeader | None = None
-        self._task: Running | None = None
         self._verb = ""
         self._abort_asked = False
         self._blocked = False
@@ -108,9 +95,6 @@ class Control(ControlWire):
         self._scheduled = False
         self._nonsense = 0
         self.blocked_since = 0.0
-        self.last = loop.time()
-        self.shortcut: Shortcut | None = None
-        """What carries out the commands around small files, while nothing else is asked for."""
 
     # The connection begins
 
@@ -189,61 +173,6 @@ class Control(ControlWire):
         if self._channel is not channel and channel is None and self._reader.pending:
             self._injected()
 
-    def _serve(self, shortcut: Shortcut, line: bytes) -> bool:
-        """Whether *line* was carried out by the shortcut."""
-        if self._transport.get_write_buffer_size():
-            return False
-        done = shortcut.serve(line)
-        if done is False:
-            return False
-        if (session := self.session) is not None:
-            # Nothing but RNTO may follow RNFR.
-            session.rename_from = ""
-        self.last = self._loop.time()
-        if done is not True and done is not None:
-            self._follow(done)
-        return True
-
-    def _end_shortcut(self) -> None:
-        data = cast(Session, self.session).data
-        if data is not None:
-            data.settle()
-
-    def take_over(self, latest: float = float("inf")) -> None:
-        """Make an upload that native code waits for, since *latest* (:func:`time.monotonic`) or before, an ordinary
-        one, which can be cancelled and has its deadlines.
-        """
-        shortcut = self.shortcut
-        if shortcut is not None and 0 < shortcut.uploading_since <= latest:
-            rest = shortcut.release()
-            if rest is not None:
-                self._follow(rest)
-
-    def uploaded(self, end: bytes | tuple[Rest, int, bool]) -> None:
-        """Native code has received an upload, or will not, and something is left to be done."""
-        if isinstance(end, bytes):
-            # No command waits: whatever the client says meanwhile makes the upload an ordinary one.
-            self.write(end)
-            return
-        rest, error, of_file = end
-        self._follow(rest, failure(error, of_file) if error else None)
-        if self._task is None:
-            self.release()
-
-    def _follow(self, rest: bytes | Rest, error: OSError | None = None) -> None:
-        """Do what the shortcut has left."""
-        if isinstance(rest, bytes):
-            self.write(rest)
-            return
-        try:
-            begun = go_on(cast(Session, self.session), rest, error)
-            if begun is not None:
-                self._begin(begun, rest[0])
-        except OSError as failed:
-            self.write(from_os_error(failed))
-        except Exception as fault:
-            self.fault(rest[0], fault)
-
     def _read_proxy_header(self, data: bytes) -> bytes:
         header = cast(ProxyHeader, self._proxy)
         try:
@@ -320,15 +249,6 @@ class Control(ControlWire):
     def _carry_out_one(self, verb: str, argument: str) -> None:
         if self.shortcut is None or not self._served(self.shortcut, verb, argument):
             self._dispatch(verb, argument)
-
-    def _served(self, shortcut: Shortcut, verb: str, argument: str) -> bool:
-        """Whether one of several commands that came together was carried out by the shortcut.
-
-        Uploads are not: what comes behind them would have to wait for what nobody here hears the end of.
-        """
-        if verb in ("EPSV", "PASV"):
-            return not argument and self._serve(shortcut, b"%b\r\n" % verb.encode())
-        return verb == "RETR" and self._serve(shortcut, b"RETR %b\r\n" % os.fsencode(argument))
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -483,16 +403,6 @@ class Control(ControlWire):
         self._schedule()
 
     # The end
-
-    @property
-    def busy(self) -> bool:
-        """Whether a command is being carried out."""
-        return self._task is not None or (self.shortcut is not None and self.shortcut.uploading_since > 0)
-
-    def silent_for(self, now: float) -> float:
-        """Seconds since something was heard of the client, or done for it."""
-        shortcut = self.shortcut
-        return now - (self.last if shortcut is None else max(self.last, shortcut.kept_since))
 
     def cancel(self) -> None:
         """Cancel the command that is being carried out."""
