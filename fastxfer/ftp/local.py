@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from fastxfer.ftp.endpoints import FileSink, local_error
 from fastxfer.ftp.temporary_names import mark
 
 __all__ = ["Landing"]
 
+_CLOSING = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _LONGEST = 180
 """Bytes of a file's name kept in that of its temporary file; most filesystems take 255 in all."""
 
@@ -56,14 +59,15 @@ class Landing:
     def open(self) -> FileSink:
         """Open the file; the sink stands where the download is to begin. Raises LocalFileError."""
         target = self._temporary or self.path
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        flags = os.O_RDWR | os.O_CREAT | _CLOSING
         if not self._resume:
             flags |= os.O_TRUNC if self._temporary is None and self._overwrite else os.O_EXCL
         try:
-            if _is_directory(self.path):
-                raise IsADirectoryError(21, "Is a directory", self.path)
             if not self._overwrite and os.path.lexists(self.path):
                 raise FileExistsError(17, "File exists", self.path)
+            # Unlike others this raises no exception where there is nothing.
+            if self._temporary is not None and os.access(self.path, os.F_OK) and _takes_bytes(self.path):
+                target, flags, self._temporary = self.path, os.O_WRONLY | _CLOSING, None
             try:
                 self._fd = os.open(target, flags, 0o666)
             except FileNotFoundError:
@@ -121,8 +125,20 @@ class Landing:
             self._fd = -1
 
 
-def _is_directory(path: str) -> bool:
-    if os.name != "posix":
-        return os.path.isdir(path)
-    # A path with a slash behind it leads to nothing else, and this raises no exception where there is nothing.
-    return os.access(path + "/", os.F_OK)
+def _takes_bytes(path: str) -> bool:
+    """Whether what is at *path* is a device such as ``/dev/null``, to be written to and never replaced.
+
+    Raises OSError where it is neither that nor a file or a link to one: a directory, a pipe, or a link to what a
+    process has open, as ``/dev/stdout`` is.
+    """
+    found = os.lstat(path)
+    if stat.S_ISREG(found.st_mode):
+        return False
+    if stat.S_ISCHR(found.st_mode):
+        return True
+    end = os.stat(path)
+    if stat.S_ISDIR(end.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", path)
+    if stat.S_ISREG(end.st_mode) and not os.readlink(path).startswith("/proc/"):
+        return False
+    raise OSError(errno.EINVAL, "it is no file; give an open file object for a pipe, a device or what is open", path)

@@ -66,7 +66,10 @@ class SegmentedOperations(FileOperations):
         try:
             await self._hook("download", remote, target)
             mtime = await self.modified(remote) if self._profile.may_try("MDTM") else None
-            os.ftruncate(file.fd, size)
+            try:
+                os.ftruncate(file.fd, size)
+            except OSError as error:
+                raise local_error(error, "cannot write the local file in several places") from error
             attempts = await self._all_segments(remote, landing.writing, size, count, follow)
             if await self.size(remote) != size or (mtime is not None and await self.modified(remote) != mtime):
                 raise TruncatedError("the remote file changed while it was being read", path=remote)

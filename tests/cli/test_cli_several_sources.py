@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,23 @@ def test_standard_input_is_stored_as_a_file_would_be(url: str, cli: Cli, root: P
     assert piped("put", "-", local, stdin=b"3").returncode == 0
     assert piped("put", "-n", "-", local, stdin=b"4").returncode == ExitCode.LOCAL
     assert local.read_bytes() == b"3"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes have names on POSIX only")
+def test_what_takes_bytes_as_they_come_is_written_to(cli: Cli, url: str, root: Path, tmp_path: Path) -> None:
+    content = os.urandom(300_000)
+    (root / "f").write_bytes(content)
+    pipe, null = tmp_path / "pipe", tmp_path / "null"
+    os.mkfifo(pipe)
+    null.symlink_to(os.devnull)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_bytes)
+        [document] = cli.json("get", f"{url}/f", "-o", pipe)
+        assert read.result(60) == content
+    assert (document["path"], document["size"]) == (str(pipe), len(content))
+    cli.ok("get", f"{url}/f", "-o", null)
+    assert null.is_symlink()
+    assert piped("get", f"{url}/f", "-o", "/dev/fd/1").stdout.startswith(content)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

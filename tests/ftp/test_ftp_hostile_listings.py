@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from fastxfer.ftp import AsyncClient, FTPError, InvalidArgumentError, Item, Limits, ProtocolError, UnsafeNameError
+from fastxfer.ftp import (
+    AsyncClient,
+    FTPError,
+    InvalidArgumentError,
+    Item,
+    Limits,
+    LocalFileError,
+    ProtocolError,
+    UnsafeNameError,
+)
 from fastxfer.ftp.tree.local_side import child_path
 from tests.ftp.hostile import run
 from tests.support.scripted_ftp import Control, ScriptedServer, scripted_server
@@ -118,6 +128,65 @@ def test_a_download_does_not_go_through_a_local_link(tmp_path: Path) -> None:
     assert not report.ok
     assert everything_below(outside) == []
     assert (target / "fine").read_bytes() == b"good"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices have names on POSIX only")
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(os.devnull)
+    (tmp_path / "open").symlink_to("/proc/self/fd/1")
+    (tmp_path / "directory").mkdir()
+    before = {path.name: path.lstat().st_mode for path in tmp_path.iterdir()}
+    with scripted_server() as server:
+        server.files["/f"] = bytes(100_000)
+
+        async def body(client: AsyncClient) -> None:
+            for name in before:
+                for options in ({}, {"resume": True}, {"overwrite": False}):
+                    with pytest.raises(LocalFileError):
+                        await client.download("/f", tmp_path / name, **options)
+                with pytest.raises(LocalFileError):
+                    await client.download_segmented("/f", tmp_path / name, segments=2)
+
+        run(server, body)
+    assert {path.name: path.lstat().st_mode for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices have names on POSIX only")
+def test_a_device_is_written_to_and_stays_a_device(tmp_path: Path) -> None:
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.stat(os.devnull).st_rdev)
+    except PermissionError:
+        pytest.skip("devices are made by root only")
+    with scripted_server() as server:
+        server.files["/f"] = bytes(100_000)
+
+        async def body(client: AsyncClient) -> None:
+            assert (await client.download("/f", device)).size == 100_000
+            assert (await client.download("/f", device, resume=True)).size == 100_000
+
+        run(server, body)
+    assert stat.S_ISCHR(device.lstat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["null"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes have names on POSIX only")
+def test_what_is_no_file_stands_in_the_way_of_a_tree(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f")
+    with scripted_server() as server:
+        server.directories.add("/t")
+        server.files["/t/f"] = b"content"
+
+        async def body(client: AsyncClient) -> None:
+            report = await client.sync(tmp_path, "/t", "down")
+            assert [item.action for item in report.failures] == ["conflict"]
+            assert stat.S_ISFIFO((tmp_path / "f").lstat().st_mode)
+            report = await client.mirror(tmp_path, "/t", "down")
+            assert report.actions == {"delete": 1, "download": 1}
+            assert (tmp_path / "f").read_bytes() == b"content"
+
+        run(server, body)
 
 
 def test_a_local_link_is_replaced_by_a_downloaded_file_and_not_written_through(tmp_path: Path) -> None:

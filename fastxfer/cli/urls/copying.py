@@ -16,6 +16,7 @@ from fastxfer.cli._errors import CommandFailed
 from fastxfer.cli._exit_codes import ExitCode
 from fastxfer.cli._output import Output, output_option
 from fastxfer.cli._several import Several, Stopwatch, check_names, overall
+from fastxfer.cli.urls.local_place import is_stream, write_all
 from fastxfer.cli.urls.location import Location, found_location, local_path, parse_location
 from fastxfer.cli.urls.opening import MOST_SEGMENTS, Places, place_options
 from fastxfer.cli.urls.place import Moved, Moving
@@ -78,10 +79,22 @@ def get(
     locations, codes = expand_all(places, several, sources)
     if output_file is not None and (len(locations) > 1 or recursive):
         raise click.UsageError("--output-file is for a single file; use --directory")
-    if output_file == "-":
+    if output_file in ("-", "/dev/stdout"):
         if output.as_json:
             raise click.UsageError("standard output is either for the file or for --json")
         return overall(codes + several.in_turn(locations, lambda location: to_stdout(places, location), _text))
+    if output_file is not None and locations and locations[0].is_ftp and is_stream(output_file):
+
+        def stream(location: Location) -> tuple[dict[str, Any], str]:
+            watch = Stopwatch()
+            size = 0
+            with open(output_file, "ab", buffering=0) as file:
+                for data in places.at(location).read(location.path):
+                    write_all(file.fileno(), data)
+                    size += len(data)
+            return _document(location.text, Moved(output_file, size), watch), output_file
+
+        return overall(codes + several.each(locations, stream, _text))
     if output_file is None:
         check_names(locations, _name)
     if recursive:

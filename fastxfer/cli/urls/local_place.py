@@ -88,6 +88,17 @@ def listed(path: str, name: str) -> Listed:
     return Listed(name, kind, info.st_size, info.st_mtime, stat.S_IMODE(info.st_mode), extra)
 
 
+def is_stream(path: str) -> bool:
+    """Whether *path* is no file but takes bytes as they come: a pipe, a device, or what a process has open."""
+    if path.startswith(("/dev/fd/", "/proc/")) or path == "/dev/stderr":
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 def write_all(fd: int, data: bytes) -> None:
     """Write *data* to a descriptor, in as many pieces as it takes."""
     view = memoryview(data)

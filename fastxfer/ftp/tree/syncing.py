@@ -253,7 +253,7 @@ class Synchronizer:
             if not exists and not await self._make_local(child):
                 return None
             return _Directory(child.path, child.local, child.remote, exists, True, depth + 1)
-        if ours is not None and ours.kind == "dir" and not await self._clear_local(child):
+        if ours is not None and ours.kind in ("dir", "other") and not await self._clear_local(child):
             return None
         if ours is None or ours.kind != "file":
             await workers.add(lambda: self._download(child, theirs))
@@ -417,7 +417,7 @@ class Synchronizer:
 
     async def _clear_local(self, child: _Child) -> bool:
         if not self._options.delete:
-            self._conflict(child, "a directory on one side, a file or link on the other")
+            self._conflict(child, "a directory on one side, a file or link on the other, or what is no file at all")
             return False
         return await self._delete_local(child)
 
