@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from fastxfer.ftp import (
     Item,
     LocalFileError,
 )
+from fastxfer.ftp.tree import workers as workers_module
 from fastxfer.ftp.tree.journal import Journal
 from fastxfer.ftp.tree.workers import Workers
 from tests.ftp.conftest import harvest, plant, run
@@ -164,3 +166,67 @@ def test_workers_bound_what_runs_and_stop_at_an_unexpected_error() -> None:
     asyncio.run(body())
     with pytest.raises(ZeroDivisionError):
         asyncio.run(failing())
+
+
+@pytest.mark.parametrize("waiting", ["in add", "at the end"])
+def test_jobs_under_way_may_end_when_all_is_cancelled_and_no_other_is_begun(
+    monkeypatch: pytest.MonkeyPatch, waiting: str
+) -> None:
+    monkeypatch.setattr(workers_module, "_GRACE", 60.0)
+    begun: list[int] = []
+    ended: list[int] = []
+
+    async def session() -> None:
+        full, go_on = asyncio.Event(), asyncio.Event()
+
+        async def job(number: int) -> None:
+            begun.append(number)
+            if len(begun) == 2:
+                full.set()
+            await go_on.wait()
+            ended.append(number)
+
+        async def work() -> None:
+            async with Workers(2) as workers:
+                for number in range(50 if waiting == "in add" else 4):
+                    await workers.add(partial(job, number))
+
+        task = asyncio.create_task(work())
+        await full.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.01, go_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(session())
+    assert begun == ended == [0, 1]
+
+
+def test_jobs_that_take_long_are_cancelled_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "_GRACE", 0.01)
+    cancelled: list[str] = []
+
+    async def session() -> None:
+        begun = asyncio.Event()
+
+        async def job() -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append("job")
+                raise
+
+        async def work() -> None:
+            async with Workers(2) as workers:
+                await workers.add(job)
+
+        task = asyncio.create_task(work())
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(session())
+    assert cancelled == ["job"]

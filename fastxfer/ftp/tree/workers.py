@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
@@ -10,18 +11,26 @@ __all__ = ["Workers"]
 
 Job = Callable[[], Awaitable[None]]
 
+_GRACE = 0.5
+"""Seconds that the jobs under way have left when all is cancelled: a small file is soon whole, and what is broken off
+between two commands may stay on the server under its temporary name."""
+
 
 class Workers:
     """Runs jobs, at most *count* at a time; :meth:`add` waits while all are busy and as many more are queued.
 
     An exception in a job ends the whole: it is raised by :meth:`add` or at the end of the ``async with``, and the rest
-    is cancelled. Jobs that may fail must therefore catch what they can report.
+    is cancelled. Jobs that may fail must therefore catch what they can report. Where the whole is cancelled, jobs under
+    way may yet end, if they soon do.
     """
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._queue: asyncio.Queue[Job] = asyncio.Queue(2 * count)
         self._tasks: list[asyncio.Task[None]] = []
+        self._busy = 0
+        self._quiet = asyncio.Event()
+        self._ending = False
         self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Workers:
@@ -33,6 +42,11 @@ class Workers:
         try:
             if error is None:
                 await self._wait_for(self._queue.join())
+            elif isinstance(error, asyncio.CancelledError):
+                await self._end_soon()
+        except asyncio.CancelledError:
+            await self._end_soon()
+            raise
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -49,6 +63,13 @@ class Workers:
             self._queue.put_nowait(job)
             return
         await self._wait_for(self._queue.put(job))
+
+    async def _end_soon(self) -> None:
+        """Wait shortly for the jobs under way; none is begun any more."""
+        if self._busy and not self._ending:
+            self._ending = True
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._quiet.wait(), _GRACE)
 
     async def drain(self) -> None:
         """Wait until all that was added is done."""
@@ -68,6 +89,10 @@ class Workers:
     async def _work(self) -> None:
         while True:
             job = await self._queue.get()
+            if self._ending:
+                return
+            self._busy += 1
+            self._quiet.clear()
             try:
                 await job()
             except asyncio.CancelledError:
@@ -76,4 +101,7 @@ class Workers:
                 self._failure = error
                 raise
             finally:
+                self._busy -= 1
+                if not self._busy:
+                    self._quiet.set()
                 self._queue.task_done()
