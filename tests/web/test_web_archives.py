@@ -156,3 +156,25 @@ def test_no_name_in_a_zip_archive_leads_elsewhere_where_backslashes_part_segment
     (site.root / "..\\..\\evil.exe").write_bytes(b"evil")
     with zipfile.ZipFile(io.BytesIO(site.get("/files/?archive=zip").body)) as archive:
         assert archive.namelist() == [".._.._evil.exe"]
+
+
+def test_no_two_files_share_a_name_in_a_zip_archive(site: Site) -> None:
+    contents = {b"a\xff.txt", b"a\xfe.txt", b"x\\y", b"x_y", b"d\xff/f", b"d\xfe/f"}
+    root = os.fsencode(site.root)
+    for name in contents:
+        os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
+        with open(os.path.join(root, name), "wb") as file:
+            file.write(name)
+    with zipfile.ZipFile(io.BytesIO(site.get("/files/?archive=zip").body)) as archive:
+        names = archive.namelist()
+        assert len(set(names)) == len(names)
+        assert {archive.read(name) for name in names if not name.endswith("/")} == contents
+        assert "a\ufffd (2).txt" in names
+
+
+def test_chosen_names_that_are_not_there_are_not_left_out_in_silence(site: Site) -> None:
+    (site.root / "a").write_bytes(b"a")
+    assert site.get("/files/?archive=zip&name=typo").status == 404
+    with zipfile.ZipFile(io.BytesIO(site.get("/files/?archive=zip&name=a&name=typo").body)) as archive:
+        assert archive.read("a") == b"a"
+        assert archive.read("NOT-INCLUDED.txt").decode().splitlines()[1:] == ["typo"]

@@ -23,7 +23,7 @@ from fastxfer.server.web.context import Visit
 from fastxfer.server.web.disposition import attachment
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.pump import Progress
-from fastxfer.server.web.transfers import transfer
+from fastxfer.server.web.transfers import CountedTransfer
 from fastxfer.server.web.walk import Found, walk
 
 __all__ = ["FORMATS", "send_archive"]
@@ -81,7 +81,9 @@ class ZipPacker:
         self._file: IO[bytes] | None = None
 
     def directory(self, name: str, info: FileInfo) -> bytes:
-        self._zip.writestr(self._entry(name, info), b"")
+        # Two directories of one name become one.
+        if not self._has(_segments(name)):
+            self._zip.writestr(self._entry(name, info), b"")
         return self._sink.take()
 
     def begin(self, name: str, info: FileInfo) -> bytes:
@@ -110,16 +112,31 @@ class ZipPacker:
                 self._file.close()
         self._zip.close()
 
-    @staticmethod
-    def _entry(name: str, info: FileInfo) -> zipfile.ZipInfo:
+    def _has(self, name: str) -> bool:
+        try:
+            self._zip.getinfo(name)
+        except KeyError:
+            return False
+        return True
+
+    def _free_name(self, name: str) -> str:
+        """*name* as an archive can hold it, unlike every other: of two of one name only one would be unpacked."""
+        wanted = free = _segments(name)
+        number = 1
+        while self._has(free):
+            number += 1
+            stem, dot, ending = wanted.rpartition(".")
+            free = f"{stem} ({number}).{ending}" if stem and dot and "/" not in ending else f"{wanted} ({number})"
+        return free
+
+    def _entry(self, name: str, info: FileInfo) -> zipfile.ZipInfo:
         try:
             moment = time.localtime(info.mtime)[:6]
         except (OverflowError, ValueError, OSError):
             moment = _ZIP_EPOCH
         if not 1980 <= moment[0] <= 2107:
             moment = _ZIP_EPOCH
-        # A backslash is just a character here, but parts the segments of a path for many who unpack.
-        entry = zipfile.ZipInfo(_printable(name).replace("\\", "_"), moment)
+        entry = zipfile.ZipInfo(self._free_name(name), moment)
         kind = 0o040000 if info.is_dir else 0o100000
         entry.external_attr = (kind | info.mode & 0o777) << 16 | (0x10 if info.is_dir else 0)
         entry.file_size = info.size if info.is_file else 0
@@ -191,7 +208,7 @@ async def send_archive(
     headers = {"Content-Type": _TYPES[kind], "Content-Disposition": attachment(name)}
     if request.method == "HEAD":
         return web.Response(headers=headers)
-    async with transfer(visit, Direction.DOWNLOAD, path) as progress:
+    async with CountedTransfer(visit, Direction.DOWNLOAD, path) as progress:
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         packer = FORMATS[kind]()
@@ -271,6 +288,11 @@ async def _pack_text(response: web.StreamResponse, packer: Packer, text: str) ->
 def _one_line(name: str) -> str:
     """*name* without what could begin another line."""
     return "".join(char if char.isprintable() else "?" for char in _printable(name))
+
+
+def _segments(name: str) -> str:
+    """*name* as ZIP can hold it: a backslash is just a character here, but parts segments for many who unpack."""
+    return _printable(name).replace("\\", "_")
 
 
 def _printable(name: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -30,13 +32,18 @@ class Found:
 
 async def walk(visit: Visit, top: str, names: Sequence[str] = ()) -> AsyncIterator[Found]:
     """All below *top* that the user may see, or only what *names* choose among its entries, directories before their
-    content. Links to files are packed as files, links to directories not at all: they could lead in a circle.
+    content. Links to files are packed as files, links to directories not at all: they could lead in a circle. Of the
+    *names*, those that are not there come last, as not readable.
 
     Raises:
-        OSError: *top* itself cannot be listed. A directory below it that cannot be is left out as not readable.
+        OSError: *top* itself cannot be listed, or nothing of *names* is there. A directory below it that cannot be
+            listed is left out as not readable.
     """
     chosen = frozenset(names)
     entries = [info for info in await visit.account.entries(top) if not chosen or info.name in chosen]
+    missing = chosen.difference(info.name for info in entries)
+    if missing and not entries:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), top)
     pending = [(top, "", info) for info in sorted(entries, key=_by_name, reverse=True)]
     while pending:
         directory, prefix, info = pending.pop()
@@ -57,6 +64,8 @@ async def walk(visit: Visit, top: str, names: Sequence[str] = ()) -> AsyncIterat
             pending += [(path, name + "/", child) for child in sorted(children or (), key=_by_name, reverse=True)]
         elif info.is_file:
             yield Found(path, name, info, visit.account.allows(path, Permission.READ))
+    for name in sorted(missing):
+        yield Found(paths.join(top, name), name, FileInfo(name, FileKind.FILE, 0, 0.0), readable=False)
 
 
 async def _children(visit: Visit, path: str) -> Sequence[FileInfo] | None:
