@@ -29,6 +29,7 @@ __all__ = ["Account"]
 
 MODE_MASK = 0o777
 """The mode bits that a client can set: never set-user-ID, set-group-ID or sticky."""
+_SETS_TIMES = Permission.CHMOD | Permission.WRITE
 MAX_MTIME = 253402300799.0
 """Last second of the year 9999, as far as MDTM can say."""
 
@@ -97,7 +98,7 @@ class Account:
 
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
         """The entry at *path*. Needs LIST or READ there."""
-        if not self.permissions.at(path) & (Permission.LIST | Permission.READ):
+        if not self.permissions.allows_any(path, Permission.READ_ONLY):
             raise PermissionError(errno.EACCES, "Not allowed", path)
         self.require(path, Permission.NONE)
         return await self.filesystem.stat(path, follow=follow)
@@ -363,7 +364,7 @@ class Account:
     async def set_modified(self, path: str, mtime: float) -> None:
         """Set the time of the last change. Needs CHMOD or WRITE; EINVAL outside the years 1970 to 9999."""
         self.require(path, Permission.NONE)
-        if not self.permissions.at(path) & (Permission.CHMOD | Permission.WRITE):
+        if not self.permissions.allows_any(path, _SETS_TIMES):
             raise PermissionError(errno.EACCES, "Not allowed", path)
         if not 0 <= mtime <= MAX_MTIME:
             raise OSError(errno.EINVAL, "Time out of range", path)

@@ -99,6 +99,11 @@ class Permissions:
         mask: int = wanted._value_
         return bits & mask == mask
 
+    def allows_any(self, path: str, wanted: Permission) -> bool:
+        """Whether anything in *wanted* is allowed at the virtual *path*."""
+        bits: int = self.at(path)._value_ if self._rules else self._bits
+        return bits & wanted._value_ != 0
+
     def allows_below(self, path: str, wanted: Permission) -> bool:
         """Whether *wanted* is allowed at *path* and nowhere under it taken away (moves and deletes of directories)."""
         return self.allows(path, wanted) and all(

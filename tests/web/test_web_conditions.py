@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+from pathlib import Path
 
 import pytest
 
+from fastxfer.server import FileInfo, FileKind, User
+from fastxfer.server.web.conditions import Validators
 from fastxfer.server.web.ranges import MAX_RANGES
-from tests.web.site import Site
+from tests.web.site import WAIT, Site, basic, serve
 
 CONTENT = bytes(range(256)) * 1000
 LATER = "Fri, 01 Jan 2100 00:00:00 GMT"
@@ -146,3 +150,82 @@ def test_a_range_of_a_huge_file_is_found(site: Site) -> None:
     answer = site.get("/files/huge", {"Range": f"bytes={(4 << 30) + 7}-{(4 << 30) + 10}"})
     assert (answer.status, answer.body) == (206, b"here")
     assert site.request("HEAD", "/files/huge").headers["Content-Length"] == str(5 << 30)
+
+
+def test_an_upload_whose_condition_no_longer_holds_when_it_ends_replaces_nothing(site: Site, tag: str) -> None:
+    path = site.root / "file"
+    with begin_conditional(site, f"If-Match: {tag}") as plain:
+        path.write_bytes(b"by somebody else")
+        plain.sendall(b"rest")
+        assert plain.recv(12) == b"HTTP/1.1 412"
+    assert path.read_bytes() == b"by somebody else"
+    assert os.listdir(site.root) == ["file"]
+
+
+def test_of_two_uploads_that_mean_the_same_version_the_second_is_refused(tmp_path: Path) -> None:
+    users = [(User(name="alice"), "wonderland"), (User(name="bob"), "builder")]
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    with serve(tmp_path, users=users) as site:
+        tag = site.get("/files/file").headers["ETag"]
+        with (
+            begin_conditional(site, f"If-Match: {tag}") as first,
+            begin_conditional(site, f"If-Match: {tag}", "bob:builder") as second,
+        ):
+            first.sendall(b"one.")
+            assert first.recv(12) == b"HTTP/1.1 200"
+            second.sendall(b"two.")
+            assert second.recv(12) == b"HTTP/1.1 412"
+    assert path.read_bytes() == b"halfone."
+
+
+def test_an_upload_through_a_link_is_not_refused_for_its_own_changes(site: Site, tag: str) -> None:
+    (site.root / "link").symlink_to("file")
+    assert site.put("/files/link", b"mine", {"If-Match": tag}).status == 200
+    assert (site.root / "file").read_bytes() == b"mine"
+
+
+def begin_conditional(site: Site, condition: str, user: str = "alice:wonderland") -> socket.socket:
+    """Send half of an upload of eight bytes, and wait until the server has judged the condition."""
+    plain = socket.create_connection(("127.0.0.1", site.port), timeout=WAIT)
+    head = (
+        f"PUT /files/file HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\nExpect: 100-continue\r\n"
+        f"{condition}\r\nAuthorization: {basic(user)}\r\n\r\n"
+    )
+    plain.sendall(head.encode())
+    assert plain.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    plain.sendall(b"half")
+    return plain
+
+
+def test_an_upload_that_must_not_replace_one_version_replaces_another(site: Site, tag: str) -> None:
+    refused = site.put("/files/file", b"x", {"If-None-Match": f'"other", {tag}'})
+    assert (refused.status, refused.json["message"]) == (412, "The file is already there")
+    assert site.put("/files/file", b"x", {"If-None-Match": '"other"'}).status == 200
+    assert (site.root / "file").read_bytes() == b"x"
+
+
+def test_every_change_heeds_its_conditions(site: Site, tag: str) -> None:
+    for condition in ({"If-Match": '"other"'}, {"If-None-Match": tag}, {"If-None-Match": "*"}):
+        assert site.delete("/files/file", condition).status == 412
+        for action in ("move&to=/new", "copy&to=/new", "mkdir"):
+            assert site.post(f"/files/file?action={action}", None, condition).status == 412
+    assert os.listdir(site.root) == ["file"]
+    assert site.post("/files/file?action=copy&to=/copy", None, {"If-Match": tag}).status == 200
+    assert site.post("/files/file?action=move&to=/new", None, {"If-Match": tag}).status == 200
+    assert site.post("/files/dir?action=mkdir", None, {"If-None-Match": "*"}).status == 201
+
+
+def test_a_file_from_beyond_the_last_year_that_dates_can_name_has_no_date() -> None:
+    assert list(Validators(FileInfo("a", FileKind.FILE, 1, 1e12)).headers()) == ["ETag"]
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/healthz", "/openapi.json", "/session", "/assets/app.js", "/files/file", "/files/"]
+)
+def test_head_tells_what_get_does(site: Site, tag: str, target: str) -> None:
+    known, asked = site.get(target), site.request("HEAD", target)
+    assert (asked.status, asked.body) == (200, b"")
+    for answer in (known, asked):
+        del answer.headers["Date"]
+    assert dict(asked.headers) == dict(known.headers)

@@ -218,6 +218,15 @@ def test_a_file_is_removed(site: Site) -> None:
     assert site.delete("/files/old.txt").status == 404
 
 
+def test_a_path_with_a_slash_at_its_end_means_a_directory(site: Site) -> None:
+    (site.root / "a").write_bytes(b"a")
+    (site.root / "b").mkdir()
+    assert site.delete("/files/a/").status == 404
+    assert site.delete("/files/a/?recursive=1").status == 404
+    assert (site.root / "a").exists()
+    assert site.delete("/files/b/").status == 200
+
+
 def test_removing_a_tree_takes_links_and_leaves_what_they_lead_to(site: Site) -> None:
     (site.root / "keep").mkdir()
     (site.root / "keep" / "file").touch()

@@ -238,6 +238,63 @@ def test_right_credentials_are_not_judged_anew_for_every_request(tmp_path: Path)
         assert (seen.address, seen.protocol, seen.tls, seen.host) == ("127.0.0.1", "http", False, "127.0.0.1")
 
 
+def test_every_request_of_a_connection_is_judged_by_what_it_shows(tmp_path: Path) -> None:
+    authenticator = Counting()
+    users = [(User(name="alice"), "wonderland")]
+    with serve(tmp_path, config=quick(), users=users, authenticators=(authenticator,)) as site:
+        connection = site.connect()
+        try:
+
+            def asks(user: str, **headers: str) -> object:
+                shown = {"Authorization": basic(user)} if user else {}
+                connection.request("GET", "/session", headers={**shown, **headers})
+                response = connection.getresponse()
+                body = json.loads(response.read())
+                return body["user"] if response.status == 200 else response.status
+
+            assert [asks("c:pw"), asks("c:pw"), asks("alice:wonderland"), asks("c:pw")] == ["c", "c", "alice", "c"]
+            assert [asks(""), asks("c:wrong"), asks("c:pw"), asks("c:pw", Host="other")] == [401, 401, "c", "c"]
+            assert [seen.host for seen in authenticator.asked if seen.password == "pw"] == ["127.0.0.1", "other"]
+        finally:
+            connection.close()
+
+
+def test_a_ban_and_the_end_of_what_is_remembered_reach_open_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authenticator = Counting()
+    config = quick(ban_after=2, ban_time=60)
+    with serve(tmp_path, config=config, users=[], authenticators=(authenticator,)) as site:
+        connection = site.connect()
+        try:
+
+            def asks() -> int:
+                connection.request("GET", "/session", headers={"Authorization": basic("c:pw")})
+                response = connection.getresponse()
+                response.read()
+                return response.status
+
+            monkeypatch.setattr(logins, "REMEMBER", 0.0)
+            assert (asks(), asks(), len(authenticator.asked)) == (200, 200, 2)
+            monkeypatch.undo()
+            assert (asks(), asks(), len(authenticator.asked)) == (200, 200, 3)
+            for _ in range(2):
+                assert site.get("/session", user="c:wrong").status == 401
+            assert asks() == 401
+        finally:
+            connection.close()
+
+
+def test_a_login_that_waits_to_be_asked_for_its_body_is_asked(site: Site) -> None:
+    body = json.dumps({"user": "alice", "password": "wonderland"}).encode()
+    head = "POST /session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+    with socket.create_connection(("127.0.0.1", site.port), timeout=WAIT) as plain:
+        plain.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+        assert plain.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        plain.sendall(body)
+        assert plain.recv(12) == b"HTTP/1.1 200"
+
+
 def test_guests_come_in_only_where_the_server_has_a_guest(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     with serve(tmp_path, authenticators=(Anonymous(),)) as site:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -250,6 +251,37 @@ def test_a_client_that_waits_to_be_asked_is_asked_only_for_a_body_that_is_wanted
     assert (site.root / "a").read_bytes() == b"hello"
     odd = head.replace(b"100-continue", b"a miracle")
     assert site.first_line(odd + LOGIN + b"\r\n") == b"HTTP/1.1 417 Expectation Failed"
+    assert site.put("/files/a", b"", {"Expect": "a miracle"}).json["code"] == 417
+
+
+def test_who_did_not_wait_to_be_asked_is_not_asked_because_the_one_before_did(site: Site) -> None:
+    head = b"PUT /files/%b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+    with socket.create_connection(("127.0.0.1", site.port), timeout=WAIT) as plain, plain.makefile("rb") as answers:
+        # The first does not wait, after all, and is refused.
+        plain.sendall(head % b"none/a" + b"Expect: 100-continue\r\n" + LOGIN + b"\r\nhello")
+        plain.sendall(head % b"b" + b"Connection: close\r\n" + LOGIN + b"\r\nhello")
+        statuses = re.findall(rb"HTTP/1.1 (\d+)", answers.read())
+    assert statuses == [b"409", b"201"]
+
+
+def test_a_body_in_another_transfer_coding_is_refused_and_not_stored_as_it_came(site: Site) -> None:
+    head = b"PUT /files/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n" + LOGIN
+    assert site.first_line(head + b"\r\n5\r\nhello\r\n0\r\n\r\n") == b"HTTP/1.1 501 Not Implemented"
+    assert os.listdir(site.root) == []
+
+
+def test_of_a_form_no_file_takes_the_place_of_another(site: Site) -> None:
+    body, headers = form(("file", "a", b"first"), ("file", "a", b"second"))
+    assert site.post("/files/", body, headers).status == 409
+    assert (site.root / "a").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("coding", ["Content-Transfer-Encoding: base64", "Content-Encoding: gzip"])
+def test_an_encoded_part_of_a_form_is_refused(site: Site, coding: str) -> None:
+    body, headers = form(("file", "a", b"aGVsbG8="))
+    encoded = body.replace(b"\r\n\r\n", b"\r\n" + coding.encode() + b"\r\n\r\n", 1)
+    assert site.post("/files/", encoded, headers).status == 415
+    assert os.listdir(site.root) == []
 
 
 def test_a_connection_ends_with_a_body_that_went_past_aiohttp(site: Site, way: str) -> None:

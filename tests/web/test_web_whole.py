@@ -61,7 +61,7 @@ def test_the_document_describes_every_route_and_no_other(site: Site) -> None:
         for route in app.router.routes()
         if route.resource is not None and route.resource.canonical != "/files"
     }
-    assert described == served | {("/metrics", "get")}
+    assert described == served | {("/metrics", "get"), ("/metrics", "head")}
 
 
 async def applications(site: Site) -> list[web.Application]:

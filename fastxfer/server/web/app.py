@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from aiohttp import web
 
 from fastxfer.server.web import files, status
 from fastxfer.server.web.body import expect_nothing_yet
-from fastxfer.server.web.connection import connection_of
-from fastxfer.server.web.context import SHARED, Caller, Shared, begin_visit, caller_of, note_caller
+from fastxfer.server.web.connection import Connection, connection_of
+from fastxfer.server.web.context import SHARED, Shared
 from fastxfer.server.web.errors import ApiError, meaning_of, problem
 from fastxfer.server.web.headers import secure
 from fastxfer.server.web.origin import OriginPolicy
 from fastxfer.server.web.peer import Proxies
 from fastxfer.server.web.urlpath import BadPathError
+from fastxfer.server.web.visits import begin_visit, identify
 
 __all__ = ["make_app"]
 
@@ -58,15 +58,18 @@ def _routes(*, metrics: bool) -> list[tuple[str, str, Handler]]:
         ("GET", "/", status.front),
         ("HEAD", "/", status.front),
         ("GET", "/assets/{name}", status.send_page_file),
+        ("HEAD", "/assets/{name}", status.send_page_file),
         ("GET", "/healthz", status.health),
         ("HEAD", "/healthz", status.health),
         ("GET", "/openapi.json", status.openapi),
+        ("HEAD", "/openapi.json", status.openapi),
         ("GET", "/session", status.who),
+        ("HEAD", "/session", status.who),
         ("POST", "/session", status.log_in),
         ("DELETE", "/session", status.log_out),
     ]
     if metrics:
-        routes.append(("GET", "/metrics", status.metrics))
+        routes += [("GET", "/metrics", status.metrics), ("HEAD", "/metrics", status.metrics)]
     # The routes of a path that follow one another are looked up as one.
     for path in ("/files", "/files/{path:(?s:.*)}"):
         routes += [(method, path, files.handle) for method in files.METHODS]
@@ -86,8 +89,10 @@ class _Gate:
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The middleware: the answer of *handler*, or what stands in its way."""
         began = time.perf_counter()
-        response = await self._answered(request, handler)
-        if connection_of(request).bypassed:
+        connection = connection_of(request)
+        response = await self._answered(connection, request, handler)
+        connection.awaits_continue = False
+        if connection.bypassed:
             response.force_close()
         listener = self._shared.on_request
         if listener is not None:
@@ -97,13 +102,13 @@ class _Gate:
                 logger.exception("the listener for requests failed")
         return response
 
-    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _answered(self, connection: Connection, request: web.Request, handler: Handler) -> web.StreamResponse:
         limit = self._shared.service.config.limits.web_requests
         if limit and self._shared.active >= limit:
             return problem(503, "The server is busy", {"Retry-After": "1"})
         self._shared.active += 1
         try:
-            return await self._passed(request, handler)
+            return await self._passed(connection, request, handler)
         except ApiError as error:
             return problem(error.status, error.text, error.headers)
         except BadPathError as error:
@@ -124,29 +129,25 @@ class _Gate:
             if self._shared.drained is not None and not self._shared.active:
                 self._shared.drained.set()
 
-    async def _passed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        connection = connection_of(request)
+    async def _passed(self, connection: Connection, request: web.Request, handler: Handler) -> web.StreamResponse:
         await connection.request_began()
-        peer = self._proxies.peer(request)
-        session = connection.session
-        if peer.address != session.address or peer.tls != session.tls:
-            session = replace(session, address=peer.address, port=peer.port, tls=peer.tls)
-        note_caller(request, Caller(peer, session))
+        caller = connection.caller = identify(connection, request, self._proxies)
+        peer = caller.peer
         if self._hosts and peer.host_name not in self._hosts:
             raise ApiError(421, "The server has another name")
         preflight = self._policy.preflight(request)
         if preflight is not None:
             return preflight
         self._policy.require(request, peer)
-        if isinstance(request.match_info.http_exception, web.HTTPException):
-            raise request.match_info.http_exception
-        if not self._is_open(request):
-            account, guest = await self._shared.logins.account(request, caller_of(request))
-            begin_visit(request, account, guest=guest)
+        route = request.match_info
+        refusal = route.http_exception
+        if isinstance(refusal, web.HTTPException):
+            raise refusal
+        if not self._is_open(route.handler):
+            connection.visit = await begin_visit(connection, request, self._shared, caller)
         return await handler(request)
 
-    def _is_open(self, request: web.Request) -> bool:
-        handler = request.match_info.handler
+    def _is_open(self, handler: object) -> bool:
         return handler in _OPEN or (handler is status.metrics and self._settings.metrics_open)
 
     async def _failed(self, request: web.Request, error: OSError) -> web.Response:

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from fastxfer.server.web.connection import connection_of
-from fastxfer.server.web.errors import ApiError
+from fastxfer.server.web.errors import ApiError, problem
 
 __all__ = ["BROKEN", "accept_body", "expect_nothing_yet", "require_plain_body"]
 
@@ -14,12 +14,13 @@ BROKEN = (web.RequestPayloadError, HttpProcessingError, ValueError, AssertionErr
 """What reading a body raises whose framing is wrong."""
 
 
-async def expect_nothing_yet(request: web.Request) -> None:
+async def expect_nothing_yet(request: web.Request) -> web.StreamResponse | None:
     """Handle ``Expect``: the 100 is sent by :func:`accept_body`, once it is clear that the body is wanted."""
     expect = request.headers.get("Expect", "")
     if expect.lower() != "100-continue":
-        raise web.HTTPExpectationFailed()
+        return problem(417, "The server meets no such expectation")
     connection_of(request).awaits_continue = request.version >= (1, 1)
+    return None
 
 
 async def accept_body(request: web.Request) -> None:
@@ -36,7 +37,10 @@ def require_plain_body(request: web.Request) -> None:
     """Refuse encoded bodies: what they grow to is anybody's guess.
 
     Raises:
-        ApiError: 415.
+        ApiError: 415 for a content coding, 501 for a transfer coding other than chunked (RFC 9112, 6.1).
     """
-    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+    headers = request.headers
+    if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise ApiError(501, "Of transfer codings only chunked is known")
+    if headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise ApiError(415, "Encoded bodies are not accepted", {"Accept-Encoding": "identity"})

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from fastxfer.server import paths
 from fastxfer.server.permissions import Permission
-from fastxfer.server.web.conditions import Validators, check
+from fastxfer.server.web.conditions import require_conditions
 from fastxfer.server.web.context import Visit
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.urlpath import check_new_name, encode_path
@@ -16,19 +16,25 @@ __all__ = ["ACTIONS", "delete", "make_parents", "perform"]
 ACTIONS = ("mkdir", "move", "copy")
 
 
-async def delete(request: web.Request, visit: Visit, path: str) -> web.Response:
-    """Remove a file, an empty directory, or with ``recursive`` a whole tree."""
+async def delete(request: web.Request, visit: Visit, path: str, *, directory: bool) -> web.Response:
+    """Remove a file, an empty directory, or with ``recursive`` a whole tree.
+
+    Args:
+        request: with conditions, perhaps.
+        visit: who wants it.
+        path: what goes.
+        directory: it was written with a slash at its end, so it must be a directory.
+    """
     account = visit.account
-    if "If-Match" in request.headers or "If-Unmodified-Since" in request.headers:
-        verdict = check(request, Validators(await account.stat(path)))
-        if verdict:
-            raise ApiError(verdict, "The file has changed")
+    await require_conditions(request, account, path)
     try:
         is_dir = await _is_directory(visit, path)
     except FileNotFoundError:
         # An upload that broke off may have left something.
         is_dir = False
     if not is_dir:
+        if directory:
+            raise ApiError(404, "Not found")
         await account.remove(path)
     elif visit.flag("recursive"):
         await account.remove_tree(path)
@@ -41,6 +47,7 @@ async def delete(request: web.Request, visit: Visit, path: str) -> web.Response:
 async def perform(request: web.Request, visit: Visit, path: str) -> web.Response:
     """Carry out the ``action`` of a POST."""
     action = visit.value("action")
+    await require_conditions(request, visit.account, path)
     if action == "mkdir":
         return await _make_directory(visit, path)
     if action in {"move", "copy"}:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from fastxfer.server.filesystem import FileInfo
+from fastxfer.server.web.errors import ApiError
 
-__all__ = ["Validators", "check", "range_applies"]
+if TYPE_CHECKING:
+    from fastxfer.server.account import Account
+
+__all__ = ["Validators", "check", "is_conditional", "range_applies", "require_conditions"]
 
 
 class Validators:
@@ -25,8 +31,37 @@ class Validators:
         self.mtime = math.floor(info.mtime)
 
     def headers(self) -> dict[str, str]:
-        """ETag and Last-Modified."""
-        return {"ETag": f'"{self.tag}"', "Last-Modified": formatdate(self.mtime, usegmt=True)}
+        """ETag and Last-Modified; without the latter where the year has more than four digits."""
+        date = _http_date(self.mtime)
+        return {"ETag": f'"{self.tag}"', "Last-Modified": date} if date else {"ETag": f'"{self.tag}"'}
+
+
+def is_conditional(request: web.Request) -> bool:
+    """Whether *request* is to be carried out in some states of the file only."""
+    headers = request.headers
+    return (
+        "If-Match" in headers
+        or "If-None-Match" in headers
+        or "If-Unmodified-Since" in headers
+        or "If-Modified-Since" in headers
+    )
+
+
+async def require_conditions(request: web.Request, account: Account, path: str) -> None:
+    """Refuse a change that *request* wants only of another state than that of *path*.
+
+    Raises:
+        ApiError: 412.
+    """
+    if not is_conditional(request):
+        return
+    try:
+        now: Validators | None = Validators(await account.stat(path))
+    except FileNotFoundError:
+        now = None
+    verdict = check(request, now)
+    if verdict:
+        raise ApiError(verdict, "The file has changed" if now is not None else "The file is not there")
 
 
 def check(request: web.Request, now: Validators | None) -> int:
@@ -34,6 +69,8 @@ def check(request: web.Request, now: Validators | None) -> int:
 
     *now* is the present state, None where there is no such file.
     """
+    if not is_conditional(request):
+        return 0
     reading = request.method in {"GET", "HEAD"}
     match = request.if_match
     if match is not None:
@@ -64,3 +101,11 @@ def range_applies(request: web.Request, now: Validators) -> bool:
         return math.floor(parsedate_to_datetime(condition).timestamp()) == now.mtime
     except (ValueError, TypeError, OverflowError):
         return False
+
+
+@lru_cache(maxsize=1024)
+def _http_date(seconds: int) -> str:
+    try:
+        return formatdate(seconds, usegmt=True)
+    except (ValueError, OverflowError, OSError):
+        return ""

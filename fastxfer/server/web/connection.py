@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fastxfer.server.service import Service
     from fastxfer.server.web.context import Caller, Visit
     from fastxfer.server.web.entrance import Entrance, Guest
+    from fastxfer.server.web.visits import Regular
 
 __all__ = ["Connection", "connection_of"]
 
@@ -48,6 +49,8 @@ class Connection(web.RequestHandler):
         "awaits_continue",
         "bypassed",
         "caller",
+        "known_caller",
+        "regular",
         "rescue",
         "session",
         "visit",
@@ -61,6 +64,12 @@ class Connection(web.RequestHandler):
     """Bytes of its body went past aiohttp, which would not find the beginning of another request."""
     rescue: Callable[[], None] | None
     """Called when the connection is lost, before aiohttp forgets what has come of the body."""
+
+    # Of the requests before it.
+    known_caller: tuple[str, Caller] | None
+    """What the last Host header was, and who called; None where each request must say for itself."""
+    regular: Regular | None
+    """Whose credentials the last request has shown."""
 
     def __init__(
         self,
@@ -84,6 +93,8 @@ class Connection(web.RequestHandler):
         self.awaits_continue = False
         self.bypassed = False
         self.rescue = None
+        self.known_caller = None
+        self.regular = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

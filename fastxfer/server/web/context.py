@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -12,7 +12,7 @@ from aiohttp import web
 from fastxfer.server.web.connection import connection_of
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.pace import Paces
-from fastxfer.server.web.urlpath import decode_path, query_values
+from fastxfer.server.web.urlpath import decode_path
 
 if TYPE_CHECKING:
     from fastxfer.net.aio import TransferRunner
@@ -28,10 +28,8 @@ __all__ = [
     "RequestListener",
     "Shared",
     "Visit",
-    "begin_visit",
     "caller_of",
     "file_path",
-    "note_caller",
     "raw_file_path",
     "visit_of",
 ]
@@ -55,6 +53,8 @@ class Shared:
     on_request: RequestListener | None = None
     active: int = 0
     """Requests under way."""
+    conditional: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while an upload takes its name that must not take it in every state of the file."""
     drained: asyncio.Event | None = None
     """Set when the last request has ended, once the interface is being stopped."""
 
@@ -83,7 +83,7 @@ class Visit:
 
     def value(self, name: str, default: str = "") -> str:
         """The last value of *name* in the query."""
-        return self.query.get(name, [default])[-1]
+        return self.query[name][-1] if name in self.query else default
 
     def flag(self, name: str) -> bool:
         """Whether *name* is in the query and not switched off.
@@ -110,29 +110,15 @@ class Visit:
         return int(text)
 
 
-def note_caller(request: web.Request, caller: Caller) -> None:
-    """Note where *request* comes from."""
-    connection_of(request).caller = caller
-
-
 def caller_of(request: web.Request) -> Caller:
-    """What :func:`note_caller` has noted."""
+    """Where *request* comes from."""
     caller = connection_of(request).caller
     assert caller is not None
     return caller
 
 
-def begin_visit(request: web.Request, account: Account, *, guest: bool) -> None:
-    """Note who sends *request*; the hooks hear of what is done to the account."""
-    shared = request.app[SHARED]
-    session = replace(caller_of(request).session, user=account.user.name)
-    shared.service.watch(account, session)
-    query = query_values(request.rel_url.raw_query_string)
-    connection_of(request).visit = Visit(shared, session, account, query, guest)
-
-
 def visit_of(request: web.Request) -> Visit:
-    """What :func:`begin_visit` has noted."""
+    """Who sends *request*, and what it asks for."""
     visit = connection_of(request).visit
     assert visit is not None
     return visit

@@ -16,7 +16,7 @@ from fastxfer.server.web.disposition import attachment
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.pump import Progress
 from fastxfer.server.web.ranges import ByteRange, UnsatisfiableError, parse_range
-from fastxfer.server.web.transfers import transfer
+from fastxfer.server.web.transfers import CountedTransfer
 
 if TYPE_CHECKING:
     from fastxfer.server.filesystem import Reader
@@ -51,7 +51,7 @@ async def send_file(request: web.Request, visit: Visit, path: str, reader: Reade
     status = 206 if ranges else 200
     if request.method == "HEAD":
         return web.Response(status=status, headers=headers)
-    async with transfer(visit, Direction.DOWNLOAD, path, span.start) as progress:
+    async with CountedTransfer(visit, Direction.DOWNLOAD, path, span.start) as progress:
         if span.length <= pump.SMALL:
             return await _send_small(visit, reader, span, status, headers, progress)
         response = web.StreamResponse(status=status, headers=headers)
@@ -100,7 +100,7 @@ async def _send_parts(
         "Content-Length": str(total),
     }
     limits = visit.account.download_limits
-    async with transfer(visit, Direction.DOWNLOAD, path, ranges[0].start) as progress:
+    async with CountedTransfer(visit, Direction.DOWNLOAD, path, ranges[0].start) as progress:
         response = web.StreamResponse(status=206, headers=headers)
         await response.prepare(request)
         for head, span in zip(heads, ranges, strict=True):

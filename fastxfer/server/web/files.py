@@ -57,7 +57,7 @@ async def _post(request: web.Request, visit: Visit, path: str) -> web.StreamResp
 
 
 async def _delete(request: web.Request, visit: Visit, path: str) -> web.StreamResponse:
-    return await changes.delete(request, visit, path)
+    return await changes.delete(request, visit, path, directory=raw_file_path(request).endswith("/"))
 
 
 METHODS = {"GET": _get, "HEAD": _get, "PUT": _put, "POST": _post, "DELETE": _delete}

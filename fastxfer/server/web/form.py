@@ -17,6 +17,8 @@ __all__ = ["upload_form"]
 
 FIELD = "file"
 MAX_PARTS = 1000
+_CODINGS = {"Content-Transfer-Encoding": "binary", "Content-Encoding": "identity"}
+_PLAIN = frozenset({"binary", "8bit", "7bit", "identity"})
 PART_CHUNK = 256 * 1024
 HEAD_SECONDS = 30.0
 """How long the sender may take from one part to the next."""
@@ -74,9 +76,13 @@ async def upload_form(request: web.Request, visit: Visit, path: str, *, into: bo
             continue
         if stored and not into:
             raise ApiError(400, "Several files can only be uploaded into a directory")
-        stored.append(
-            await _store_part(request, visit, part, paths.join(path, file_name(part.filename)) if into else path)
-        )
+        if any(part.headers.get(name, usual).lower() not in _PLAIN for name, usual in _CODINGS.items()):
+            raise ApiError(415, "Encoded parts are not accepted")
+        name = paths.join(path, file_name(part.filename)) if into else path
+        if name in stored:
+            raise ApiError(409, "Two files of the form have the same name")
+        await _store_part(request, visit, part, name)
+        stored.append(name)
     if not stored:
         raise ApiError(400, f"The form must have a file in the field {FIELD!r}")
     body: dict[str, object] = {"status": "success", "path": path, "message": "File uploaded successfully"}
@@ -85,11 +91,10 @@ async def upload_form(request: web.Request, visit: Visit, path: str, *, into: bo
     return web.json_response(body)
 
 
-async def _store_part(request: web.Request, visit: Visit, part: BodyPartReader, path: str) -> str:
+async def _store_part(request: web.Request, visit: Visit, part: BodyPartReader, path: str) -> None:
     target: Target = await find_target(request, visit, path)
     writer = await open_target(visit, target, size=-1)
     await store(request, visit, target, writer, PartSource(part), keep=False)
-    return path
 
 
 async def _next_part(form: MultipartReader) -> BodyPartReader | None:

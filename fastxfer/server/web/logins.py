@@ -9,7 +9,7 @@ import os
 import time
 from collections import OrderedDict
 from hashlib import blake2b, sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 from cryptography.fernet import Fernet, InvalidToken
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastxfer.server.web.context import Caller
     from fastxfer.server.web.peer import Peer
 
-__all__ = ["Logins"]
+__all__ = ["Admission", "Logins"]
 
 REALM = "FTP Server"
 REMEMBER = 60.0
@@ -33,6 +33,16 @@ REMEMBER = 60.0
 MAX_REMEMBERED = 4096
 MAX_CREDENTIALS = 4096
 """Longest Authorization header or cookie that is looked at, characters."""
+
+
+class Admission(NamedTuple):
+    """Somebody who was let in."""
+
+    account: Account
+    guest: bool
+    """Whether that is nobody in particular."""
+    until: float
+    """When to judge anew, :func:`time.monotonic`."""
 
 
 class Logins:
@@ -55,27 +65,27 @@ class Logins:
         self._digest_key = os.urandom(32)
         self._known: OrderedDict[bytes, tuple[float, User | None]] = OrderedDict()
 
-    async def account(self, request: web.Request, caller: Caller) -> tuple[Account, bool]:
-        """The account that *request* acts for, and whether that is the guests'.
+    async def account(self, request: web.Request, caller: Caller) -> Admission:
+        """The account that *request* acts for.
 
         Raises:
             ApiError: 401 when there are no credentials or wrong ones.
         """
         shown = _basic(request)
         if shown is not None:
-            return await self._judge(shown, caller, request), False
+            return await self._judge(shown, caller, request)
         remembered = self._from_cookie(request, caller.peer)
         if remembered is not None:
             try:
-                return await self._judge(remembered, caller, request), False
+                return await self._judge(remembered, caller, request)
             except ApiError as error:
                 # No longer right: shown again and again it would look like an attack.
                 error.headers["Set-Cookie"] = f"{_cookie_name(caller.peer)}=; Max-Age=0; Path=/; HttpOnly"
                 raise
-        guest = await self._guest(caller.peer)
+        guest, until = await self._guest(caller.peer)
         if guest is None:
             raise _unauthorized(request)
-        return self._service.account(guest, caller.peer.host_name), True
+        return Admission(self._service.account(guest, caller.peer.host_name), guest=True, until=until)
 
     async def log_in(self, request: web.Request, name: str, password: str, caller: Caller) -> tuple[Account, str]:
         """Judge what a user typed in; the account, and the cookie's value.
@@ -83,7 +93,7 @@ class Logins:
         Raises:
             ApiError: 401 for wrong credentials, 400 for too long ones.
         """
-        account = await self._judge((name, password), caller, request)
+        account = (await self._judge((name, password), caller, request)).account
         token = self._cipher.encrypt(json.dumps([name, password]).encode()).decode("ascii")
         if len(token) > MAX_CREDENTIALS - 100:
             raise ApiError(400, "The name or the password is too long")
@@ -117,7 +127,7 @@ class Logins:
             return None
         return name, password
 
-    async def _judge(self, shown: tuple[str, str], caller: Caller, request: web.Request) -> Account:
+    async def _judge(self, shown: tuple[str, str], caller: Caller, request: web.Request) -> Admission:
         name, password = shown
         peer = caller.peer
         credentials = Credentials(
@@ -130,18 +140,19 @@ class Logins:
             protocol="http",
         )
         key = self._key(credentials)
-        user = self._recall(key)
-        if user is not None and not self._service.guard.banned(peer.address):
-            return self._service.account(user, peer.host_name)
+        known = self._known.get(key)
+        if known is not None and known[0] > time.monotonic() and not self._service.guard.banned(peer.address):
+            until, user = known
+            if user is not None:
+                return Admission(self._service.account(user, peer.host_name), guest=False, until=until)
         try:
             account = await self._service.authenticate(credentials, caller.session)
         except LoginRefusedError as error:
             raise _unauthorized(request) from error
-        self._remember(key, account.user)
-        return account
+        return Admission(account, guest=False, until=self._remember(key, account.user))
 
-    async def _guest(self, peer: Peer) -> User | None:
-        """The user for those without credentials, if the server has one."""
+    async def _guest(self, peer: Peer) -> tuple[User | None, float]:
+        """The user for those without credentials, if the server has one, and until when."""
         credentials = Credentials(
             name="anonymous",
             password="guest@",
@@ -153,7 +164,7 @@ class Logins:
         key = self._key(credentials)
         known = self._known.get(key)
         if known is not None and known[0] > time.monotonic():
-            return known[1]
+            return known[1], known[0]
         # Not through the service: having no password is no failed login.
         user = await self._service.authenticator.authenticate(credentials)
         allowed = (
@@ -164,8 +175,7 @@ class Logins:
             and not self._service.guard.banned(peer.address)
         )
         user = user if allowed else None
-        self._remember(key, user)
-        return user
+        return user, self._remember(key, user)
 
     def _key(self, credentials: Credentials) -> bytes:
         parts = [
@@ -178,17 +188,13 @@ class Logins:
         ]
         return blake2b(json.dumps(parts).encode(), key=self._digest_key, digest_size=32).digest()
 
-    def _recall(self, key: bytes) -> User | None:
-        known = self._known.get(key)
-        if known is None or known[0] <= time.monotonic():
-            return None
-        return known[1]
-
-    def _remember(self, key: bytes, user: User | None) -> None:
-        self._known[key] = (time.monotonic() + REMEMBER, user)
+    def _remember(self, key: bytes, user: User | None) -> float:
+        until = time.monotonic() + REMEMBER
+        self._known[key] = (until, user)
         self._known.move_to_end(key)
         while len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
+        return until
 
 
 def _basic(request: web.Request) -> tuple[str, str] | None:

@@ -59,6 +59,6 @@ def send_asset(request: web.Request, name: str) -> web.Response:
         "Content-Security-Policy": PAGE_POLICY,
         "Vary": "Accept",
     }
-    if any(f'"{tag.value}"' == asset.etag for tag in request.if_none_match or ()):
+    if any(tag.value == "*" or f'"{tag.value}"' == asset.etag for tag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     return web.Response(body=asset.content, headers={**headers, "Content-Type": asset.content_type})

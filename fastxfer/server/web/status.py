@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 import fastxfer
-from fastxfer.server.web.body import require_plain_body
+from fastxfer.server.web.body import accept_body, require_plain_body
 from fastxfer.server.web.context import SHARED, caller_of, visit_of
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.listing import allowed_names
@@ -90,6 +90,7 @@ async def log_in(request: web.Request) -> web.Response:
         raise ApiError(415, "The body must be JSON")
     if request.content_length is None or request.content_length > MAX_LOGIN_BODY:
         raise ApiError(413, "The body is too large")
+    await accept_body(request)
     try:
         # It may come in pieces.
         content = await asyncio.wait_for(request.content.readexactly(request.content_length), BODY_SECONDS)

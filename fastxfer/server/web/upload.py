@@ -15,12 +15,12 @@ from fastxfer.server.hooks import Direction
 from fastxfer.server.web import pump
 from fastxfer.server.web.body import BROKEN, accept_body, require_plain_body
 from fastxfer.server.web.changes import make_parents
-from fastxfer.server.web.conditions import Validators, check
+from fastxfer.server.web.conditions import Validators, check, is_conditional
 from fastxfer.server.web.connection import connection_of
 from fastxfer.server.web.context import Visit
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.ranges import ContentRange, parse_content_range
-from fastxfer.server.web.transfers import transfer
+from fastxfer.server.web.transfers import CountedTransfer
 from fastxfer.server.web.urlpath import check_new_name, encode_path
 
 if TYPE_CHECKING:
@@ -86,12 +86,14 @@ class Target:
         path: the final name.
         before: what is there; None if nothing is, or the user may not know.
         replace: whether a file that is there may be replaced.
+        conditional: whether it must still be as the request says when the file takes its name.
     """
 
-    def __init__(self, path: str, before: FileInfo | None, replace: bool) -> None:
+    def __init__(self, path: str, before: FileInfo | None, *, replace: bool, conditional: bool) -> None:
         self.path = path
         self.before = before
         self.replace = replace
+        self.conditional = conditional
 
 
 async def upload_whole(request: web.Request, visit: Visit, path: str) -> web.Response:
@@ -126,10 +128,20 @@ async def find_target(request: web.Request, visit: Visit, path: str) -> Target:
         before = None
     if before is not None and before.is_dir:
         raise ApiError(409, "A directory has this name")
-    verdict = check(request, None if before is None else Validators(before))
-    if verdict:
-        raise ApiError(verdict, "The file is already there" if before is not None else "The file is not there")
-    return Target(path, before, replace="If-None-Match" not in request.headers)
+    if not is_conditional(request):
+        return Target(path, before, replace=True, conditional=False)
+    if check(request, None if before is None else Validators(before)):
+        raise _refused(request, there=before is not None)
+    # Where nothing is that the condition could speak of, nothing may come meanwhile either.
+    replace = before is not None or "If-None-Match" not in request.headers
+    return Target(path, before, replace=replace, conditional=True)
+
+
+def _refused(request: web.Request, *, there: bool) -> ApiError:
+    if not there:
+        return ApiError(412, "The file is not there")
+    changed = "If-Match" in request.headers or "If-Unmodified-Since" in request.headers
+    return ApiError(412, "The file has changed" if changed else "The file is already there")
 
 
 async def open_target(visit: Visit, target: Target, *, size: int, offset: int = 0) -> Writer:
@@ -178,16 +190,24 @@ async def store(
     keep = keep and settings.keep_partial
     ended = False
     try:
-        async with transfer(visit, Direction.UPLOAD, target.path, writer.offset) as progress:
+        async with CountedTransfer(visit, Direction.UPLOAD, target.path, writer.offset) as progress:
             await accept_body(request)
             await pump.receive(visit.shared, request, source, writer, visit.account.upload_limits, progress)
             if expected is not None and progress.moved != expected:
                 raise ApiError(400, "The body has not the length that was announced")
-            ended = True
-            if finish:
-                await _commit(writer, target, sync=settings.fsync)
-            else:
+            if not finish:
+                ended = True
                 await writer.abort(keep=True)
+            elif target.conditional and not writer.in_place:
+                # All of them one after the other: between the look and the new name nobody else may get his.
+                async with visit.shared.conditional:
+                    keep = False
+                    await find_target(request, visit, target.path)
+                    ended = True
+                    await _commit(writer, target, sync=settings.fsync)
+            else:
+                ended = True
+                await _commit(writer, target, sync=settings.fsync)
     finally:
         if not ended:
             await writer.abort(keep=keep)

@@ -22,7 +22,10 @@ def decode_path(raw: str) -> str:
     Raises:
         BadPathError: ``.`` or ``..`` as a segment, a NUL or an encoded slash.
     """
-    return "/" + "/".join(_segment(part) for part in raw.split("/") if part)
+    parts = [part for part in raw.split("/") if part]
+    if not raw.isascii() or not raw.isprintable() or "%" in raw or "." in parts or ".." in parts:
+        parts = list(map(_segment, parts))
+    return "/" + "/".join(parts)
 
 
 def encode_path(path: str) -> str:
@@ -55,6 +58,8 @@ def check_new_name(path: str) -> None:
     name = path.rpartition("/")[2]
     if not name:
         raise BadPathError("a name is needed")
+    if len(name) <= MAX_NAME and name.isascii() and name.isprintable():
+        return
     if any(unicodedata.category(char) in {"Cc", "Zl", "Zp"} for char in name):
         raise BadPathError("control characters are not allowed in names")
     if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:
