@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import select
 import socket
@@ -181,12 +182,13 @@ class ReceivePump(_Pump):
         self._fd = fd
         self._limit = limit
         self._left = count
-        self._body = bytearray()
+        # Unlike a bytearray it gives away the bytes it has gathered without another copy.
+        self._body = io.BytesIO()
 
     @property
     def body(self) -> bytes:
         """What came, where no file took it."""
-        return bytes(self._body)
+        return self._body.getvalue()
 
     def run(self) -> None:
         """Carry on to the end. Raises OSError, ssl.SSLError, TLSTruncatedError, TimeoutError, PumpCancelledError."""
@@ -252,7 +254,7 @@ class ReceivePump(_Pump):
         if self._limit is not None and self.received + len(view) > self._limit:
             raise PumpLimitError(errno.EMSGSIZE, f"more than {self._limit} bytes came")
         if self._fd < 0:
-            self._body += view
+            self._body.write(view)
         else:
             done = 0
             while done < len(view):

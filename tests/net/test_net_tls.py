@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,28 @@ def test_a_file_is_pumped_from_end_to_end(
         thread.join()
     assert (sender.sent, receiver.received) == (size, size)
     assert (tmp_path / "target").read_bytes() == content
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_what_is_kept_in_memory_is_there_once(contexts: tuple[ssl.SSLContext, ssl.SSLContext], secure: bool) -> None:
+    content = os.urandom(1 << 20) * 24
+    left, right = connected()
+    ours, theirs = pair(contexts) if secure else (None, None)
+    with left, right:
+        receiver = ReceivePump(right, theirs, idle_timeout=20)
+        thread = threading.Thread(target=SendPump(left, ours, data=content, idle_timeout=20).run)
+        tracemalloc.start()
+        try:
+            thread.start()
+            receiver.run()
+            body = receiver.body
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            right.close()
+            thread.join()
+    assert body == content
+    assert most < 1.5 * len(content)
 
 
 def test_a_pump_ends_where_it_is_told_to() -> None:
