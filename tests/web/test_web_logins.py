@@ -58,6 +58,9 @@ def test_metrics_need_a_login_unless_they_are_opened(tmp_path: Path) -> None:
         site.put("/files/a", b"12345")
         text = site.get("/metrics").body.decode()
         assert 'fastxfer_bytes_total{direction="upload",protocol="http"} 5.0' in text
+    with serve(tmp_path, config=ServerConfig(metrics=True), authenticators=(Anonymous(),)) as site:
+        assert site.get("/files/", user="").status == 200
+        assert site.get("/metrics", user="").status == 401
     with serve(tmp_path, config=ServerConfig(metrics=True, web=WebConfig(metrics_open=True))) as site:
         assert b"fastxfer_transfers" in site.get("/metrics", user="").body
     with serve(tmp_path) as site:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from urllib.parse import quote
 
 __all__ = ["attachment"]
@@ -10,6 +11,7 @@ __all__ = ["attachment"]
 _ATTR_CHARS = "!#$&+-.^_`|~"
 
 
+@lru_cache(maxsize=1024)
 def attachment(name: str) -> str:
     """The header value that makes a browser save the body as *name*.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastxfer.server.web.context import Caller
     from fastxfer.server.web.peer import Peer
 
-__all__ = ["Admission", "Logins"]
+__all__ = ["Admission", "Logins", "unauthorized"]
 
 REALM = "FTP Server"
 REMEMBER = 60.0
@@ -84,7 +84,7 @@ class Logins:
                 raise
         guest, until = await self._guest(caller.peer)
         if guest is None:
-            raise _unauthorized(request)
+            raise unauthorized(request)
         return Admission(self._service.account(guest, caller.peer.host_name), guest=True, until=until)
 
     async def log_in(self, request: web.Request, name: str, password: str, caller: Caller) -> tuple[Account, str]:
@@ -148,7 +148,7 @@ class Logins:
         try:
             account = await self._service.authenticate(credentials, caller.session)
         except LoginRefusedError as error:
-            raise _unauthorized(request) from error
+            raise unauthorized(request) from error
         return Admission(account, guest=False, until=self._remember(key, account.user))
 
     async def _guest(self, peer: Peer) -> tuple[User | None, float]:
@@ -204,13 +204,13 @@ def _basic(request: web.Request) -> tuple[str, str] | None:
         return None
     scheme, _, text = header.partition(" ")
     if scheme.lower() != "basic" or len(header) > MAX_CREDENTIALS:
-        raise _unauthorized(request)
+        raise unauthorized(request)
     try:
         name, colon, password = base64.b64decode(text.strip(), validate=True).decode("utf-8").partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        raise _unauthorized(request) from None
+        raise unauthorized(request) from None
     if not colon or "\0" in name + password:
-        raise _unauthorized(request)
+        raise unauthorized(request)
     return name, password
 
 
@@ -219,7 +219,8 @@ def _certificate(request: web.Request) -> dict[str, object] | None:
     return transport.get_extra_info("peercert") or None if transport is not None else None
 
 
-def _unauthorized(request: web.Request) -> ApiError:
+def unauthorized(request: web.Request) -> ApiError:
+    """What is told to a client that must show a name and a password, or other ones."""
     # A page that shows its own form does not want the browser's dialog.
     headers = (
         {} if SCRIPT_HEADER in request.headers else {"WWW-Authenticate": f'Basic realm="{REALM}", charset="UTF-8"'}

@@ -13,6 +13,7 @@ from fastxfer.server.web.body import accept_body, require_plain_body
 from fastxfer.server.web.context import SHARED, caller_of, visit_of
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.listing import allowed_names
+from fastxfer.server.web.logins import unauthorized
 from fastxfer.server.web.page import PAGE, send_asset
 
 if TYPE_CHECKING:
@@ -67,8 +68,11 @@ async def openapi(request: web.Request) -> web.StreamResponse:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """``/metrics``: the counters of this process for Prometheus."""
-    service_metrics = request.app[SHARED].service.metrics
+    """``/metrics``: the counters of this process for Prometheus. A guest has not logged in."""
+    service = request.app[SHARED].service
+    if not service.config.web.metrics_open and visit_of(request).guest:
+        raise unauthorized(request)
+    service_metrics = service.metrics
     if service_metrics is None:
         raise ApiError(501, "Metrics are switched off")
     return web.Response(
