@@ -86,6 +86,7 @@ cdef extern from "directory.h" nogil:
         FxText owner
         FxText group
         FxText omitted
+        FxText prefix
         int links
         int hidden
         int sort

@@ -157,6 +157,7 @@ cdef class DirectoryLister:
     cdef bytes owner
     cdef bytes group
     cdef bytes omitted
+    cdef bytes prefix
 
     def __init__(
         self,
@@ -175,6 +176,7 @@ cdef class DirectoryLister:
         int64_t max_entries=-1,
         Py_ssize_t chunk=65536,
         str omitted not None="",
+        str prefix not None="",
     ):
         cdef FxDirectoryOptions options
         cdef int at = -1
@@ -187,6 +189,8 @@ cdef class DirectoryLister:
             raise ValueError(f"unknown listing format {format!r}: it is one of list, mlsd, nlst")
         if links not in ("show", "follow", "hide"):
             raise ValueError(f"links {links!r} is none of show, follow, hide")
+        if prefix and format != "nlst":
+            raise ValueError(f"only names have a prefix, not lines of {format}")
         if chunk < 1:
             raise ValueError(f"chunk {chunk} is less than 1")
         memset(&options, 0, sizeof(options))
@@ -204,6 +208,8 @@ cdef class DirectoryLister:
         options.group = text_in(self.group)
         self.omitted = encode_name(omitted)
         options.omitted = text_in(self.omitted)
+        self.prefix = encode_name(prefix)
+        options.prefix = text_in(self.prefix)
         options.links = {"show": FX_LINKS_SHOW, "follow": FX_LINKS_FOLLOW, "hide": FX_LINKS_HIDE}[links]
         options.hidden = hidden
         options.sort = sort

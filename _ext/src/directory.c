@@ -196,6 +196,7 @@ static int only_names(const FxDirectory *d)
 /* As fx_directory_next, where lines are names. */
 static int next_names(FxDirectory *d, size_t chunk, size_t *used)
 {
+    const FxText *prefix = &d->options.prefix;
     size_t at = 0, size;
     int kind, error = 0;
 
@@ -207,8 +208,12 @@ static int next_names(FxDirectory *d, size_t chunk, size_t *used)
             d->ended = !error;
             break;
         }
-        if ((error = grow(&d->out, &d->out_room, at + size + 2)))
+        if ((error = grow(&d->out, &d->out_room, at + prefix->size + size + 2)))
             break;
+        if (prefix->size) {
+            memcpy(d->out + at, prefix->data, prefix->size);
+            at += prefix->size;
+        }
         memcpy(d->out + at, name, size);
         memcpy(d->out + at + size, "\r\n", 2);
         at += size + 2;
@@ -245,8 +250,13 @@ int fx_directory_next(FxDirectory *d, size_t chunk, const char **data, size_t *s
             return -shown;
         if (!shown)
             continue;
-        if (grow(&d->out, &d->out_room, used + fx_listing_room(&d->options.style, &item)))
+        const FxText *prefix = &d->options.prefix;
+        if (grow(&d->out, &d->out_room, used + prefix->size + fx_listing_room(&d->options.style, &item)))
             return ENOMEM;
+        if (prefix->size) {
+            memcpy(d->out + used, prefix->data, prefix->size);
+            used += prefix->size;
+        }
         used += fx_listing_line(&d->options.style, &item, d->out + used);
         d->entries++;
     }

@@ -13,6 +13,7 @@ typedef struct {
     FxListingStyle style;
     FxText owner, group; /* no data: numbers */
     FxText omitted;      /* names that end so are passed over; empty: none */
+    FxText prefix;       /* stands before every name; for FX_LISTING_NLST only */
     int links;
     int hidden;
     int sort;

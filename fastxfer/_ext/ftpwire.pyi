@@ -268,6 +268,7 @@ class DirectoryLister(Iterator[bytes]):
         max_entries: at most so many lines; -1 for all.
         chunk: bytes per piece.
         omitted: names that end so are left out, and counted nowhere; empty for none.
+        prefix: stands before every name of ``nlst``, as it is.
     """
 
     def __init__(
@@ -287,6 +288,7 @@ class DirectoryLister(Iterator[bytes]):
         max_entries: int = -1,
         chunk: int = 65536,
         omitted: str = "",
+        prefix: str = "",
     ) -> None: ...
     @property
     def entries(self) -> int:

@@ -149,11 +149,14 @@ class DirectoryLister(Iterator[bytes]):
         max_entries: int = -1,
         chunk: int = 65536,
         omitted: str = "",
+        prefix: str = "",
     ) -> None:
         if format not in ("list", "mlsd", "nlst"):
             raise ValueError(f"unknown listing format {format!r}: it is one of list, mlsd, nlst")
         if links not in ("show", "follow", "hide"):
             raise ValueError(f"links {links!r} is none of show, follow, hide")
+        if prefix and format != "nlst":
+            raise ValueError(f"only names have a prefix, not lines of {format}")
         if chunk < 1:
             raise ValueError(f"chunk {chunk} is less than 1")
         self._format = format
@@ -167,6 +170,7 @@ class DirectoryLister(Iterator[bytes]):
         self._left = max_entries
         self._chunk = chunk
         self._omitted = omitted
+        self._prefix = _encode(prefix)
         self.entries = 0
         self.skipped = 0
         self._scan: Iterator[os.DirEntry[str]] | None = None
@@ -221,7 +225,7 @@ class DirectoryLister(Iterator[bytes]):
             if self._links == "hide" and entry.is_symlink():
                 return b""
             if self._format == "nlst":
-                return _encode(entry.name) + b"\r\n"
+                return self._prefix + _encode(entry.name) + b"\r\n"
             return self._status_line(entry)
         except FileNotFoundError:
             return b""

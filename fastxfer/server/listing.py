@@ -189,15 +189,15 @@ class Listing:
         self._kind = kind
         self._limits = session.config.limits
 
-    async def of_directory(self, path: str) -> Iterator[bytes]:
-        """The entries of the directory *path*, natively where that can be."""
-        lister = self.of_local_directory(path)
+    async def of_directory(self, path: str, argument: str = "") -> Iterator[bytes]:
+        """The entries of the directory *path*, natively where that can be. NLST names them as seen from *argument*."""
+        lister = self.of_local_directory(path, argument)
         if lister is None:
-            return iter([self.format(await self._account.entries(path), path)])
+            return iter([self._format_in(argument, await self._account.entries(path), path)])
         return lister
 
-    def of_local_directory(self, path: str) -> DirectoryLister | None:
-        """The entries of the directory *path*, where it is one of the machine's; else None."""
+    def of_local_directory(self, path: str, argument: str = "") -> DirectoryLister | None:
+        """As :meth:`of_directory`, where the directory is one of the machine's; else None."""
         account = self._account
         descriptor = account.open_directory(path)
         if descriptor < 0:
@@ -214,6 +214,7 @@ class Listing:
                 chunk=CHUNK,
                 # Unfinished uploads.
                 omitted=account.filesystem.hidden_suffix,
+                prefix=self._prefix(argument),
             )
         finally:
             os.close(descriptor)
@@ -233,10 +234,10 @@ class Listing:
             shown = info if path == paths.ROOT else await account.filesystem.stat(path, follow=False)
             return iter([self.format([shown], path, names=[argument or "."])])
         if options.plain:
-            return await self.of_directory(path)
+            return await self.of_directory(path, argument)
         if options.recursive:
             return self._recursive(path, options)
-        return iter([self.format(_ordered(await account.entries(path), options), path)])
+        return iter([self._format_in(argument, _ordered(await account.entries(path), options), path)])
 
     async def _recursive(self, top: str, options: ListOptions) -> AsyncIterator[bytes]:
         budget = self._limits.list_entries
@@ -258,6 +259,18 @@ class Listing:
                     for entry in reversed(entries)
                     if entry.is_dir and entry.name.isprintable()
                 )
+
+    def _prefix(self, argument: str) -> str:
+        """What makes a name in the directory *argument* one that other commands take (RFC 1123 section 4.1.2.7)."""
+        if self._kind != "nlst" or argument in ("", "."):
+            return ""
+        return argument if argument.endswith("/") else f"{argument}/"
+
+    def _format_in(self, argument: str, entries: Iterable[FileInfo], path: str) -> bytes:
+        """Lines for *entries* of the directory that the client calls *argument*."""
+        entries = list(entries)
+        prefix = self._prefix(argument)
+        return self.format(entries, path, [prefix + entry.name for entry in entries] if prefix else None)
 
     def format(self, entries: Iterable[FileInfo], path: str, names: Sequence[str] | None = None) -> bytes:
         """Lines for *entries*, shown under *names* if given."""

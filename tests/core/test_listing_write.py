@@ -212,6 +212,21 @@ def test_names_come_in_whole_lines_and_no_more_than_asked_for(ftpwire: ModuleTyp
     assert len(b"".join(lister).splitlines()) == lister.entries == 299
 
 
+@posix_only
+@pytest.mark.parametrize("links", ["show", "hide"])
+@pytest.mark.parametrize("chunk", [1, 65536])
+def test_names_may_be_told_with_their_directory(ftpwire: ModuleType, tmp_path: Path, links: str, chunk: int) -> None:
+    for name in ("a", "b" * 255, "ü"):
+        (tmp_path / name).touch()
+    lister = ftpwire.DirectoryLister(str(tmp_path), "nlst", links=links, chunk=chunk, prefix="in/ö" * 900 + "/")
+    assert sorted(b"".join(lister).decode().splitlines()) == [
+        "in/ö" * 900 + f"/{name}" for name in ("a", "b" * 255, "ü")
+    ]
+    for format in ("list", "mlsd"):
+        with pytest.raises(ValueError, match="prefix"):
+            ftpwire.DirectoryLister(str(tmp_path), format, prefix="in/")
+
+
 def test_a_control_character_anywhere_makes_a_name_unlistable(ftpwire: ModuleType) -> None:
     for size in range(1, 26):
         for at in range(size):

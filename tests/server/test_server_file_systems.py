@@ -81,7 +81,7 @@ def test_a_mounted_filesystem_takes_uploads_and_no_moves(tmp_path: Path, root: P
         client.expect(550, "RNTO file")
         assert client.fetch("RETR mounted/new") == b"there"
         assert client.fetch("RETR file") == b"here"
-        assert client.fetch("NLST mounted").split() == [b"new"]
+        assert client.fetch("NLST mounted").split() == [b"mounted/new"]
         client.expect(350, "RNFR mounted/new")
         client.expect(250, "RNTO mounted/newer")
 

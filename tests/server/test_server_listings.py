@@ -48,6 +48,15 @@ def test_list_takes_paths_and_options(client: Dialogue, tree: Path, argument: st
     assert names(client.fetch(f"LIST {argument}")) == ["deep", "inner.txt"]
 
 
+@pytest.mark.parametrize("options", ["", "-t "])
+@pytest.mark.parametrize("argument", ["dir", "dir/", "/dir", "./dir", "dir/../dir", "dir/deep", ".", "/", ""])
+def test_other_commands_take_what_nlst_names(client: Dialogue, tree: Path, options: str, argument: str) -> None:
+    listed = client.fetch(f"NLST {options}{argument}".rstrip()).decode().splitlines()
+    assert listed
+    for name in listed:
+        client.expect(250, f"MLST {name}")
+
+
 def test_list_of_a_file_is_that_file(client: Dialogue, tree: Path) -> None:
     assert names(client.fetch("LIST a.txt")) == ["a.txt"]
     assert client.fetch("NLST dir/inner.txt") == b"dir/inner.txt\r\n"
@@ -57,7 +66,8 @@ def test_a_name_may_begin_with_a_dash(client: Dialogue, root: Path) -> None:
     (root / "-weird name").mkdir()
     (root / "-weird name" / "x").write_text("")
     for argument in ("-- -weird name", "./-weird name", "-weird name", "/-weird name"):
-        assert client.fetch(f"NLST {argument}") == b"x\r\n"
+        named = argument.removeprefix("-- ")
+        assert client.fetch(f"NLST {argument}") == f"{named}/x\r\n".encode()
 
 
 def test_a_missing_directory_is_refused(client: Dialogue, tree: Path) -> None:
@@ -99,7 +109,7 @@ def test_wildcards(client: Dialogue, tree: Path, pattern: str, found: list[str])
 def test_a_name_with_wildcard_characters_can_be_listed(client: Dialogue, root: Path) -> None:
     (root / "a[1]").mkdir()
     (root / "a[1]" / "x").write_text("")
-    assert client.fetch("NLST a[1]") == b"x\r\n"
+    assert client.fetch("NLST a[1]") == b"a[1]/x\r\n"
 
 
 def test_mlsd_tells_the_facts(client: Dialogue, tree: Path) -> None:

@@ -37,7 +37,7 @@ def _listing(session: Session, argument: str, kind: str) -> bytes | Awaitable[by
     if options.plain and not has_glob(rest):
         path = session.path(rest)
         try:
-            lister = listing.of_local_directory(path)
+            lister = listing.of_local_directory(path, rest)
         except NotADirectoryError:
             lister = None
         if lister is not None:
