@@ -124,7 +124,15 @@ cdef class Book:
             return False
         connection.used = True
         connection.idle_since = fx_now() / NS
-        places.idle.append(connection)
+        try:
+            places.idle.append(connection)
+        except MemoryError:
+            places.busy -= 1
+            self.busy -= 1
+            places.dropped += 1
+            # What was done over it is done: that it cannot be kept is nothing to fail for.
+            (<object>connection).close()
+            return True
         places.busy -= 1
         self.busy -= 1
         return True

@@ -145,7 +145,11 @@ cdef class FileId:
         """Bytes; -1 where the name does not tell."""
         if self.is_slave or self.is_appender:
             return -1
-        return <int64_t>(self.masked_size & 0xFFFFFFFF if self.masked_size & (SALTED | TRUNK) else self.masked_size)
+        if self.masked_size & (SALTED | TRUNK):
+            # Not by a mask of eight F: that is more than a C int, so it would be made an object, for want of memory
+            # perhaps not.
+            return <int64_t><uint32_t>self.masked_size
+        return <int64_t>self.masked_size
 
     cdef const char *group_text(self) noexcept:
         """The characters of the group's name, and what follows them."""

@@ -95,6 +95,7 @@ class Book:
         """Keep *connection*, a :class:`Link` whose place is in use until now, as idle.
 
         False, and nothing done, where there is more to do: somebody waits for a place, or nothing is kept any more.
+        For want of memory to keep it in, *connection* is closed, and its place is free.
         """
 
 @final

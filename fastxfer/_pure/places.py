@@ -96,9 +96,16 @@ class Book:
                 return False
             connection.used = True
             connection.idle_since = now
-            places.idle.append(connection)
+            kept = True
+            try:
+                places.idle.append(connection)
+            except MemoryError:
+                kept = False
             places.busy -= 1
             self.busy -= 1
+            if not kept:
+                places.dropped += 1
+                connection.close()
             return True
 
 

@@ -170,43 +170,43 @@ class PoolBook(Book, Generic[C]):
             return turn
 
     def give(self, connection: C) -> None:
-        """Give back a connection that is in order."""
-        if self.shelve(connection):
-            return
-        connection.used = True
-        now = monotonic()
-        with self.guard:
-            places = self.places.get(connection.address)
-            if places is None or self.closed:
-                connection.close()
+        """Give back a connection that is in order. For want of memory to keep it in, it is closed."""
+        taken = False
+        try:
+            if self.shelve(connection):
                 return
-            if places.waiting:
-                places.reused += 1
-                places.waiting.popleft().settle(connection)
-                return
-            connection.idle_since = now
-            places.idle.append(connection)
-            places.busy -= 1
-            self.busy -= 1
+            connection.used = True
+            now = monotonic()
+            with self.guard:
+                places = self.places.get(connection.address)
+                if places is None or self.closed:
+                    connection.close()
+                    return
+                if places.waiting:
+                    places.reused += 1
+                    turn: Ticket[C] = places.waiting.popleft()
+                    taken = True
+                    turn.settle(connection)
+                    return
+                connection.idle_since = now
+                places.idle.append(connection)
+                taken = True
+                places.busy -= 1
+                self.busy -= 1
+        except MemoryError:
+            # What was done over the connection is done: that it cannot be kept is nothing to fail for.
+            if taken:
+                raise
+            self.drop(connection.address, connection)
 
     def drop(self, address: Address, connection: C | None) -> None:
         """Give back a place whose *connection* is closed here (an error on it), or could not be opened (None)."""
         with self.guard:
-            if connection is not None:
-                connection.close()
-            places = self.places.get(address)
-            if places is None or self.closed:
-                return
-            if connection is not None:
-                places.dropped += 1
-            else:
-                places.opened -= 1
-            if places.waiting:
-                places.opened += 1
-                places.waiting.popleft().settle(None)
-                return
-            places.busy -= 1
-            self.busy -= 1
+            try:
+                if connection is not None:
+                    connection.close()
+            finally:
+                self._free(address, connection is not None)
 
     def give_up(self, address: Address, ticket: Ticket[C]) -> bool:
         """Stop waiting: False where the place was granted in the meantime, and so is the caller's."""
@@ -256,6 +256,22 @@ class PoolBook(Book, Generic[C]):
                 )
                 for address, places in list(self.places.items())
             }
+
+    def _free(self, address: Address, opened: bool) -> None:
+        """A place is free; whether a connection had been *opened* in it."""
+        places = self.places.get(address)
+        if places is None or self.closed:
+            return
+        if opened:
+            places.dropped += 1
+        else:
+            places.opened -= 1
+        if places.waiting:
+            places.opened += 1
+            places.waiting.popleft().settle(None)
+            return
+        places.busy -= 1
+        self.busy -= 1
 
     def _reap(self, now: float) -> None:
         self.next_reap = now + min(_REAP_INTERVAL, self.idle_timeout)
