@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -18,6 +19,7 @@ from fastxfer.fdfs.config import ClientConfig, Settings
 from fastxfer.fdfs.errors import ClientClosedError
 from fastxfer.fdfs.operations import Operations
 from fastxfer.fdfs.plans import upload
+from fastxfer.fdfs.raw_stream import left_of
 from fastxfer.fdfs.stats import ClientStats, client_stats
 from fastxfer.fdfs.steps import Control, Plan, TransferOptions, control_of
 from fastxfer.net.progress import Progress
@@ -117,15 +119,22 @@ class AsyncClient(Operations, AsyncBatchMethods, ClusterMethods):
         length: int = 0,
         **options: Unpack[TransferOptions],
     ) -> int:
-        """See :meth:`Client.download_to_stream`; ``write`` may be a coroutine function."""
+        """See :meth:`Client.download_to_stream`; ``write`` may be a coroutine function.
+
+        A ``drain`` like that of :class:`asyncio.StreamWriter` is awaited after each chunk.
+        """
         total = 0
+        drain = getattr(stream, "drain", None)
         chunks = self.download_iter(file_id, offset=offset, length=length, **options)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
-                written = stream.write(chunk)
-                if isinstance(written, Awaitable):
-                    await written
                 total += len(chunk)
+                left = chunk
+                while left:
+                    written = stream.write(left)
+                    left = left_of(stream, left, await written if isinstance(written, Awaitable) else written)
+                if inspect.iscoroutinefunction(drain):
+                    await drain()
         return total
 
     # --- the client itself

@@ -7,8 +7,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
 from typing import Protocol
 
-from fastxfer.fdfs.errors import InvalidArgumentError
-from fastxfer.fdfs.plans.files import Readable
+from fastxfer.fdfs.plans.files import Readable, checked_chunk
 
 __all__ = ["AnyStream", "AsyncReadable", "chunks_of"]
 
@@ -31,19 +30,13 @@ async def chunks_of(stream: AnyStream) -> AsyncGenerator[bytes, None]:
     """
     if isinstance(stream, AsyncIterable):
         async for chunk in stream:
-            yield _checked(chunk)
+            yield checked_chunk(chunk)
         return
     loop = asyncio.get_running_loop()
     waits = inspect.iscoroutinefunction(stream.read)
     while True:
         outcome = stream.read(_CHUNK) if waits else await loop.run_in_executor(None, stream.read, _CHUNK)
-        chunk = _checked(await outcome if isinstance(outcome, Awaitable) else outcome)
+        chunk = checked_chunk(await outcome if isinstance(outcome, Awaitable) else outcome)
         if not chunk:
             return
         yield chunk
-
-
-def _checked(chunk: object) -> bytes:
-    if not isinstance(chunk, (bytes, bytearray, memoryview)):
-        raise InvalidArgumentError(f"the stream gives {type(chunk).__name__}, not bytes")
-    return chunk  # type: ignore[return-value]  # all that is done with it is to write it

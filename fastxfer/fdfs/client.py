@@ -16,6 +16,7 @@ from fastxfer.fdfs.config import ClientConfig, Settings
 from fastxfer.fdfs.driver import SyncDriver
 from fastxfer.fdfs.errors import ClientClosedError
 from fastxfer.fdfs.plans import files, upload
+from fastxfer.fdfs.raw_stream import left_of
 from fastxfer.fdfs.shortcut import ShortOperations
 from fastxfer.fdfs.stats import ClientStats, client_stats
 from fastxfer.fdfs.steps import Control, Plan, TransferOptions, control_of
@@ -117,11 +118,16 @@ class Client(ShortOperations, BatchMethods, ClusterMethods):
         length: int = 0,
         **options: Unpack[TransferOptions],
     ) -> int:
-        """Write the file to anything with a ``write`` method and return the number of bytes."""
+        """Write the file to anything with a ``write`` method and return the number of bytes.
+
+        A raw stream that takes less than it is given is given the rest again.
+        """
         total = 0
         for chunk in self.download_iter(file_id, offset=offset, length=length, **options):
-            stream.write(chunk)
             total += len(chunk)
+            left = chunk
+            while left:
+                left = left_of(stream, left, stream.write(left))
         return total
 
     # --- the client itself

@@ -8,6 +8,7 @@ import errno
 import os
 import secrets
 import stat
+import sys
 from types import TracebackType
 
 from fastxfer.fdfs.errors import FileNotFoundError
@@ -16,6 +17,12 @@ __all__ = ["ArrivingFile", "LocalFile"]
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+"""Opens a pipe without waiting for its other end."""
+
+_TELLS_UNOPENED = sys.platform == "linux"
+"""Whether a pipe that nobody has opened for writing yet does not look as if all writers had closed it."""
 
 _PERMISSIONS = 0o777
 """What a file that is replaced passes on: not the right to act as its owner, which was not given to these bytes."""
@@ -27,15 +34,19 @@ class ArrivingFile:
     A link is followed. A file that is replaced passes its permissions on. What is no regular file (a pipe, a device) is
     written to directly. Missing directories are made.
 
+    Args:
+        wait: where *path* is a pipe, wait for somebody to read from it; else see :meth:`open_pipe`.
+
     Attributes:
-        fd: descriptor to write to.
+        fd: descriptor to write to; -1 until a pipe is open.
         seekable: whether it may be written at any offset.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, wait: bool = True) -> None:
         self.path = os.fspath(path)
         self.fd = -1
         self.seekable = True
+        self._wait = wait
         self._kept = False
 
     def __enter__(self) -> ArrivingFile:
@@ -49,7 +60,8 @@ class ArrivingFile:
             self.seekable = False
             self._temporary = ""
             # By the name given: what /dev/stdout leads to may have no other.
-            self.fd = os.open(self.path, os.O_WRONLY | _BINARY)
+            if self._wait or not stat.S_ISFIFO(existing.st_mode):
+                self.fd = os.open(self.path, os.O_WRONLY | _BINARY)
             return self
         target = os.path.realpath(self.path)
         directory, name = os.path.split(target)
@@ -77,6 +89,20 @@ class ArrivingFile:
                 os.unlink(self._temporary)
         if isinstance(error, OSError) and error.filename is None and type(error).__module__ == "builtins":
             error.filename = self.path
+
+    def open_pipe(self) -> bool:
+        """Open the pipe that *path* is, if somebody reads from it by now; whether there is nothing to wait for.
+
+        It does not block: a transfer into it can be ended while its reader takes nothing.
+        """
+        if self.fd < 0:
+            try:
+                self.fd = os.open(self.path, os.O_WRONLY | _AT_ONCE | _BINARY)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                return False
+        return True
 
     def offset(self, position: int) -> int:
         """Where to write the byte at *position* of the body: -1, the file's own position, where it has no other."""
@@ -116,16 +142,22 @@ class LocalFile:
 
     Raises :class:`FileNotFoundError` where there is none, IsADirectoryError or another OSError where it cannot be read.
 
+    Args:
+        wait: where *path* is a pipe, wait for somebody to write into it; else it is opened so that it never blocks
+            (Linux).
+
     Attributes:
         fd: its descriptor.
         size: bytes, as it is opened.
         regular: whether *size* means anything; a pipe has none.
+        nonblocking: whether it is a pipe that does not block.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, wait: bool = True) -> None:
         self.path = os.fspath(path)
+        self.nonblocking = False
         try:
-            self.fd = os.open(self.path, os.O_RDONLY | _BINARY)
+            self.fd = os.open(self.path, os.O_RDONLY | _BINARY) if wait else self._open_at_once()
         except builtins.FileNotFoundError as error:
             missing = FileNotFoundError()
             missing.message = f"Local file not found: {self.path}"
@@ -135,11 +167,14 @@ class LocalFile:
             state = os.fstat(self.fd)
             if stat.S_ISDIR(state.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.path)
+            self.regular = stat.S_ISREG(state.st_mode)
+            if not wait and not self.regular and hasattr(os, "set_blocking"):
+                self.nonblocking = _TELLS_UNOPENED and stat.S_ISFIFO(state.st_mode)
+                os.set_blocking(self.fd, not self.nonblocking)
         except BaseException:
             os.close(self.fd)
             raise
         self.size = state.st_size
-        self.regular = stat.S_ISREG(state.st_mode)
 
     def __enter__(self) -> LocalFile:
         return self
@@ -150,3 +185,10 @@ class LocalFile:
         os.close(self.fd)
         if isinstance(error, OSError) and error.filename is None and type(error).__module__ == "builtins":
             error.filename = self.path
+
+    def _open_at_once(self) -> int:
+        if _TELLS_UNOPENED:
+            # Where somebody else has a lease on the file, it has to be waited for.
+            with contextlib.suppress(BlockingIOError):
+                return os.open(self.path, os.O_RDONLY | _BINARY | _AT_ONCE)
+        return os.open(self.path, os.O_RDONLY | _BINARY)

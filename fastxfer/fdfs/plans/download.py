@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from fastxfer.fdfs.local_file import ArrivingFile
 from fastxfer.fdfs.plans.seek import Search, parsed, perform, seek
 from fastxfer.fdfs.plans.size import check_told_size
 from fastxfer.fdfs.plans.small import get_file_info
-from fastxfer.fdfs.steps import Blocking, Control, Move, Plan
+from fastxfer.fdfs.steps import Blocking, Control, Move, Plan, Sleep
 from fastxfer.net.address import Address
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ SMALL = 256 * 1024
 
 _DOWNLOAD_FILE = 14
 _EINVAL = 22
+
+_READER_INTERVAL = 0.02
+"""Seconds between two looks whether somebody reads from a pipe."""
 
 _DOUBTFUL = (IntegrityError, InvalidResponseError, InvalidArgumentError)
 """What a download ends with where the ID tells another size than the file has."""
@@ -121,7 +125,11 @@ def download_file(
     """Into a local file, written beside its place and moved there when whole; the number of bytes."""
     file = parsed(file_id)
     wanted = _wanted(file_id, file.size, offset, length)
-    with ArrivingFile(local_filename) as arriving:
+    with ArrivingFile(local_filename, wait=False) as arriving:
+        while arriving.fd < 0 and not arriving.open_pipe():
+            if control is not None and control.out_of_time():
+                raise TimeoutError(errno.ETIMEDOUT, "nobody reads from the pipe", arriving.path)
+            yield Sleep(_READER_INTERVAL, control)
         if wanted == 0:
             yield from _nothing(cluster, file_id, offset)
             size = 0

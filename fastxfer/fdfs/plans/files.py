@@ -10,12 +10,13 @@ from fastxfer.fdfs.body import Body, Spool, file_body
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.errors import InvalidArgumentError
 from fastxfer.fdfs.local_file import LocalFile
+from fastxfer.fdfs.local_pipe import PipeReader
 from fastxfer.fdfs.plans import change
 from fastxfer.fdfs.plans.upload import upload, upload_slave
 from fastxfer.fdfs.protocol import get_file_ext_name
 from fastxfer.fdfs.steps import Blocking, Control, Plan
 
-__all__ = ["append_file", "modify_file", "spooled", "upload_file", "upload_slave_file", "with_file"]
+__all__ = ["append_file", "checked_chunk", "modify_file", "spooled", "upload_file", "upload_slave_file", "with_file"]
 
 T = TypeVar("T")
 Path = str | PathLike[str]
@@ -75,24 +76,40 @@ def modify_file(
 
 def with_file(path: Path, plan: Callable[[Body], Plan[T]]) -> Plan[T]:
     """Open *path* and hand its bytes on; a pipe is read to its end first."""
-    with LocalFile(path) as local:
+    with LocalFile(path, wait=False) as local:
         if local.regular:
             return (yield from plan(file_body(local.fd, local.size)))
-        with open(local.fd, "rb", closefd=False) as stream:
-            return (yield from spooled(stream, plan))
+        if local.nonblocking:
+            with PipeReader(local.fd) as pipe:
+                return (yield from spooled(pipe, plan))
+        # Without a buffer: who closes that would wait for a read under way in another thread.
+        with open(local.fd, "rb", buffering=0, closefd=False) as device:
+            return (yield from spooled(device, plan))
 
 
 def spooled(stream: Readable, plan: Callable[[Body], Plan[T]]) -> Plan[T]:
     """Read *stream* to its end, since the length must be told before the bytes, and hand them on."""
     with Spool() as spool:
         while True:
-            chunk = yield Blocking(lambda: stream.read(_CHUNK))
+            chunk = checked_chunk((yield Blocking(lambda: stream.read(_CHUNK))))
             if not chunk:
                 break
-            if isinstance(chunk, str):
-                raise InvalidArgumentError("the stream gives text; open it in binary mode")
             spool.write(chunk)
         return (yield from plan(spool.body()))
+
+
+def checked_chunk(chunk: object) -> bytes:
+    """What a stream's ``read`` has given, if it is bytes; :class:`InvalidArgumentError` otherwise.
+
+    None is what a stream that does not block gives while it has nothing: it must not pass for the end.
+    """
+    if chunk.__class__ is bytes or isinstance(chunk, (bytes, bytearray, memoryview)):
+        return chunk  # type: ignore[return-value]  # all that is done with it is to write it
+    if isinstance(chunk, str):
+        raise InvalidArgumentError("the stream gives text; open it in binary mode")
+    if chunk is None:
+        raise InvalidArgumentError("the stream does not block, so nobody knows whether it has ended")
+    raise InvalidArgumentError(f"the stream gives {type(chunk).__name__}, not bytes")
 
 
 def _extension(path: Path, extension: str | None) -> str:

@@ -60,7 +60,7 @@ def download_segmented(
         return (yield from download_file(cluster, file_id, local_filename, fsync=fsync, control=control))
     verify = cluster.config.verify and file.crc32 is not None and file.size == info.file_size
     servers = yield from _servers(cluster, file_id)
-    with ArrivingFile(local_filename) as arriving:
+    with ArrivingFile(local_filename, wait=False) as arriving:
         if not arriving.seekable:
             raise InvalidArgumentError(f"{arriving.path} is no regular file: it cannot take segments")
         yield Blocking(lambda: arriving.allocate(info.file_size))
@@ -97,7 +97,7 @@ def upload_segmented(
     if metadata:
         metadata = small.checked_metadata(metadata)
     ext = get_file_ext_name(local_filename) if extension is None else extension
-    with LocalFile(local_filename) as local:
+    with LocalFile(local_filename, wait=False) as local:
         if not local.regular:
             raise InvalidArgumentError(f"{local.path} is no regular file: it has no segments")
         ranges = _ranges(local.size, segments)
