@@ -14,6 +14,11 @@ from fastxfer.net.address import parse_address
 __all__ = ["read_client_conf"]
 
 _DEEPEST_INCLUDE = 16
+_TIMES = {
+    "connect_timeout": "connect_timeout",
+    "network_timeout": "network_timeout",
+    "connection_pool_max_idle_time": "idle_timeout",
+}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "ms": 0.001}
 
 
@@ -21,7 +26,8 @@ def read_client_conf(path: str | os.PathLike[str], **settings: Any) -> ClientCon
     """The :class:`ClientConfig` that the file at *path* describes.
 
     ``tracker_server`` (any number of times), ``connect_timeout``, ``network_timeout`` and the settings of the
-    connection pool are used; ``#include`` lines are followed; the rest concerns the C client only.
+    connection pool are used; ``#include`` lines are followed; the rest concerns the C client only. A tracker with two
+    addresses (``inner,outer:port``) is tried by one after the other. A time of 0 or less means the default.
 
     Args:
         settings: taken instead of those in the file, by the names of :class:`ClientConfig`.
@@ -39,7 +45,7 @@ def read_client_conf(path: str | os.PathLike[str], **settings: Any) -> ClientCon
 def _read(path: str, values: dict[str, Any], depth: int) -> None:
     if depth > _DEEPEST_INCLUDE:
         raise InvalidArgumentError(f"{path} is included too deep, or by itself")
-    with LocalFile(path) as local, open(local.fd, encoding="utf-8", errors="replace", closefd=False) as lines:
+    with LocalFile(path) as local, open(local.fd, encoding="utf-8-sig", errors="replace", closefd=False) as lines:
         for number, line in enumerate(lines, 1):
             text = line.strip()
             if text.startswith("#include "):
@@ -55,13 +61,22 @@ def _read(path: str, values: dict[str, Any], depth: int) -> None:
 
 def _take(name: str, value: str, values: dict[str, Any]) -> None:
     if name == "tracker_server":
-        values["tracker_addrs"].append(str(parse_address(value, TRACKER_DEFAULT_PORT)))
-    elif name in ("connect_timeout", "network_timeout"):
-        values[name] = _seconds(value)
-    elif name == "connection_pool_max_idle_time":
-        values["idle_timeout"] = _seconds(value)
+        values["tracker_addrs"] += [str(parse_address(text, TRACKER_DEFAULT_PORT)) for text in _each_host(value)]
+    elif name in _TIMES:
+        seconds = _seconds(value)
+        if seconds > 0:
+            values[_TIMES[name]] = seconds
     elif name == "max_connections_per_server" and int(value) > 0:
         values["max_conns"] = int(value)
+
+
+def _each_host(text: str) -> list[str]:
+    """``a,b:port`` and ``[a,b]:port`` with each of their hosts."""
+    if text.startswith("["):
+        hosts, bracket, port = text[1:].partition("]")
+        return [f"[{host.strip()}{bracket}{port}" for host in hosts.split(",")]
+    hosts, colon, port = text.partition(":") if text.count(":") == 1 else (text, "", "")
+    return [f"{host.strip()}{colon}{port}" for host in hosts.split(",")]
 
 
 def _seconds(text: str) -> float:

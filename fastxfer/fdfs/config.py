@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from numbers import Integral, Real
+from typing import Any, Literal
 
 from fastxfer.core.xfer import RateLimit
 from fastxfer.fdfs.errors import InvalidArgumentError
@@ -90,13 +92,18 @@ class Settings:
             raise InvalidArgumentError("tracker_addrs is a list of addresses, not one text")
         self.trackers = [_tracker(text) for text in config.tracker_addrs]
         for name in ("connect_timeout", "network_timeout", "idle_timeout"):
-            _check(name, getattr(config, name), getattr(config, name) > 0, "greater than 0")
-        for name in ("max_conns", "retry_count", "engine_threads"):
-            _check(name, getattr(config, name), getattr(config, name) >= 1, "at least 1")
+            _check(config, name, "greater than 0", lambda value: _is(value, Real) and value > 0)
+        for name in ("max_conns", "retry_count", "engine_threads", "max_buffered"):
+            _check(config, name, "an integer, at least 1", lambda value: _is(value, Integral) and value >= 1)
         for name in ("retry_delay", "retry_max_delay", "topology_age", "upload_target_age"):
-            _check(name, getattr(config, name), getattr(config, name) >= 0, "not negative")
-        _check("reads", config.reads, config.reads in ("source", "replicas", "tracker"), "source, replicas or tracker")
-        _check("rate_limit", config.rate_limit, config.rate_limit is None or config.rate_limit > 0, "greater than 0")
+            _check(config, name, "not negative", lambda value: _is(value, Real) and value >= 0)
+        for name in ("send_buffer", "receive_buffer"):
+            _check(config, name, "an integer, at least 1", lambda v: v is None or (_is(v, Integral) and v >= 1))
+        _check(config, "pool_timeout", "not negative", lambda value: value is None or (_is(value, Real) and value >= 0))
+        _check(config, "spin", "an integer, not negative", lambda v: v is None or (_is(v, Integral) and v >= 0))
+        _check(config, "rate_limit", "greater than 0", lambda value: value is None or (_is(value, Real) and value > 0))
+        _check(config, "tcp_congestion", "a name", lambda value: value is None or isinstance(value, str))
+        _check(config, "reads", "source, replicas or tracker", lambda v: v in ("source", "replicas", "tracker"))
         self.config = config
         self.limits = () if config.rate_limit is None else (RateLimit(config.rate_limit),)
         self.retry = RetryPolicy(config.retry_count, config.retry_delay, config.retry_max_delay)
@@ -108,8 +115,8 @@ class Settings:
         )
 
 
-def _tracker(text: str) -> Address:
-    if not text or ":" not in text:
+def _tracker(text: object) -> Address:
+    if not isinstance(text, str) or not text or ":" not in text:
         raise InvalidArgumentError(f"Invalid tracker address: {text}")
     try:
         return parse_address(text, TRACKER_DEFAULT_PORT if text.endswith("]") else None)
@@ -117,6 +124,11 @@ def _tracker(text: str) -> Address:
         raise InvalidArgumentError(f"Invalid tracker address: {error}") from None
 
 
-def _check(name: str, value: object, holds: bool, rule: str) -> None:
-    if not holds:
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _check(config: ClientConfig, name: str, rule: str, holds: Callable[[Any], bool]) -> None:
+    value = getattr(config, name)
+    if not holds(value):
         raise InvalidArgumentError(f"{name} must be {rule}, not {value!r}")

@@ -43,13 +43,15 @@ class Journal:
     def find(self, key: str, stamp: str) -> str | None:
         """The outcome of the item *key*, if it is remembered with the same *stamp*."""
         with self._lock:
-            row = self._base.execute("SELECT value FROM done WHERE key = ? AND stamp = ?", (key, stamp)).fetchone()
+            row = self._base.execute(
+                "SELECT value FROM done WHERE key = ? AND stamp = ?", (_stored(key), stamp)
+            ).fetchone()
         return None if row is None else str(row[0])
 
     def add(self, key: str, stamp: str, value: str) -> None:
         """The item *key* is finished."""
         with self._lock:
-            self._base.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (key, stamp, value))
+            self._base.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (_stored(key), stamp, value))
 
     def close(self) -> None:
         with self._lock:
@@ -70,3 +72,12 @@ class Journal:
         except BaseException:
             self._base.close()
             raise
+
+
+def _stored(key: str) -> str | bytes:
+    """*key* as the base takes it: a local path need not be UTF-8."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return key.encode("utf-8", "surrogatepass")
+    return key

@@ -54,8 +54,9 @@ class ArrivingFile:
             existing: os.stat_result | None = os.stat(self.path)
         except OSError:
             existing = None
-        if existing is not None and stat.S_ISDIR(existing.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.path)
+        if not os.path.basename(self.path) or (existing is not None and stat.S_ISDIR(existing.st_mode)):
+            code = errno.EISDIR if self.path else errno.ENOENT
+            raise OSError(code, os.strerror(code), self.path)
         if existing is not None and not stat.S_ISREG(existing.st_mode):
             self.seekable = False
             self._temporary = ""

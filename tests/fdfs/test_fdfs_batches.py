@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -183,6 +184,21 @@ def test_downloads_and_deletes_go_on_too(client: Any, tmp_path: Path) -> None:
     results = list(client.delete_many(ids, journal=tmp_path / "deletes"))
     assert all(result.ok for result in results)
     assert sum(result.skipped for result in results) == 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text here")
+def test_a_journal_takes_names_that_are_no_text(client: Any, tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/name\xff.txt")
+    Path(path).write_bytes(b"x")
+    (first,) = client.upload_many([path], journal=tmp_path / "journal")
+    (again,) = client.upload_many([path], journal=tmp_path / "journal")
+    assert (first.ok, first.skipped, again.ok, again.skipped) == (True, False, True, True)
+    assert again.value == first.unwrap()
+    target = path.replace("name", "copy")
+    for skipped in (False, True):
+        (result,) = client.download_many([(first.value, target)], journal=tmp_path / "downloads")
+        assert (result.unwrap(), result.skipped) == (target, skipped)
+    client.delete_file(first.value)
 
 
 def test_what_is_no_journal_is_refused(client: Any, tmp_path: Path) -> None:

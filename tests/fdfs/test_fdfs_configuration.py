@@ -15,6 +15,7 @@ from fastxfer.fdfs import (
     InvalidArgumentError,
     read_client_conf,
 )
+from fastxfer.fdfs.node import Node
 
 
 @pytest.mark.parametrize(
@@ -32,12 +33,31 @@ from fastxfer.fdfs import (
         {"network_timeout": -1},
         {"reads": "somewhere"},
         {"upload_target_age": -1},
+        {"tracker_addrs": [5]},
+        {"tracker_addrs": [b"host:1"]},
+        {"max_conns": "10"},
+        {"max_conns": 2.5},
+        {"engine_threads": 1.5},
+        {"network_timeout": None},
+        {"connect_timeout": "5"},
+        {"idle_timeout": float("nan")},
+        {"topology_age": None},
+        {"pool_timeout": -1},
+        {"pool_timeout": "x"},
+        {"spin": -5},
+        {"spin": "x"},
+        {"send_buffer": -1},
+        {"receive_buffer": "x"},
+        {"max_buffered": -1},
+        {"rate_limit": "x"},
+        {"tcp_congestion": 5},
     ],
+    ids=str,
 )
 def test_a_configuration_that_makes_no_sense(settings: dict[str, Any]) -> None:
     config = ClientConfig(**{"tracker_addrs": ["10.0.0.1:22122"], **settings})
     for face in (Client, AsyncClient):
-        with pytest.raises(InvalidArgumentError):
+        with pytest.raises(InvalidArgumentError, match=next(iter(settings)) + "|[Tt]racker address"):
             face(config)
 
 
@@ -62,6 +82,36 @@ def test_a_client_conf(tmp_path: Path) -> None:
     assert (config.connect_timeout, config.network_timeout, config.idle_timeout) == (3.0, 120.0, 3600.0)
     assert (config.max_conns, config.retry_count) == (10, 9)
     Client(config).close()
+
+
+@pytest.mark.parametrize(
+    ("value", "addresses"),
+    [
+        ("192.168.2.100,122.244.141.46:22122", ["192.168.2.100:22122", "122.244.141.46:22122"]),
+        ("inner.example, outer.example", ["inner.example:22122", "outer.example:22122"]),
+        ("[2409:8a20::ad8e,fe80::436c]:22123", ["[2409:8a20::ad8e]:22123", "[fe80::436c]:22123"]),
+        ("2409:8a20::ad8e,fe80::436c", ["[2409:8a20::ad8e]:22122", "[fe80::436c]:22122"]),
+    ],
+)
+def test_a_tracker_with_two_addresses(tmp_path: Path, value: str, addresses: list[str]) -> None:
+    path = tmp_path / "client.conf"
+    path.write_text(f"tracker_server = {value}\n")
+    assert read_client_conf(path).tracker_addrs == addresses
+
+
+def test_the_other_address_of_a_tracker_serves_where_one_cannot_be_reached(shared_node: Node, tmp_path: Path) -> None:
+    host, port = shared_node.tracker_addrs[0].split(":")
+    path = tmp_path / "client.conf"
+    path.write_text(f"tracker_server = unheard.invalid,{host}:{port}\n")
+    with Client(read_client_conf(path)) as client:
+        client.delete_file(client.upload_buffer(b"x", "txt"))
+
+
+def test_times_that_are_none_and_a_mark_in_front_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "client.conf"
+    path.write_text("\ufefftracker_server = h:1\nconnect_timeout = 0\nnetwork_timeout = -5\n", encoding="utf-8")
+    config = read_client_conf(path)
+    assert config == ClientConfig(["h:1"])
 
 
 @pytest.mark.parametrize(

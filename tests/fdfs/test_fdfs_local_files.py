@@ -6,6 +6,7 @@ import builtins
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,3 +76,16 @@ def test_a_file_that_has_become_shorter_is_not_taken_for_a_smaller_one(tmp_path:
         assert file_body(file.fileno(), 5).small is not None
         body = file_body(file.fileno(), 10)
     assert (body.size, body.small, body.data) == (10, None, None)
+
+
+@pytest.mark.parametrize("name", ["missing/", ""])
+def test_a_name_that_no_file_can_have_is_refused_before_anything_is_sent(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    file_id = client.upload_buffer(b"x", "txt")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(IsADirectoryError if name else builtins.FileNotFoundError):
+        client.download_to_file(file_id, name)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "here"]
+    client.delete_file(file_id)
