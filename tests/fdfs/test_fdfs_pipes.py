@@ -87,6 +87,11 @@ def test_a_task_that_waits_for_a_pipe_can_be_cancelled(shared_node: Node, pipe: 
             assert task.cancelled()
             if stalled:
                 os.close(other)
+            # The node, in this process too, closes its end a little later.
+            for _ in range(20 * PATIENCE):
+                if open_descriptors() <= before:
+                    break
+                await asyncio.sleep(0.05)
             assert open_descriptors() <= before
             await client.delete_file(file_id)
 
