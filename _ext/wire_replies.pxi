@@ -154,10 +154,20 @@ def unpack_fetch_targets(body, /):
 
 cdef str file_id_in(const char *data, Py_ssize_t size):
     cdef FileName name
-    if size <= GROUP_WIDTH:
+    cdef char joined[GROUP_WIDTH + 1 + MAX_FILENAME]
+    cdef const void *end
+    cdef Py_ssize_t group, length = size - GROUP_WIDTH
+    if length <= 0:
         raise ValueError(f"a reply of {size} bytes is not a file ID")
-    group = text_of(data, GROUP_WIDTH)
-    file_id = f"{group}/{text_of(data + GROUP_WIDTH, size - GROUP_WIDTH)}"
+    if length > MAX_FILENAME:
+        file_id = f"{text_of(data, GROUP_WIDTH)}/{text_of(data + GROUP_WIDTH, length)}"
+    else:
+        end = memchr(data, 0, GROUP_WIDTH)
+        group = GROUP_WIDTH if end == NULL else <const char *>end - data
+        memcpy(joined, data, group)
+        joined[group] = c"/"
+        memcpy(joined + group + 1, data + GROUP_WIDTH, length)
+        file_id = text_of(joined, group + 1 + length)
     split(file_id, &name)
     return file_id
 

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FX_WAYS 20
+#define FX_WAYS 13
+#define FX_TURN 16
 
 /* How to wait in one exchange, and what came of it. All zero: sleep until the reply is there. */
 typedef struct fx_wait {
@@ -19,18 +20,20 @@ typedef struct fx_wait {
     int64_t ready; /* the reply was seen; 0: not by polling */
 } fx_wait;
 
-/* What is known of one kind of exchange: the price of each way to wait, which is time and some of the processor's. */
+/* What is known of one kind of exchange. A turn is so many that wait in the same way, since how soon a server answers
+ * depends on the last ones. */
 typedef struct fx_spin {
     int cores;
+    /* Time and some of the processor's: of sleeping the last turn's, of other ways in parts of what sleeping took. */
     double price[FX_WAYS];
     int turns_of[FX_WAYS]; /* up to AVERAGED */
     int best;
-    unsigned turns;
-    /* A turn is so many exchanges that wait in the same way, since how soon a server answers depends on the last ones. */
+    int next; /* to be tried again */
+    unsigned turns, tries;
+    double credit; /* of the processor's time, to nap and poll with */
     int way;
-    int left;
-    int counted;
-    double sum;
+    int left, done;       /* exchanges of this turn */
+    double seen[FX_TURN]; /* their prices, sorted */
 } fx_spin;
 
 void fx_spin_init(fx_spin *s, int cores);

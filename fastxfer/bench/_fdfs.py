@@ -89,19 +89,21 @@ class _Files:
 def run_sync(work: Work, store: SyncStore, meter: Meter) -> None:
     """Do *work* with a blocking client in ``work.concurrency`` threads."""
     files = _Files(work)
+    ids, data, size = files.ids, files.data, work.size
+    store_one, fetch, remove = store.upload, store.download, store.delete
 
     def upload(index: int, _: str) -> None:
-        files.ids[index] = store.upload(files.data)
+        ids[index] = store_one(data)
 
     def upload_file(index: int, _: str) -> None:
-        files.ids[index] = store.upload_file(files.path)
+        ids[index] = store.upload_file(files.path)
 
     def delete(index: int, file_id: str) -> None:
-        store.delete(file_id)
-        files.ids[index] = ""
+        remove(file_id)
+        ids[index] = ""
 
     def download(_: int, file_id: str) -> None:
-        if len(store.download(file_id)) != work.size:
+        if len(fetch(file_id)) != size:
             raise ValueError("short download")
 
     actions: dict[str, Callable[[int, str], object]] = {
