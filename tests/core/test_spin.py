@@ -78,6 +78,37 @@ def test_waiting_so_is_quicker_than_sleeping(places: ModuleType) -> None:
     assert sum(took for _, _, took in ways) / len(ways) < 115 * US
 
 
+def test_what_was_tried_while_all_was_slow_is_tried_again(places: ModuleType) -> None:
+    client = Client(places, 500 * US)
+    client.exchanges(300)
+    client.answer = 100 * US
+    client.exchanges(4000)
+    ways = polled(client.exchanges(3200))
+    assert sum(took for _, _, took in ways) / len(ways) < 115 * US
+
+
+def test_polling_takes_its_share_of_the_processor_and_no_more(places: ModuleType) -> None:
+    spin = places.Spin(2)
+    asleep, polling = 150 * US, 50 * US
+    polls = 0
+    for _ in range(8000):
+        nap, poll = spin.plan(1)
+        polls += bool(poll)
+        spin.learn(nap + polling if poll else asleep, polling if poll else 0, True)
+    assert 0.15 < polls / 8000 < 0.3
+
+
+def test_an_exchange_that_takes_no_time_at_all_is_borne(places: ModuleType) -> None:
+    spin = places.Spin(2)
+    for _ in range(200):
+        spin.plan(1)
+        spin.learn(0)
+    client = Client(places, 60 * US)
+    client.spin = spin
+    client.exchanges(2000)
+    assert polled(client.exchanges(1000))
+
+
 def test_a_server_far_away_is_slept_for(places: ModuleType) -> None:
     client = Client(places, 3000 * US)
     client.exchanges(1000)
