@@ -187,7 +187,7 @@ def test_streams_that_are_awaited(shared_node: Node) -> None:
                 sink = Sink()
                 assert await client.download_to_stream(file_id, sink) == len(data)
                 assert sink.got == data
-            with pytest.raises(InvalidArgumentError, match="gives str"):
+            with pytest.raises(InvalidArgumentError, match="gives text"):
                 await client.upload_stream(wrong(), "bin")
 
     asyncio.run(main())
