@@ -5,7 +5,8 @@ process that dies. The memory holds tables of slots of one size; a key is a keye
 bucket of few slots, so that looking one up is one short search. What does not fit pushes out what matters least.
 
 Counts of sessions stand by worker, each in memory that no other worker writes to, so that counting takes no lock but
-where a limit must be kept; those of a worker that died are struck out by the parent.
+where a limit must be kept; those of a worker that died are struck out by the parent. What others read without the lock
+is written as one word: ``pack_into`` fills its place with zeros before it writes, and somebody might read these.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from hashlib import blake2b
+from typing import Any
 
 __all__ = ["ConnectionCounts", "FailureTable", "QuotaTable", "SessionTable", "SharedBooks", "WorkerBooks"]
 
@@ -38,8 +40,10 @@ _MOMENT = struct.Struct("d")
 class ConnectionCounts:
     """How many connections each worker has. Only the worker itself writes its count, but for :meth:`strike_out`."""
 
-    def __init__(self, memory: mmap.mmap, start: int, workers: int) -> None:
-        self._memory = memory
+    def __init__(self, books: SharedBooks, start: int, workers: int) -> None:
+        self._memory = books.memory
+        self._words = books.words
+        self._first = start // _COUNT.size
         self.start = start
         self._workers = workers
         record = struct.Struct(f"{workers}I")
@@ -51,7 +55,7 @@ class ConnectionCounts:
         return self._read(self._memory, self.start)
 
     def _write(self, worker: int, count: int) -> None:
-        _COUNT.pack_into(self._memory, self.start + worker * _COUNT.size, count)
+        self._words[self._first + worker] = count
 
     def enter(self, worker: int, limit: int) -> bool:
         """Count one more, without a lock; False, and nothing counted, where that may be more than *limit* (0: none).
@@ -61,7 +65,7 @@ class ConnectionCounts:
         """
         memory, start = self._memory, self.start
         mine = self._read(memory, start)[worker]
-        _COUNT.pack_into(memory, start + worker * _COUNT.size, mine + 1)
+        self._words[self._first + worker] = mine + 1
         if not limit or sum(self._read(memory, start)) + self._workers <= limit:
             return True
         self._write(worker, mine)
@@ -89,6 +93,7 @@ class _Table:
 
     def __init__(self, books: SharedBooks, start: int, buckets: int, record: struct.Struct) -> None:
         self._memory = books.memory
+        self._words = books.words
         self._digest = books.digest
         self._start = start
         self._buckets = buckets
@@ -178,7 +183,7 @@ class _SessionPart(_Table):
         """Where keys were last."""
 
     def _worth(self, at: int) -> float:
-        return float("inf") if _COUNT.unpack_from(self._memory, at)[0] else 0.0
+        return float("inf") if self._words[at // _COUNT.size] else 0.0
 
     def change(self, key: str, change: int) -> bool:
         """Add *change*; False where there is no room for the key."""
@@ -191,7 +196,8 @@ class _SessionPart(_Table):
             if len(self._places) >= KNOWN_DIGESTS:
                 self._places.clear()
             self._places[key] = at, self._digest(key)
-        _COUNT.pack_into(memory, at, max(_COUNT.unpack_from(memory, at)[0] + change, 0))
+        words, word = self._words, at // _COUNT.size
+        words[word] = max(words[word] + change, 0)
         return True
 
     def count(self, key: str) -> int:
@@ -200,15 +206,15 @@ class _SessionPart(_Table):
         at = self._find(digest)
         if at < 0:
             return 0
-        count: int = _COUNT.unpack_from(self._memory, at)[0]
+        count = self._words[at // _COUNT.size]
         # Its owner may have given the place to another key meanwhile.
         return count if self._memory[at - KEY : at] == digest else 0
 
     def clear(self) -> None:
         """Forget all of them."""
         for at in range(self._start + KEY, self.end, self._slot):
-            if _COUNT.unpack_from(self._memory, at)[0]:
-                _COUNT.pack_into(self._memory, at, 0)
+            if self._words[at // _COUNT.size]:
+                self._words[at // _COUNT.size] = 0
 
 
 class FailureTable(_Table):
@@ -216,18 +222,17 @@ class FailureTable(_Table):
 
     def __init__(self, books: SharedBooks, start: int, buckets: int) -> None:
         super().__init__(books, start, buckets, struct.Struct("Qdd"))
-        self._until = self.end
+        self._until = books.moment(self.end)
         self.end += _MOMENT.size
 
     def all_forgotten(self, now: float) -> bool:
         """Whether nothing in here counts any more."""
-        until: float = _MOMENT.unpack_from(self._memory, self._until)[0]
-        return now > until
+        return now > self._until[0]
 
     def remember_until(self, moment: float) -> None:
         """What was entered counts until *moment* at least."""
         if self.all_forgotten(moment):
-            _MOMENT.pack_into(self._memory, self._until, moment)
+            self._until[0] = moment
 
     def _worth(self, at: int) -> float:
         failures, last, banned_until = self._record.unpack_from(self._memory, at)
@@ -274,10 +279,12 @@ class SharedBooks:
             self._lock = os.dup(file.fileno())
         # Pages that are never touched take no memory.
         self.memory = mmap.mmap(-1, _size(workers))
+        self.words = memoryview(self.memory).cast("I")
+        self._views: list[memoryview[Any]] = [self.words]
         self.quotas = QuotaTable(self, 0, QUOTA_BUCKETS, struct.Struct("qqd"))
         self.failures = FailureTable(self, self.quotas.end, FAILURE_BUCKETS)
         self.sessions = SessionTable(self, self.failures.end, SESSION_BUCKETS)
-        self.connections = ConnectionCounts(self.memory, self.sessions.end, workers)
+        self.connections = ConnectionCounts(self, self.sessions.end, workers)
         self._expected = self.connections.end, struct.Struct(f"{workers}i")
         self._loads = struct.Struct(f"{workers}I{workers}i")
 
@@ -313,8 +320,16 @@ class SharedBooks:
             counts[worker] = max(counts[worker] + change, 0)
             record.pack_into(self.memory, start, *counts)
 
+    def moment(self, at: int) -> memoryview[float]:
+        """The time that stands *at*, a multiple of its size, as the only item."""
+        view = memoryview(self.memory)[at : at + _MOMENT.size].cast("d")
+        self._views.append(view)
+        return view
+
     def close(self) -> None:
         """Give back memory and lock."""
+        for view in self._views:
+            view.release()
         self.memory.close()
         os.close(self._lock)
 

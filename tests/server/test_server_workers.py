@@ -143,6 +143,49 @@ def test_workers_that_count_at_the_same_time_neither_pass_a_limit_nor_miss_anybo
     assert done.stdout.splitlines() == ["500 500 500", "0 0"], done.stderr
 
 
+FLICKER = """
+import os, time
+from fastxfer.server.sharedbooks import SharedBooks
+
+books = SharedBooks(2)
+for _ in range(100):
+    assert books.connections.enter(0, 0) and books.sessions.add("=alice", 0, 0)
+books.failures.remember_until(1e9)
+end = time.monotonic() + 0.5
+child = os.fork()
+if not child:
+    later = 1e9
+    while time.monotonic() < end:
+        books.connections.enter(0, 0)
+        books.sessions.add("=alice", 0, 0)
+        books.connections.leave(0)
+        books.sessions.remove("=alice", 0)
+        later += 1
+        books.failures.remember_until(later)
+    os._exit(0)
+least, sessions, forgotten = 100, 100, 0
+while time.monotonic() < end:
+    least = min(least, books.connections.counts()[0])
+    sessions = min(sessions, books.sessions.total("=alice"))
+    forgotten += books.failures.all_forgotten(5e8)
+os.waitpid(child, 0)
+books.close()
+print(least, sessions, forgotten)
+"""
+
+
+def test_nobody_ever_sees_less_than_was_counted() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FLICKER],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    assert done.stdout.split() == ["100", "100", "0"], done.stderr
+
+
 def test_failures_are_looked_up_only_while_some_count(books: SharedBooks, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     one, other = (SharedGuard(LimitsConfig(ban_after=2, ban_time=10.0), WorkerBooks(books, n)) for n in range(2))
