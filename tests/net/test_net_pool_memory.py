@@ -74,6 +74,10 @@ def test_a_place_is_free_again_wherever_memory_runs_out(pure: str) -> None:
         assert len(outcomes) == 40
         for number, (raised, all_busy, busy, idle, closed) in enumerate(outcomes):
             where = f"{way}, allocation {number}"
+            if raised and sys.version_info < (3, 11):
+                # There a call itself takes memory: this one did not begin.
+                assert (all_busy, busy, idle, closed) == (1, 1, 0, False), where
+                continue
             assert not raised, where
             assert (all_busy, busy) == (0, 0), where
             # It is kept, or it is closed: never neither, never both.
