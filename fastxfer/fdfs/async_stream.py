@@ -7,7 +7,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
 from typing import Protocol
 
-from fastxfer.fdfs.plans.files import Readable, checked_chunk
+from fastxfer.fdfs.plans.files import Chunk, Readable, checked_chunk
 
 __all__ = ["AnyStream", "AsyncReadable", "chunks_of"]
 
@@ -23,7 +23,7 @@ class AsyncReadable(Protocol):
 AnyStream = Readable | AsyncReadable | AsyncIterable[bytes]
 
 
-async def chunks_of(stream: AnyStream) -> AsyncGenerator[bytes, None]:
+async def chunks_of(stream: AnyStream) -> AsyncGenerator[Chunk, None]:
     """The bytes of *stream* until its end. A blocking ``read`` is called in a thread.
 
     Raises :class:`InvalidArgumentError` where the stream gives something else.
@@ -36,7 +36,7 @@ async def chunks_of(stream: AnyStream) -> AsyncGenerator[bytes, None]:
     waits = inspect.iscoroutinefunction(stream.read)
     while True:
         outcome = stream.read(_CHUNK) if waits else await loop.run_in_executor(None, stream.read, _CHUNK)
-        chunk = checked_chunk(await outcome if isinstance(outcome, Awaitable) else outcome)
-        if not chunk:
+        piece = checked_chunk(await outcome if isinstance(outcome, Awaitable) else outcome)
+        if not piece:
             return
-        yield chunk
+        yield piece

@@ -16,10 +16,20 @@ from fastxfer.fdfs.plans.upload import upload, upload_slave
 from fastxfer.fdfs.protocol import get_file_ext_name
 from fastxfer.fdfs.steps import Blocking, Control, Plan
 
-__all__ = ["append_file", "checked_chunk", "modify_file", "spooled", "upload_file", "upload_slave_file", "with_file"]
+__all__ = [
+    "Chunk",
+    "append_file",
+    "checked_chunk",
+    "modify_file",
+    "spooled",
+    "upload_file",
+    "upload_slave_file",
+    "with_file",
+]
 
 T = TypeVar("T")
 Path = str | PathLike[str]
+Chunk = bytes | bytearray | memoryview
 
 _CHUNK = 1 << 20
 
@@ -98,13 +108,13 @@ def spooled(stream: Readable, plan: Callable[[Body], Plan[T]]) -> Plan[T]:
         return (yield from plan(spool.body()))
 
 
-def checked_chunk(chunk: object) -> bytes:
+def checked_chunk(chunk: object) -> Chunk:
     """What a stream's ``read`` has given, if it is bytes; :class:`InvalidArgumentError` otherwise.
 
     None is what a stream that does not block gives while it has nothing: it must not pass for the end.
     """
-    if chunk.__class__ is bytes or isinstance(chunk, (bytes, bytearray, memoryview)):
-        return chunk  # type: ignore[return-value]  # all that is done with it is to write it
+    if isinstance(chunk, (bytes, bytearray, memoryview)):
+        return chunk
     if isinstance(chunk, str):
         raise InvalidArgumentError("the stream gives text; open it in binary mode")
     if chunk is None:
