@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import time
@@ -30,15 +31,39 @@ class Ledger:
         return self._held
 
     def write(self, size: int, files: int, counted: float) -> None:
-        self._held = (size, files, counted)
+        with self._alone():
+            self._put(size, files, counted)
 
     def add(self, size: int, files: int, max_bytes: int = 0, max_files: int = 0) -> bool:
         """Enter a change; False, and nothing is entered, where it is growth beyond a limit (0: none)."""
-        held, entries, counted = self._held
-        if _beyond(held, size, max_bytes) or _beyond(entries, files, max_files):
-            return False
-        self._held = (max(held + size, 0), max(entries + files, 0), counted)
-        return True
+        with self._alone():
+            held, entries, counted = self.read()
+            if _beyond(held, size, max_bytes) or _beyond(entries, files, max_files):
+                return False
+            self._put(max(held + size, 0), max(entries + files, 0), counted)
+            return True
+
+    def enter_count(self, size: int, files: int, before: tuple[int, int, float]) -> None:
+        """Enter what was just counted; *before* is what :meth:`read` said when the counting began.
+
+        Where somebody else has entered a count meanwhile, that one stands: it knows of the same changes.
+        """
+        with self._alone():
+            held, entries, counted = self.read()
+            if counted == before[2]:
+                # What was added meanwhile may have been too late to be seen; what was removed has been seen or not.
+                self._put(size + max(held - before[0], 0), files + max(entries - before[1], 0), time.monotonic())
+
+    # Where it is written down
+
+    def _put(self, size: int, files: int, counted: float) -> None:
+        self._held = (size, files, counted)
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return _NOBODY_ELSE
+
+
+_NOBODY_ELSE: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 
 
 def _beyond(held: int, change: int, limit: int) -> bool:
@@ -59,22 +84,14 @@ class SharedLedger(Ledger):
     def read(self) -> tuple[int, int, float]:
         return self._books.quotas.read(self._at) if self._at >= 0 else super().read()
 
-    def write(self, size: int, files: int, counted: float) -> None:
+    def _put(self, size: int, files: int, counted: float) -> None:
         if self._at < 0:
-            super().write(size, files, counted)
-            return
-        with self._books.locked():
+            super()._put(size, files, counted)
+        else:
             self._books.quotas.write(self._at, size, files, counted)
 
-    def add(self, size: int, files: int, max_bytes: int = 0, max_files: int = 0) -> bool:
-        if self._at < 0:
-            return super().add(size, files, max_bytes, max_files)
-        with self._books.locked():
-            held, entries, counted = self._books.quotas.read(self._at)
-            if _beyond(held, size, max_bytes) or _beyond(entries, files, max_files):
-                return False
-            self._books.quotas.write(self._at, max(held + size, 0), max(entries + files, 0), counted)
-            return True
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return self._books.locked() if self._at >= 0 else super()._alone()
 
 
 class Quota:
@@ -119,12 +136,8 @@ class Quota:
 
     async def _count(self) -> None:
         try:
-            before = self.bytes, self.files
-            size, files = await self._filesystem.measure()
-            # What was added meanwhile may have been too late to be seen; what was removed has been seen or not.
-            size += max(self.bytes - before[0], 0)
-            files += max(self.files - before[1], 0)
-            self._ledger.write(size, files, time.monotonic())
+            before = self._ledger.read()
+            self._ledger.enter_count(*await self._filesystem.measure(), before)
         finally:
             self._counting = None
 

@@ -94,6 +94,8 @@ class _Table:
     def __init__(self, books: SharedBooks, start: int, buckets: int, record: struct.Struct) -> None:
         self._memory = books.memory
         self._words = books.words
+        self._numbers = books.numbers
+        self._moments = books.moments
         self._digest = books.digest
         self._start = start
         self._buckets = buckets
@@ -247,7 +249,10 @@ class FailureTable(_Table):
 
     def put(self, key: str, failures: int, last: float, banned_until: float) -> None:
         """Enter what is known of *key*; no failures: forget it."""
-        self._record.pack_into(self._memory, self.claim(key), failures, last, banned_until)
+        at = self.claim(key) // _MOMENT.size
+        self._moments[at + 2] = banned_until
+        self._moments[at + 1] = last
+        self._numbers[at] = failures
 
 
 class QuotaTable(_Table):
@@ -261,7 +266,10 @@ class QuotaTable(_Table):
         return size, files, counted
 
     def write(self, at: int, size: int, files: int, counted: float) -> None:
-        self._record.pack_into(self._memory, at, size, files, counted)
+        at //= _MOMENT.size
+        self._numbers[at] = size
+        self._numbers[at + 1] = files
+        self._moments[at + 2] = counted
 
 
 class SharedBooks:
@@ -278,9 +286,13 @@ class SharedBooks:
         with tempfile.TemporaryFile() as file:
             self._lock = os.dup(file.fileno())
         # Pages that are never touched take no memory.
-        self.memory = mmap.mmap(-1, _size(workers))
+        size = _size(workers)
+        self.memory = mmap.mmap(-1, size)
         self.words = memoryview(self.memory).cast("I")
-        self._views: list[memoryview[Any]] = [self.words]
+        whole = memoryview(self.memory)[: size // _MOMENT.size * _MOMENT.size]
+        self.numbers = whole.cast("q")
+        self.moments = whole.cast("d")
+        self._views: list[memoryview[Any]] = [self.words, self.numbers, self.moments, whole]
         self.quotas = QuotaTable(self, 0, QUOTA_BUCKETS, struct.Struct("qqd"))
         self.failures = FailureTable(self, self.quotas.end, FAILURE_BUCKETS)
         self.sessions = SessionTable(self, self.failures.end, SESSION_BUCKETS)

@@ -22,6 +22,7 @@ from fastxfer.server import (
     UserTable,
 )
 from fastxfer.server.account import Account
+from fastxfer.server.quota import Ledger, Quota
 from tests.server.conftest import Tls
 from tests.server.dialogue import PASSWORD, USER, Dialogue, Running, reset, wait_for
 
@@ -169,6 +170,32 @@ def test_a_tree_that_two_users_share_has_one_quota(serve: Callable[..., Running]
         assert alice.put("STOR a", bytes(600)).code == 226
         assert free(bob) == 400
         assert bob.put("STOR b", bytes(600)).code == 552
+
+
+def test_a_tree_that_is_counted_twice_at_the_same_time_counts_once(root: Path) -> None:
+    """Two workers that are asked for the first time do so, and two users of one tree with limits of their own."""
+
+    class Slow(LocalFilesystem):
+        async def measure(self) -> tuple[int, int]:
+            found = await super().measure()
+            counting.append(found)
+            if len(counting) == 2:
+                both.set()
+            await both.wait()
+            return found
+
+    async def main() -> None:
+        ledger = Ledger()
+        quotas = [Quota(Slow(root), QUOTA + number, 0, ledger) for number in range(2)]
+        await asyncio.gather(*(quota.refresh() for quota in quotas))
+        assert ledger.read()[:2] == (300, 2)
+        assert [quota.room() for quota in quotas] == [QUOTA - 300, QUOTA + 1 - 300]
+
+    counting: list[tuple[int, int]] = []
+    both = asyncio.Event()
+    (root / "one").write_bytes(bytes(100))
+    (root / "two").write_bytes(bytes(200))
+    asyncio.run(main())
 
 
 def test_users_of_one_name_in_different_trees_have_their_own_quotas(root: Path) -> None:
