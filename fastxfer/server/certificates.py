@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import ssl
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from fastxfer.server.config import TlsConfig
 
@@ -36,7 +40,8 @@ class Certificates:
         self._stamp = self._look()
         self._looked = time.monotonic()
         self._complaint = ""
-        self._context = self._make()
+        self._texts = self._read()
+        self._context = self._make(self._texts)
 
     def control_context(self) -> ssl.SSLContext:
         """The context for a new control connection and its data connections.
@@ -46,7 +51,7 @@ class Certificates:
         """
         self.refresh()
         if self._tls.require_session_reuse:
-            return self._make()
+            return self._make(self._texts)
         return self._context
 
     @property
@@ -65,22 +70,40 @@ class Certificates:
             stamp = self._look()
             if stamp == self._stamp:
                 return
-            self._make()
-            # Into the context that is in use: whoever holds it (HTTPS does) has the new certificate from now on.
-            self._load(self._context)
+            texts = self._read()
+            context = self._make(texts)
+            if texts.get(self._tls.client_ca) == self._texts.get(self._tls.client_ca):
+                # Into the context that is in use: whoever holds it (HTTPS does) has the new certificate from now on.
+                self._load(self._context, texts)
+            else:
+                # What a context trusts cannot be taken away from it.
+                self._context.sni_callback = self._hand_on
+                self._context = context
         except OSError as error:
             if str(error) != self._complaint:
                 logger.error("the changed certificate %s cannot be used, the old one stays: %s", self._tls.cert, error)
             self._complaint = str(error)
             return
         self._stamp = stamp
+        self._texts = texts
         logger.info("certificate %s loaded anew", self._tls.cert)
 
-    def _look(self) -> tuple[tuple[int, int, int], ...]:
-        files = [name for name in (self._tls.cert, self._tls.key, self._tls.client_ca) if name]
-        return tuple((status.st_mtime_ns, status.st_size, status.st_ino) for status in map(os.stat, files))
+    def _hand_on(self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        """Let *connection*, which began with a *context* that has had its day, go on with the one of now."""
+        connection.context = self._context
 
-    def _make(self) -> ssl.SSLContext:
+    @property
+    def _names(self) -> list[str]:
+        return [name for name in (self._tls.cert, self._tls.key, self._tls.client_ca) if name]
+
+    def _look(self) -> tuple[tuple[int, int, int], ...]:
+        return tuple((status.st_mtime_ns, status.st_size, status.st_ino) for status in map(os.stat, self._names))
+
+    def _read(self) -> dict[str, bytes]:
+        """What is in the files: contexts are made of it later too, when the files have become others or unreadable."""
+        return {name: Path(name).read_bytes() for name in self._names}
+
+    def _make(self, texts: dict[str, bytes]) -> ssl.SSLContext:
         tls = self._tls
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _VERSIONS[tls.min_version]
@@ -88,16 +111,36 @@ class Certificates:
         context.set_alpn_protocols(["ftp"])
         if tls.ciphers:
             context.set_ciphers(tls.ciphers)
-        self._load(context)
+        self._load(context, texts)
         if tls.client_ca:
             context.verify_mode = ssl.CERT_REQUIRED if tls.require_client_cert else ssl.CERT_OPTIONAL
         return context
 
-    def _load(self, context: ssl.SSLContext) -> None:
+    def _load(self, context: ssl.SSLContext, texts: dict[str, bytes]) -> None:
         tls = self._tls
-        context.load_cert_chain(tls.cert, tls.key or None, tls.key_password or None)
-        if tls.client_ca:
-            context.load_verify_locations(tls.client_ca)
+        with contextlib.ExitStack() as files:
+            cert = files.enter_context(_file_with(texts[tls.cert]))
+            key = files.enter_context(_file_with(texts[tls.key])) if tls.key else None
+            context.load_cert_chain(cert, key, tls.key_password or None)
+            if tls.client_ca:
+                context.load_verify_locations(files.enter_context(_file_with(texts[tls.client_ca])))
+
+
+@contextlib.contextmanager
+def _file_with(text: bytes) -> Iterator[str]:
+    """The name of a file that holds *text* and that nobody else can read: OpenSSL reads private keys from no memory."""
+    if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
+        descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
+        try:
+            os.write(descriptor, text)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(text)
+        file.flush()
+        yield file.name
 
 
 class ReadyContext(Certificates):

@@ -129,15 +129,18 @@ class Control(ControlShortcut):
         runtime.count_opened()
         limit = runtime.service.config.limits.unread_replies
         self._transport.set_write_buffer_limits(high=limit)
+        if self._listener.implicit_tls:
+            # Whatever the hook says: what comes meanwhile is TLS already.
+            self._begin_tls()
         if runtime.service.hooks.listens("on_connect"):
             self._begin(runtime.ask_connect(session), "")
         else:
             self.greet()
 
     def greet(self) -> None:
-        """Nobody has anything against this client: go on."""
-        if self._listener.implicit_tls:
-            self._begin_tls()
+        """Nobody has anything against this client: go on, with TLS from the first byte once hands are shaken."""
+        if self._handshaking:
+            self._greets = True
         else:
             self.write(self._runtime.banner)
 

@@ -35,6 +35,7 @@ class ControlWire(asyncio.Protocol):
         "_closing",
         "_closing_since",
         "_descriptor",
+        "_greets",
         "_handshaking",
         "_hello",
         "_leaving",
@@ -57,6 +58,7 @@ class ControlWire(asyncio.Protocol):
         self._reader = CommandReader(runtime.service.config.limits.line)
         self._channel: TLSChannel | None = None
         self._handshaking = False
+        self._greets = False
         self._leaving = False
         self._hello: bytes | None = None
         self._tickets = False
@@ -180,7 +182,8 @@ class ControlWire(asyncio.Protocol):
 
     def _handshaken(self, channel: TLSChannel) -> None:
         self._runtime.handshaken(channel)
-        if self._listener.implicit_tls and self.session is not None and not self._closing:
+        if self._greets and not self._closing:
+            self._greets = False
             self.write(self._runtime.banner)
 
     def _send_ciphertext(self, channel: TLSChannel) -> None:

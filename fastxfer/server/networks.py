@@ -28,7 +28,10 @@ def plain_address(address: str) -> str:
     """
     if ":" not in address:
         return address
-    return address[7:] if address.startswith("::ffff:") and "." in address else address.partition("%")[0]
+    if not address.startswith("::ffff:"):
+        return address.partition("%")[0]
+    # Systems write the last part with dots, Python does from 3.13 on.
+    return address[7:] if "." in address else parse_address(address).partition("%")[0]
 
 
 def peer_of(transport: asyncio.BaseTransport | None) -> tuple[str, int]:

@@ -66,7 +66,7 @@ def take_privileges_away(config: ServerConfig) -> None:
     """Change root directory and account as the configuration says.
 
     Raises:
-        ValueError: the account or group does not exist.
+        ValueError: the account or group does not exist, or something else that is set cannot be had then.
         PermissionError: the process is not allowed to.
     """
     process = config.process
@@ -83,6 +83,8 @@ def take_privileges_away(config: ServerConfig) -> None:
     if process.chroot:
         os.chroot(config.root)
         os.chdir("/")
+        if config.tls.require_session_reuse and not os.path.isdir("/proc/self/fd"):
+            raise ValueError("tls.require_session_reuse needs /proc, which process.chroot has put out of reach")
     if group is not None:
         os.setgroups([group])
         os.setgid(group)

@@ -50,20 +50,31 @@ class TransferLog:
 
     def reopen(self) -> None:
         """Open the files again by their names, after they were rotated."""
-        old = self._files
-        self._files = [(_open(file.name), line) for file, line in old]
-        for file, _ in old:
-            file.close()
+        for number, (old, line) in enumerate(self._files):
+            try:
+                self._files[number] = (_open(old.name), line)
+            except OSError as error:
+                logger.error("the transfer log cannot be opened anew, the old file stays in use: %s", error)
+            else:
+                _close(old)
 
     def close(self) -> None:
         """Idempotent."""
         for file, _ in self._files:
-            file.close()
+            _close(file)
         self._files = []
 
 
 def _open(name: str) -> TextIO:
     return Path(name).open("a", encoding="utf-8", errors="surrogateescape", buffering=1)
+
+
+def _close(file: TextIO) -> None:
+    try:
+        file.close()
+    except OSError as error:
+        # Lines that did not go to the disk before do not go there now either.
+        logger.error("the transfer log cannot be written: %s", error)
 
 
 def _word(text: str) -> str:

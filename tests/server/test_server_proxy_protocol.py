@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -101,3 +102,34 @@ def test_by_itself_a_server_believes_no_balancer_but_one_on_its_own_machine() ->
 def test_a_balancer_that_is_no_address_is_refused_at_the_start(serve: Callable[..., Running]) -> None:
     with pytest.raises(ValueError, match="nonsense"):
         serve(proxy_protocol=True, trusted_proxies=("nonsense",))
+
+
+def mapped(address: str) -> bytes:
+    return bytes(10) + b"\xff\xff" + socket.inet_aton(address)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"PROXY TCP6 ::ffff:127.0.0.1 ::ffff:127.0.0.1 5 6\r\n",
+        b"PROXY TCP6 ::ffff:7f00:1 ::ffff:7f00:1 5 6\r\n",
+        SIGNATURE + struct.pack(">BBH16s16sHH", 0x21, 0x21, 36, mapped("127.0.0.1"), mapped("127.0.0.1"), 5, 6),
+    ],
+    ids=["dots", "digits", "version 2"],
+)
+def test_an_address_that_a_balancer_writes_as_ipv6_is_the_ipv4_one(
+    serve: Callable[..., Running], root: Path, header: bytes
+) -> None:
+    (root / "file").write_bytes(b"content")
+    server = serve(proxy_protocol=True)
+    with Dialogue(server.address, greet=False) as client, socket.create_server(("127.0.0.1", 0)) as listening:
+        client.send(header)
+        assert client.read().code == 220
+        client.login()
+        assert client.passive("PASV")[0] == "127.0.0.1"
+        assert client.fetch("RETR file") == b"content"
+        client.expect(200, f"EPRT |1|127.0.0.1|{listening.getsockname()[1]}|")
+        client.expect(150, "RETR file")
+        with listening.accept()[0] as data:
+            assert data.recv(100) == b"content"
+        assert client.read().code == 226

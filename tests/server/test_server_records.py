@@ -39,6 +39,30 @@ def test_transfers_are_logged(serve: Callable[..., Running], root: Path, tmp_pat
     wait_for(lambda: len(log.read_text().splitlines()) == 1)
 
 
+def test_a_log_that_cannot_be_opened_anew_goes_on_as_it_was(serve: Callable[..., Running], tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "log.json"
+    server = serve(log=LogConfig(json=str(log)))
+    os.rename(tmp_path / "logs", tmp_path / "moved")
+    server.do(_reload(server))
+    with Dialogue(server.address) as client:
+        client.login()
+        assert client.put("STOR file", b"1").code == 226
+    wait_for(lambda: '"/file"' in (tmp_path / "moved" / "log.json").read_text())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_log_on_a_full_disk_stops_nobody(serve: Callable[..., Running], root: Path) -> None:
+    server = serve(log=LogConfig(json="/dev/full", xferlog="/dev/full"))
+    with Dialogue(server.address) as client:
+        client.login()
+        assert client.put("STOR file", b"1").code == 226
+        server.do(_reload(server))
+        assert client.put("STOR file", b"12").code == 226
+        wait_for(lambda: (root / "file").read_bytes() == b"12")
+    server.stop()
+
+
 async def _reload(server: Running) -> None:
     server.server.reload()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import http.client
 import io
 import os
 import shutil
@@ -15,12 +18,15 @@ import pytest
 from fastxfer.server import (
     Authenticator,
     Credentials,
+    Hooks,
     ListenerConfig,
+    SessionInfo,
     TlsConfig,
     User,
+    WebConfig,
 )
 from tests.server.conftest import TLS_VERSIONS, Tls, connect_tls
-from tests.server.dialogue import PASSWORD, USER, Dialogue, Running, wait_for
+from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, wait_for
 
 
 @pytest.mark.parametrize("version", TLS_VERSIONS)
@@ -226,6 +232,94 @@ def test_a_new_certificate_is_taken_up_without_a_restart(
         used.write_text("this is no certificate")
         server.server.reload()
         assert accepted(), "the last good one stays in use"
+
+
+def test_a_broken_certificate_is_kept_out_where_each_connection_has_a_context_of_its_own(
+    serve: Callable[..., Running], tls: Tls, tmp_path: Path
+) -> None:
+    used = tmp_path / "used.pem"
+    shutil.copy(tls.cert, used)
+    server = serve(tls=TlsConfig(cert=str(used), reload=0.05, require_session_reuse=True))
+    for spoil in (lambda: used.write_text("this is no certificate"), used.unlink):
+        spoil()
+        server.server.reload()
+        context = tls.context()
+        with Dialogue(server.address) as client:
+            client.starttls(context).login()
+            assert client.fetch("NLST", context=context) == b""
+
+
+def test_clients_of_an_authority_that_was_taken_away_are_refused(
+    serve: Callable[..., Running], tls: Tls, tmp_path: Path
+) -> None:
+    import trustme
+
+    old, new = trustme.CA(), trustme.CA()
+    trusted = tmp_path / "clients.pem"
+    old.cert_pem.write_to_path(str(trusted))
+    server = serve(
+        tls=TlsConfig(cert=tls.cert, client_ca=str(trusted), require_client_cert=True), web=WebConfig(enabled=True)
+    )
+
+    def accepts(authority: trustme.CA, port: int) -> bool:
+        context = tls.context()
+        authority.issue_cert("alice@example.org").configure_cert(context)
+        try:
+            if port == server.port:
+                with Dialogue(server.address) as client:
+                    client.starttls(context)
+                return True
+            connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=DEADLINE)
+            with contextlib.closing(connection):
+                connection.request("GET", "/healthz")
+                return connection.getresponse().status == 200
+        except (OSError, EOFError):
+            return False
+
+    ports = server.port, server.server.web_port
+    assert [(accepts(old, port), accepts(new, port)) for port in ports] == [(True, False)] * 2
+    new.cert_pem.write_to_path(str(trusted))
+    server.server.reload()
+    assert [(accepts(old, port), accepts(new, port)) for port in ports] == [(False, True)] * 2
+
+
+class _Slow(Hooks):
+    """One who thinks about a client until :meth:`go` is called."""
+
+    def __init__(self) -> None:
+        self._may_go = asyncio.Event()
+
+    async def on_connect(self, session: SessionInfo) -> None:
+        await self._may_go.wait()
+
+    async def go(self) -> None:
+        self._may_go.set()
+
+
+@pytest.mark.parametrize("balancer", [False, True])
+def test_a_hook_that_takes_its_time_does_not_miss_the_handshake(
+    serve: Callable[..., Running], tls: Tls, balancer: bool
+) -> None:
+    hook = _Slow()
+    server = serve(tls=TlsConfig(cert=tls.cert), implicit_tls=True, hooks=hook, proxy_protocol=balancer)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    channel = tls.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        channel.do_handshake()
+    with Dialogue(server.address, greet=False) as client:
+        client.send((b"PROXY UNKNOWN\r\n" if balancer else b"") + outgoing.read())
+        wait_for(lambda: server.server.sessions == 1)
+        greeting = b""
+        while not greeting:
+            incoming.write(client.sock.recv(65536))
+            try:
+                channel.do_handshake()
+                server.do(hook.go())
+                client.send(outgoing.read())
+                greeting = channel.read()
+            except ssl.SSLWantReadError:
+                client.send(outgoing.read())
+        assert greeting.startswith(b"220 ")
 
 
 def test_contradictory_settings_are_refused(root: Path, tls: Tls, serve: Callable[..., Running]) -> None:
