@@ -70,6 +70,7 @@ class Runtime:
         self._turns = LingeringThreads("fastxfer-turns", max(2, min(MAX_TURNS, os.cpu_count() or 1)))
         self._rush = Rush()
         self._deserted: asyncio.Event | None = None
+        self._hurried = False
         self._spawned: set[asyncio.Future[Any]] = set()
         passive = service.config.passive
         self._told_addresses = [
@@ -135,14 +136,15 @@ class Runtime:
         """Transfers under way."""
         return sum(control.session is not None and control.session.progress is not None for control in self.controls)
 
-    async def close(self, patience: float) -> None:
-        """End every session: idle ones at once, others when their transfer is done or *patience* seconds are over."""
-        deadline = self._loop.time() + patience
+    async def end_sessions(self, patience: float) -> None:
+        """End every session: idle ones at once, others when their transfer is done or *patience* seconds (0: any
+        number) are over."""
+        deadline = self._loop.time() + (patience or float("inf"))
         for control in list(self.controls):
             control.take_over()
             if not control.busy:
                 control.finish(replies.SHUTTING_DOWN)
-        while self.controls and self._loop.time() < deadline and self.transfers:
+        while self.controls and self._loop.time() < deadline and not self._hurried and self.transfers:
             await asyncio.sleep(0.05)
             for control in list(self.controls):
                 if not control.busy:
@@ -154,6 +156,13 @@ class Runtime:
             await self._deserted.wait()
         while self._spawned:
             await asyncio.wait(self._spawned)
+
+    def hurry(self) -> None:
+        """Let :meth:`end_sessions` wait no longer."""
+        self._hurried = True
+
+    async def close(self) -> None:
+        """Give back everything, once there are no sessions any more."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None

@@ -83,6 +83,8 @@ class FtpServer:
         self._sweeping: asyncio.Task[None] | None = None
         self._books: WorkerBooks | None = None
         self._handover: Handover | None = None
+        self._under_way: tuple[Runtime | None, WebInterface | None] = (None, None)
+        self._hurried = False
 
     # Life
 
@@ -96,6 +98,7 @@ class FtpServer:
         if self._runtime is not None:
             raise RuntimeError("the server is running")
         config = self.config
+        self._hurried = False
         certificates = self._certificates()
         service = Service(config, self._open_filesystem(), self._open_authenticator(), self.hooks, self._books)
         runtime = Runtime(service, certificates, self._handover)
@@ -169,12 +172,18 @@ class FtpServer:
             sweeping.cancel()
             await asyncio.wait([sweeping])
         web, self._web = self._web, None
-        if web is not None:
-            await web.stop()
         runtime, self._runtime = self._runtime, None
         service, self._service = self._service, None
+        self._under_way = runtime, web
+        if self._hurried:
+            self.hurry()
+        ends = [web.stop()] if web is not None else []
         if runtime is not None:
-            await runtime.close(self.config.timeouts.shutdown)
+            ends.append(runtime.end_sessions(self.config.timeouts.shutdown))
+        await asyncio.gather(*ends)
+        self._under_way = None, None
+        if runtime is not None:
+            await runtime.close()
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
@@ -182,6 +191,15 @@ class FtpServer:
             await service.close()
         if self._stopped is not None:
             self._stopped.set()
+
+    def hurry(self) -> None:
+        """Let :meth:`stop`, now or later, cut off what is under way."""
+        self._hurried = True
+        runtime, web = self._under_way
+        if runtime is not None:
+            runtime.hurry()
+        if web is not None:
+            web.hurry()
 
     def reload(self) -> None:
         """Open the transfer logs anew and look at the certificates now (what SIGHUP does)."""

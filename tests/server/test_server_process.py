@@ -78,6 +78,9 @@ def test_serve_says_what_is_wrong(root: Path, shell: Shell) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         assert port in shell("serve", str(root), "--anonymous", "--port", port, expect=7)
+        with serving(str(root), "--anonymous", "--port", port, "--workers", "2") as (process, line):
+            assert port in line
+            assert process.wait(DEADLINE) == 7
 
 
 def test_sockets_of_systemd_are_taken_over(root: Path) -> None:
@@ -160,6 +163,29 @@ def test_a_transfer_that_does_not_end_is_cut_off_at_last(serve: Callable[..., Ru
             client.expect(150, "STOR file")
             server.stop()
             assert client.closed()
+    assert not (root / "file").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_says_stop_twice_does_not_wait_for_transfers(
+    root: Path, tmp_path: Path, workers: str, number: signal.Signals
+) -> None:
+    (tmp_path / "password").write_text(PASSWORD)
+    with serving(
+        str(root), "--port", "0", "--user", USER, "--password-file", str(tmp_path / "password"),
+        "--workers", workers, "--timeouts-shutdown", "600",
+    ) as (process, line):  # fmt: skip
+        address = ("127.0.0.1", int(line.rstrip("/").rpartition(":")[2]))
+        with Dialogue(address) as busy, Dialogue(address) as idle:
+            idle.login()
+            with busy.login().data_after("STOR file") as data:
+                data.sendall(b"half")
+                process.send_signal(number)
+                assert idle.read().code == 421
+                process.send_signal(number)
+                assert process.wait(DEADLINE) == 0
+                assert busy.closed()
     assert not (root / "file").exists()
 
 

@@ -309,6 +309,17 @@ def test_being_told_to_stop_while_a_worker_is_forked_leaves_none_behind(root: Pa
 
 
 @needs_proc
+def test_workers_do_not_outlive_their_parent(root: Path, tmp_path: Path) -> None:
+    with workers(root, tmp_path) as (parent, address):
+        wait_for(lambda: len(listening(address[1])) == 2)
+        with Dialogue(address) as client:
+            client.login()
+            os.kill(parent, signal.SIGKILL)
+            assert client.read().code == 421
+        wait_for(lambda: not listening(address[1]))
+
+
+@needs_proc
 def test_sessions_are_spread_evenly(root: Path, tmp_path: Path) -> None:
     with workers(root, tmp_path) as (parent, address), contextlib.ExitStack() as stack:
         # Both must be there, or one serves whoever comes before the other does.

@@ -176,6 +176,12 @@ class WebInterface:
         self._shared.ports["web"] = self._server.sockets[0].getsockname()[1]
         logger.info("HTTP%s on port %d", "S" if self._tls is not None else "", self.port)
 
+    def hurry(self) -> None:
+        """Let :meth:`stop`, now or later, cut off what is under way."""
+        if self._shared.drained is None:
+            self._shared.drained = asyncio.Event()
+        self._shared.drained.set()
+
     async def stop(self) -> None:
         """Take no more requests, let those under way end for as long as the settings say. Idempotent."""
         if self._server is not None:
