@@ -1,10 +1,10 @@
 # cython: binding=False
-"""The small FastDFS operations from their arguments to their results; see fdfscall.pyi."""
+"""The ordinary FastDFS operations from their arguments to their results; see fdfscall.pyi."""
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastxfer._ext.places cimport Book, Link, Spin, fx_wait
@@ -20,7 +20,7 @@ from fastxfer._ext.wire cimport (
     put_file_request,
     put_upload,
 )
-from fastxfer._ext.xfer cimport carry_exchange, iovec
+from fastxfer._ext.xfer cimport begin_exchange, carry_exchange, fx_transfer, iovec, side_name
 
 cdef extern from "clock.h" nogil:
     int64_t fx_now()
@@ -73,6 +73,24 @@ cdef class Begun:
     cdef readonly int error
     cdef readonly int status
     cdef readonly bytes body
+    cdef readonly int64_t sent
+    cdef readonly int64_t received
+    cdef readonly uint32_t crc32
+    cdef readonly bint early
+    cdef int side
+
+    @property
+    def error_side(self):
+        return side_name(self.side)
+
+    cdef void note(self, const fx_transfer* t) noexcept:
+        self.error = t.error
+        self.status = t.status
+        self.sent = t.sent
+        self.received = t.received
+        self.crc32 = t.crc32
+        self.early = t.early
+        self.side = t.side
 
 
 @cython.final
@@ -91,6 +109,7 @@ cdef class Shortcut:
     cdef int64_t reply_limit
     cdef int64_t longest_upload
     cdef int64_t longest_download
+    cdef int64_t longest_move
     cdef bint verify
     cdef Spin upload_spin
     cdef Spin delete_spin
@@ -115,6 +134,7 @@ cdef class Shortcut:
         int64_t reply_limit,
         int64_t longest_upload,
         int64_t longest_download,
+        int64_t longest_move,
     ):
         self.book = book
         self.routes = routes
@@ -131,6 +151,7 @@ cdef class Shortcut:
         self.reply_limit = reply_limit
         self.longest_upload = longest_upload
         self.longest_download = longest_download
+        self.longest_move = longest_move
         self.upload_spin = spins[UPLOAD_FILE]
         self.delete_spin = spins[DELETE_FILE]
         self.download_spin = spins[DOWNLOAD_FILE]
@@ -139,15 +160,15 @@ cdef class Shortcut:
     def upload(self, data, extension, group=None, store_path=None, /):
         cdef char head[HEAD_CAPACITY]
         cdef iovec parts[2]
+        cdef fx_transfer t
         cdef Begun begun
         cdef FileId stored
         cdef Py_ssize_t size
         cdef int path = STORE_PATH_ANY
-        cdef uint32_t crc = 0
         if type(data) is not bytes or type(extension) is not str or (group is not None and type(group) is not str):
             return None
         size = PyBytes_GET_SIZE(data)
-        if size > self.longest_upload:
+        if size > self.longest_move:
             return None
         if store_path is not None:
             if type(store_path) is not int or not 0 <= store_path <= 255:
@@ -163,15 +184,13 @@ cdef class Shortcut:
         parts[0].iov_base = head
         parts[1].iov_base = PyBytes_AS_STRING(data)
         parts[1].iov_len = size
-        begun = self.ask(
-            address,
-            parts,
-            2 if size else 1,
-            self.reply_limit,
-            True,
-            self.upload_spin,
-            &crc if size and self.verify else NULL,
-        )
+        begin_exchange(&t, parts, 2 if size else 1, self.reply_limit, True)
+        if size and self.verify:
+            # Folded while the server is busy with it.
+            t.crc = t.has_from = True
+            t.source = <const uint8_t*>parts[1].iov_base
+            t.unfolded = size
+        begun = self.ask(address, &t, True, self.upload_spin if size <= self.longest_upload else None)
         if begun.connection is None or begun.error or begun.status:
             return begun
         try:
@@ -183,7 +202,7 @@ cdef class Shortcut:
             self.drop(begun.connection)
             raise
         if self.verify and stored.told_size() >= 0:
-            if stored.told_size() != size or stored.checksum != crc:
+            if stored.told_size() != size or stored.checksum != begun.crc32:
                 return begun
         self.keep(begun.connection)
         return file_id
@@ -191,13 +210,15 @@ cdef class Shortcut:
     def delete(self, file_id, /):
         cdef char head[HEAD_CAPACITY]
         cdef iovec part
+        cdef fx_transfer t
         cdef Begun begun
         address = self.route(self.parsed(file_id), True)
         if address is None:
             return None
         part.iov_base = head
         part.iov_len = put_file_request(head, DELETE_FILE, file_id, 0)
-        begun = self.ask(address, &part, 1, self.reply_limit, False, self.delete_spin, NULL)
+        begin_exchange(&t, &part, 1, self.reply_limit, True)
+        begun = self.ask(address, &t, False, self.delete_spin)
         if begun.connection is None or begun.error or begun.status:
             return begun
         self.keep(begun.connection)
@@ -206,6 +227,7 @@ cdef class Shortcut:
     def info(self, file_id, flags=0, /):
         cdef char head[HEAD_CAPACITY]
         cdef iovec part
+        cdef fx_transfer t
         cdef Begun begun
         cdef FileFacts facts
         if type(flags) is not int or not 0 <= flags <= 255:
@@ -215,7 +237,8 @@ cdef class Shortcut:
             return None
         part.iov_base = head
         part.iov_len = put_file_request(head, QUERY_FILE_INFO, file_id, flags)
-        begun = self.ask(address, &part, 1, self.reply_limit, False, self.info_spin, NULL)
+        begin_exchange(&t, &part, 1, self.reply_limit, True)
+        begun = self.ask(address, &t, False, self.info_spin)
         if begun.connection is None or begun.error or begun.status:
             return begun
         try:
@@ -235,24 +258,34 @@ cdef class Shortcut:
     def download(self, file_id, /):
         cdef char head[HEAD_CAPACITY]
         cdef iovec part
+        cdef fx_transfer t
         cdef Begun begun
         cdef FileId file = self.parsed(file_id)
         cdef int64_t size
         if file is None:
             return None
         size = file.told_size()
-        if size < 1 or size > self.longest_download:
+        if size < 1 or size > self.longest_move:
             return None
         address = self.route(file, False)
         if address is None:
             return None
         part.iov_base = head
         part.iov_len = put_download(head, file_id, 0, 0)
-        begun = self.ask(address, &part, 1, size, False, self.download_spin, NULL)
+        begin_exchange(&t, &part, 1, size, True)
+        if size <= self.longest_download:
+            begun = self.ask(address, &t, False, self.download_spin)
+        else:
+            t.recv_count = size
+            t.crc = self.verify
+            begun = self.ask(address, &t, False, None)
         if begun.connection is None or begun.error or begun.status or PyBytes_GET_SIZE(begun.body) != size:
             return begun
-        if self.verify and fx_crc32(0, PyBytes_AS_STRING(begun.body), size) != file.checksum:
-            return begun
+        if self.verify:
+            if not t.crc:
+                begun.crc32 = fx_crc32(0, PyBytes_AS_STRING(begun.body), size)
+            if begun.crc32 != file.checksum:
+                return begun
         self.keep(begun.connection)
         return begun.body
 
@@ -295,10 +328,9 @@ cdef class Shortcut:
             return addresses[0] if count else None
         return addresses[next(targets.turn) % count]
 
-    cdef Begun ask(
-        self, object address, iovec* parts, size_t count, int64_t limit, bint certain, Spin spin, uint32_t* crc
-    ):
-        """The exchange with *address*, if a connection that surely lives is there; *crc* becomes the last part's."""
+    cdef Begun ask(self, object address, fx_transfer* t, bint certain, Spin spin):
+        """The exchange *t* with *address*, if a connection that surely lives is there. *spin*: of a small one, which is
+        to be over in the whole of the time; else that is how long no byte may move."""
         cdef Begun begun = Begun.__new__(Begun)
         cdef fx_wait wait
         begun.address = address
@@ -308,25 +340,19 @@ cdef class Shortcut:
         memset(&wait, 0, sizeof(wait))
         if self.spin >= 0:
             wait.poll = self.spin * 1000
-        else:
+        elif spin is not None:
             spin.plan_wait(self.book.busy, &wait)
+        if spin is None:
+            t.idle = self.timeout
+        else:
+            t.timeout = self.timeout
         try:
-            begun.body = carry_exchange(
-                begun.connection.fd,
-                parts,
-                count,
-                self.timeout,
-                &wait,
-                limit,
-                True,
-                crc,
-                &begun.error,
-                &begun.status,
-            )
+            begun.body = carry_exchange(t, begun.connection.fd, &wait)
         except BaseException:
             self.drop(begun.connection)
             raise
-        if self.spin < 0 and not begun.error:
+        begun.note(t)
+        if spin is not None and self.spin < 0 and not begun.error:
             spin.learn_from(&wait)
         return begun
 

@@ -62,6 +62,15 @@ if hasattr(os, "register_at_fork"):
 cdef tuple BUSY = ("idle", "advanced", "run", "driven by an engine")
 
 
+cdef str side_name(int side):
+    """Where an error came from, as ``error_side`` tells it."""
+    if side == FX_SIDE_SOCKET:
+        return "socket"
+    if side == FX_SIDE_FILE:
+        return "file"
+    return "relay" if side == FX_SIDE_RELAY else ""
+
+
 cdef int64_t nanoseconds(object seconds, str name) except -2:
     """The time in nanoseconds; -1 for None and for more than a century."""
     cdef double value
@@ -346,13 +355,7 @@ cdef class Transfer:
 
     @property
     def error_side(self):
-        if self.t.side == FX_SIDE_SOCKET:
-            return "socket"
-        if self.t.side == FX_SIDE_FILE:
-            return "file"
-        if self.t.side == FX_SIDE_RELAY:
-            return "relay"
-        return ""
+        return side_name(self.t.side)
 
     def advance(self, int64_t max_bytes=DEFAULT_BUDGET):
         if max_bytes <= 0:

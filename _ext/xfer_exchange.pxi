@@ -1,66 +1,51 @@
-# One small FastDFS request and its reply in one call, without an object for them.
+# One FastDFS request and its reply in one call, without an object for them.
 
 
-cdef bytes carry_exchange(
-    int fd,
-    iovec* parts,
-    size_t count,
-    int64_t timeout,
-    fx_wait* wait,
-    int64_t limit,
-    bint sleeps,
-    uint32_t* crc,
-    int* error,
-    int* status,
-):
-    """Send *parts* and receive the reply: its body, with errno and status by the way. Times are nanoseconds.
-
-    *crc*, where not NULL, becomes the CRC-32 of the last part, folded while the peer is busy with it.
-    """
-    cdef fx_transfer t
-    cdef fx_worker* worker
-    cdef bytes memory = None
-    cdef int want
-    fx_transfer_init(&t, fd)
+cdef void begin_exchange(fx_transfer* t, iovec* parts, size_t count, int64_t limit, bint sleeps) noexcept:
+    """Prepare *t* for *parts* and their reply; what else it is to know is set afterwards."""
+    fx_transfer_init(t, -1)
     t.framing = FX_FRAMING_FASTDFS
     t.borrows = True
     t.sleeps = sleeps
     t.recv_limit = limit
-    t.timeout = timeout
     t.iov = parts
     t.iov_count = count
-    if crc != NULL:
-        t.crc = t.has_from = True
-        t.source = <const uint8_t*>parts[count - 1].iov_base
-        t.unfolded = parts[count - 1].iov_len
+
+
+cdef bytes carry_exchange(fx_transfer* t, int fd, fx_wait* wait):
+    """Send over *fd*, and receive the reply: its body. What else has come of it stays in *t*."""
+    cdef fx_worker* worker
+    cdef bytes memory = None
+    cdef int want
+    t.fd = t.wait_fd = fd
     worker = fx_worker_take()
     if worker == NULL:
         raise MemoryError
     try:
+        t.memory_size = fx_transfer_foreseen(t)
+        if t.memory_size:
+            memory = PyBytes_FromStringAndSize(NULL, t.memory_size)
+            hand_over(t, memory)
         while True:
             with nogil:
                 fx_turnstile_leave()
-                want = fx_transfer_run(&t, worker, wait)
+                want = fx_transfer_run(t, worker, wait)
                 fx_turnstile_enter()
             if want == FX_WANT_NOTHING:
                 break
             if want == FX_WANT_MEMORY:
                 memory = PyBytes_FromStringAndSize(NULL, t.memory_size)
-                hand_over(&t, memory)
+                hand_over(t, memory)
             else:
                 PyErr_CheckSignals()
-        if t.error or t.memory == NULL:
+        if t.error or t.status or t.memory == NULL:
             memory = b""
         elif memory is None:
             memory = PyBytes_FromStringAndSize(<char*>t.memory, t.received)
-        if crc != NULL:
-            crc[0] = t.crc32
-        error[0] = t.error
-        status[0] = t.status
         return memory
     finally:
         fx_worker_give_back(worker)
-        fx_transfer_destroy(&t)
+        fx_transfer_destroy(t)
 
 
 def let_sleep(int fd, /):
@@ -83,8 +68,7 @@ def exchange(
     cdef _Gathered gathered
     cdef fx_wait wait
     cdef Spin learns = None
-    cdef int error = 0
-    cdef int status = 0
+    cdef fx_transfer t
     cdef int64_t time = nanoseconds(timeout, "timeout")
     memset(&wait, 0, sizeof(wait))
     if isinstance(spin, Spin):
@@ -104,7 +88,9 @@ def exchange(
         count = gathered.count
     if learns is not None:
         learns.plan_wait(busy, &wait)
-    memory = carry_exchange(fd, parts, count, time, &wait, recv_limit, sleeps, NULL, &error, &status)
-    if learns is not None and not error:
+    begin_exchange(&t, parts, count, recv_limit, sleeps)
+    t.timeout = time
+    memory = carry_exchange(&t, fd, &wait)
+    if learns is not None and not t.error:
         learns.learn_from(&wait)
-    return (error, status, memory)
+    return (t.error, t.status, memory)

@@ -1,4 +1,4 @@
-"""The small FastDFS operations, each from its arguments to its result in one call, where all is as usual.
+"""The ordinary FastDFS operations, each from its arguments to its result in one call, where all is as usual.
 
 That is: the file's source (or the next server to take an upload) is known and up, a connection that surely lives is at
 hand, the reply is that of success, and what it holds is what it should be. In every other case the caller is told how
@@ -27,6 +27,7 @@ class Begun:
         error: 0, or the errno that the exchange ended with.
         status: that of the reply.
         body: the reply's.
+        sent, received, crc32, early, error_side: as of a :class:`~fastxfer.core.xfer.Transfer`.
     """
 
     @property
@@ -39,6 +40,16 @@ class Begun:
     def status(self) -> int: ...
     @property
     def body(self) -> bytes: ...
+    @property
+    def sent(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def crc32(self) -> int: ...
+    @property
+    def early(self) -> bool: ...
+    @property
+    def error_side(self) -> str: ...
 
 @final
 class Shortcut(Generic[_Info]):
@@ -55,11 +66,12 @@ class Shortcut(Generic[_Info]):
         find: puts a route into *routes* and returns it, given its key and the file ID; or None.
         give, drop: take back a connection that was not to be kept at once, and one that failed.
         info_type: class of file information; it gets ``file_size``, ``crc32``, ``source_ip_addr`` and ``stored_at``.
-        timeout: seconds for an exchange.
+        timeout: seconds for an exchange; for a longer body, without a byte moving.
         spin: microseconds to poll for a reply; None leaves it to *spins*, by command.
         verify: compare CRC-32 and size with those in the file ID.
         reply_limit: bytes of a reply at most.
-        longest_upload, longest_download: bytes of a file at most.
+        longest_upload, longest_download: bytes of a file at most that is part of an exchange.
+        longest_move: bytes of a file at most; the twin leaves those beyond the former to the general way.
     """
 
     def __init__(
@@ -80,6 +92,7 @@ class Shortcut(Generic[_Info]):
         reply_limit: int,
         longest_upload: int,
         longest_download: int,
+        longest_move: int,
     ) -> None: ...
     def upload(
         self, data: Buffer, extension: str, group: str | None = None, store_path: int | None = None, /

@@ -133,15 +133,6 @@ cdef class Transfer:
     cdef int give_memory(self) except -1
 
 
-cdef bytes carry_exchange(
-    int fd,
-    iovec* parts,
-    size_t count,
-    int64_t timeout,
-    fx_wait* wait,
-    int64_t limit,
-    bint sleeps,
-    uint32_t* crc,
-    int* error,
-    int* status,
-)
+cdef str side_name(int side)
+cdef void begin_exchange(fx_transfer* t, iovec* parts, size_t count, int64_t limit, bint sleeps) noexcept
+cdef bytes carry_exchange(fx_transfer* t, int fd, fx_wait* wait)

@@ -1,4 +1,4 @@
-"""The small FastDFS operations from their arguments to their results: the twin of ``_ext/fdfscall.pyx``."""
+"""The ordinary FastDFS operations from their arguments to their results: the twin of ``_ext/fdfscall.pyx``."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ class Shortcut:
         reply_limit: int,
         longest_upload: int,
         longest_download: int,
+        longest_move: int,
     ) -> None:
         self._book = book
         self._routes = routes

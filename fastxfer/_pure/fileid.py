@@ -78,6 +78,8 @@ def check_prefix(prefix: str) -> bytes:
 
 
 def split_file_id(file_id: str, /) -> tuple[str, str]:
+    if not isinstance(file_id, str):
+        raise TypeError(f"a file ID is text, not {type(file_id).__name__}")
     group, slash, filename = file_id.partition("/")
     if not slash:
         raise ValueError(f"bad file ID {file_id!r}: it has no slash after the group name")

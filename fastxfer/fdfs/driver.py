@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from fastxfer.core.fdfscall import Begun, Shortcut
 from fastxfer.core.places import Spin
-from fastxfer.core.xfer import Transfer, exchange
+from fastxfer.core.xfer import exchange
 from fastxfer.fdfs.body import INLINE
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.commands import REPLY_LIMIT, Command
@@ -38,6 +38,7 @@ from fastxfer.fdfs.steps import (
     Call,
     Control,
     Move,
+    Moved,
     Once,
     Parallel,
     Pipeline,
@@ -58,6 +59,9 @@ __all__ = ["SyncDriver"]
 T = TypeVar("T")
 
 _log = logging.getLogger("fastxfer.fdfs")
+
+_LONGEST_MOVE = 4 << 20
+"""Beyond this the way of a body through the plan is nothing beside its transfer."""
 
 
 class SyncDriver:
@@ -138,6 +142,7 @@ class SyncDriver:
             reply_limit=REPLY_LIMIT,
             longest_upload=INLINE,
             longest_download=SMALL,
+            longest_move=_LONGEST_MOVE,
         )
 
     def close(self) -> None:
@@ -185,10 +190,12 @@ class SyncDriver:
             raise
         return self._judge(address, command, connection, code, status, body)
 
-    def _go_on(self, step: Step, begun: Begun) -> tuple[int, Any]:
-        """The outcome of *step* as :meth:`_call`, where *begun* is what has come of it so far."""
-        address, command, _, _, _ = cast(PlainCall, step)
+    def _go_on(self, step: Step, begun: Begun) -> tuple[Any, Any]:
+        """The outcome of *step* as :meth:`_call` or :meth:`_move`, where *begun* is what has come of it so far."""
         connection: Any = begun.connection
+        if isinstance(step, Move):
+            return self._judge_move(step, connection, begun)
+        address, command, _, _, _ = cast(PlainCall, step)
         return self._judge(address, command, connection, begun.error, begun.status, begun.body)
 
     def _judge(
@@ -214,7 +221,7 @@ class SyncDriver:
             self.pool.drop(connection)
         return status, value
 
-    def _move(self, step: Move) -> tuple[Transfer, Any]:
+    def _move(self, step: Move) -> tuple[Moved, Any]:
         connection = None if step.fresh else self._pick(step.address, step.certain)
         if connection is None:
             connection = self._take(step.address, step.fresh, step.certain)
@@ -224,6 +231,13 @@ class SyncDriver:
                 transfer.run()
             finally:
                 finish(step, transfer)
+        except BaseException:
+            self.pool.drop(connection)
+            raise
+        return self._judge_move(step, connection, transfer)
+
+    def _judge_move(self, step: Move, connection: Connection, transfer: Moved) -> tuple[Moved, Any]:
+        try:
             if transfer.error:
                 raise move_error(transfer, step, connection.used)
             value = meaning(step.command, transfer.body, step.address) if transfer.status == 0 else None

@@ -36,6 +36,7 @@ import builtins
 import errno as _errno
 import os
 
+from fastxfer.core.fdfscall import Begun
 from fastxfer.core.xfer import Transfer
 from fastxfer.fdfs.types import StorageCommand, TrackerCommand
 
@@ -245,7 +246,7 @@ class NetworkError(FastDFSError, OSError):
         self.errno = getattr(original_error, "errno", None)
         self.maybe_done = False
         self.reused = False
-        self.transfer: Transfer | None = None
+        self.transfer: Transfer | Begun | None = None
 
 
 class StorageServerOfflineError(NetworkError):

@@ -20,7 +20,7 @@ from fastxfer.fdfs.errors import (
     TransferCancelledError,
     command_name,
 )
-from fastxfer.fdfs.steps import Move, Pipeline
+from fastxfer.fdfs.steps import Move, Moved, Pipeline
 from fastxfer.net.address import Address
 from fastxfer.net.pool import PoolClosed, PoolTimeout
 
@@ -82,7 +82,7 @@ def call_error(code: int, address: Address, request: bytes, reused: bool) -> Fas
     return error
 
 
-def move_error(transfer: Transfer, step: Move, reused: bool) -> Exception:
+def move_error(transfer: Moved, step: Move, reused: bool) -> Exception:
     """The exception for a *transfer* that ended with an error."""
     code = transfer.error
     if transfer.error_side == "file":
@@ -173,7 +173,7 @@ def keep_after_call(status: int, request: bytes) -> bool:
     return status == 0 or (status != _EINVAL and len(request) <= _SAFE_BODY)
 
 
-def keep_after_move(transfer: Transfer, step: Move) -> bool:
+def keep_after_move(transfer: Moved, step: Move) -> bool:
     """Whether the connection may be used again after *transfer*."""
     if transfer.error or transfer.early:
         return False

@@ -1,4 +1,4 @@
-"""The small operations of the blocking client by the shortest way: see ``fastxfer/_ext/fdfscall.pyi``.
+"""The ordinary operations of the blocking client by the shortest way: see ``fastxfer/_ext/fdfscall.pyi``.
 
 Where all is as usual they are over in one call. Anything else, an error above all, is left to the plan of the
 operation, which goes on from what has been done.

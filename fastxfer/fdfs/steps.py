@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
+from fastxfer.core.fdfscall import Begun
+from fastxfer.core.xfer import Transfer
 from fastxfer.fdfs.commands import REPLY_LIMIT, Command
 from fastxfer.net.address import Address
 from fastxfer.net.cancel import CancelToken
@@ -25,6 +27,7 @@ __all__ = [
     "Call",
     "Control",
     "Move",
+    "Moved",
     "Once",
     "Parallel",
     "Pipeline",
@@ -222,6 +225,9 @@ class Parallel(NamedTuple):
     plans: Sequence[Generator[Any, Any, Any]]
     token: CancelToken
 
+
+Moved = Transfer | Begun
+"""What has come of a :class:`Move`, by whichever way it was carried."""
 
 Step = Call | PlainCall | Move | Pipeline | Sleep | Blocking | Background | Parallel | Once
 Plan = Generator[Step, Any, T]

@@ -1,4 +1,4 @@
-"""Small FastDFS operations in one call: what is as usual is over in it; of the rest one learns how far it went."""
+"""Ordinary FastDFS operations in one call: what is as usual is over in it; of the rest one learns how far it went."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -25,6 +26,8 @@ from tests.core.conftest import core_module
 HERE = ("192.0.2.7", 23000)
 THERE = ("192.0.2.8", 23000)
 LIMIT = 1 << 16
+LONG = 5 * LIMIT + 7
+"""Bytes of a file that is moved by a transfer."""
 UPLOAD, DELETE, DOWNLOAD, INFO = 11, 12, 14, 22
 
 
@@ -107,7 +110,7 @@ class World:
         self.link: Any = None
         self.peer: Any = None
         self.sock: socket.socket | None = None
-        settings = {"timeout": 60.0, "spin": 0, "verify": True, **settings}
+        settings = {"timeout": 60.0, "spin": 0, "verify": True, "longest_move": LIMIT, **settings}
         self.spins = {code: self.places.Spin(1000) for code in (UPLOAD, DELETE, DOWNLOAD, INFO)}
         self.shortcut = self.module.Shortcut(
             self.book,
@@ -294,6 +297,147 @@ def test_without_verification_what_came_is_taken(make: MakeWorld) -> None:
     world = make(verify=False).answering(id_reply(other), reply(b"jello"))
     assert world.shortcut.upload(b"hello", "bin") == other
     assert world.shortcut.download(file_id_of(b"hello")) == b"jello"
+
+
+# --- longer bodies
+
+
+@pytest.fixture
+def make_moving(make: MakeWorld, implementation: str) -> MakeWorld:
+    if implementation == "py":
+        pytest.skip("the twin leaves long bodies to their plan")
+    return partial(make, longest_move=LONG)
+
+
+def long_body(size: int = LONG) -> bytes:
+    return (bytes(range(251)) * (size // 251 + 1))[:size]
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("size", [LIMIT + 1, LONG])
+def test_a_long_file_goes_and_comes_as_a_short_one(make_moving: MakeWorld, size: int, verify: bool) -> None:
+    data = long_body(size)
+    stored = file_id_of(data)
+    world = make_moving(verify=verify).answering(id_reply(stored), reply(data))
+    assert world.shortcut.upload(data, "bin") == stored
+    assert world.shortcut.download(stored) == data
+    world.peer.join()
+    assert world.peer.requests[0][25:] == data
+    assert world.counts == (1, 0, 0)
+    assert world.given == world.dropped == []
+
+
+def test_longer_files_are_left_to_their_plan(make_moving: MakeWorld) -> None:
+    world = make_moving().answering()
+    data = long_body(LONG + 1)
+    assert world.shortcut.upload(data, "bin") is None
+    assert world.shortcut.download(file_id_of(data)) is None
+    assert world.counts == (1, 0, 0)
+
+
+def test_a_long_file_may_take_its_time_while_it_moves(make_moving: MakeWorld) -> None:
+    data = long_body()
+    world = make_moving(timeout=1.0)
+    other = world.connected()
+    pause = threading.Event()
+
+    def drip() -> None:
+        with other:
+            other.recv(65536)
+            answer = reply(data)
+            for start in range(0, len(answer), LIMIT):
+                pause.wait(0.3)
+                other.sendall(answer[start : start + LIMIT])
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    began = time.monotonic()
+    assert world.shortcut.download(file_id_of(data)) == data
+    assert time.monotonic() - began > 1.0
+    thread.join()
+
+
+@pytest.mark.parametrize("sent", [0, 4, 10, 100, 10 + LIMIT])
+def test_a_long_file_that_stands_still_is_told(make_moving: MakeWorld, sent: int) -> None:
+    world = make_moving(timeout=0.2)
+    with world.connected() as other:
+        data = long_body()
+        other.sendall(reply(data)[:sent])
+        begun = world.shortcut.download(file_id_of(data))
+        assert (begun.connection, begun.error, begun.error_side) == (world.link, errno.ETIMEDOUT, "socket")
+        assert begun.body == b""
+        assert begun.received == max(0, sent - 10)
+        assert world.counts == (0, 1, 1)
+
+
+@pytest.mark.parametrize("taken", [0, 4, 100, LIMIT])
+def test_a_long_upload_whose_server_goes_tells_what_has_left(make_moving: MakeWorld, taken: int) -> None:
+    world = make_moving()
+    other = world.connected()
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def leave() -> None:
+        with other:
+            left = taken
+            while left:
+                left -= len(other.recv(left))
+
+    thread = threading.Thread(target=leave)
+    thread.start()
+    begun = world.shortcut.upload(long_body(), "bin")
+    thread.join()
+    assert begun.error in (errno.EPIPE, errno.ECONNRESET)
+    assert begun.sent < LONG + 25
+    assert begun.connection is world.link
+
+
+@pytest.mark.parametrize("status", [5, 22, 28])
+def test_an_early_refusal_of_a_long_upload_is_told(make_moving: MakeWorld, status: int) -> None:
+    world = make_moving()
+    other = world.connected()
+    refused = threading.Event()
+
+    def refuse() -> None:
+        with other:
+            other.recv(1)
+            other.sendall(reply(status=status))
+            refused.wait(60)
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    begun = world.shortcut.upload(long_body(), "bin")
+    refused.set()
+    thread.join()
+    assert (begun.error, begun.status, begun.early) == (0, status, True)
+
+
+@pytest.mark.parametrize("length", [LONG - 1, LONG + 1, 1 << 62, (1 << 64) - 1])
+def test_a_long_file_of_another_length_is_no_reply(make_moving: MakeWorld, length: int) -> None:
+    data = long_body()
+    world = make_moving()
+    with world.connected() as other:
+        other.sendall(struct.pack(">QBB", length, 100, 0) + data[:100])
+        begun = world.shortcut.download(file_id_of(data))
+        assert (begun.error, begun.body) == (errno.EPROTO, b"")
+
+
+def test_an_error_in_the_place_of_a_long_file_is_told(make_moving: MakeWorld) -> None:
+    world = make_moving().answering(reply(status=2))
+    begun = world.shortcut.download(file_id_of(long_body()))
+    assert (begun.error, begun.status, begun.body) == (0, 2, b"")
+    assert world.counts == (0, 1, 1)
+
+
+def test_a_long_file_with_other_bytes_is_left_to_be_judged(make_moving: MakeWorld) -> None:
+    data, other = long_body(), bytes(LONG)
+    world = make_moving().answering(reply(other), id_reply(file_id_of(other)))
+    begun = world.shortcut.download(file_id_of(data))
+    assert (begun.error, begun.status, begun.body, begun.crc32) == (0, 0, other, binascii.crc32(other))
+    here = world.book.places[HERE]
+    here.busy, world.book.busy = 0, 0
+    here.idle.append(begun.connection)
+    begun = world.shortcut.upload(data, "bin")
+    assert (begun.error, begun.status, begun.crc32) == (0, 0, binascii.crc32(data))
 
 
 # --- where nothing is done and nothing known
@@ -593,5 +737,5 @@ def test_other_kinds_of_book_are_refused(implementation: str) -> None:
     with pytest.raises(TypeError, match="Book"):
         module.Shortcut(
             object(), {}, {}, {}, find=None, give=None, drop=None, info_type=Info, timeout=1.0, spin=0,
-            spins={}, verify=True, reply_limit=1, longest_upload=1, longest_download=1,
+            spins={}, verify=True, reply_limit=1, longest_upload=1, longest_download=1, longest_move=1,
         )  # fmt: skip

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from fastxfer.core.crc32 import crc32, crc32_combine
 from fastxfer.core.wire import FileId, download_request
-from fastxfer.core.xfer import Transfer
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.commands import Command, as_it_is
 from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT
@@ -25,7 +24,7 @@ from fastxfer.fdfs.local_file import ArrivingFile
 from fastxfer.fdfs.plans.seek import Search, parsed, perform, seek
 from fastxfer.fdfs.plans.size import check_told_size
 from fastxfer.fdfs.plans.small import get_file_info
-from fastxfer.fdfs.steps import Blocking, Control, Move, Plan, Sleep
+from fastxfer.fdfs.steps import Blocking, Control, Move, Moved, Plan, Sleep
 from fastxfer.net.address import Address
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def download_bytes(
             )
             return (yield from perform(cluster, file_id, file, command, limit=wanted, source=source))
         fetch = _Fetch(cluster, file_id, file, offset, length, wanted, control)
-        return (yield from fetch.run())
+        return (yield from fetch.run(source))
     except _DOUBTFUL as error:
         yield from _check_size(cluster, file_id, file, error)
     fetch = _Fetch(cluster, file_id, file, offset, length, None, control)
@@ -202,9 +201,10 @@ class _Fetch:
         if control is not None and control.progress is not None and control.progress.total is None:
             control.progress.total = wanted
 
-    def run(self) -> Plan[bytes]:
-        """What was fetched, where it went into no buffer or file; :attr:`total` counts it."""
-        address = self.cluster.at_once(self.file, False)
+    def run(self, source: Address | None = None) -> Plan[bytes]:
+        """What was fetched, where it went into no buffer or file; :attr:`total` counts it. *source* as of
+        :func:`~fastxfer.fdfs.plans.seek.perform`."""
+        address = self.cluster.at_once(self.file, False) if source is None else source
         status, failure = 0, None
         if address is not None:
             # The usual case, without the machinery: the file's source has it.
@@ -241,7 +241,7 @@ class _Fetch:
         if self.offset < info.file_size:
             raise error
 
-    def _attempt(self, address: Address, fresh: bool) -> Plan[tuple[int, Transfer]]:
+    def _attempt(self, address: Address, fresh: bool) -> Plan[tuple[int, Moved]]:
         missing = -1 if self.wanted is None else self.wanted - self.total
         # To the end is asked for as such: a file that is longer than its ID says is noticed, not cut.
         length = self.length if self.wanted is None or not self.length else missing

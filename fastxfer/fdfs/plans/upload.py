@@ -70,7 +70,8 @@ def upload(
     control: Control | None = None,
     target: Address | None = None,
 ) -> Plan[str]:
-    """Store a new file and return its ID. *target*'s turn it is, where somebody has taken that turn already."""
+    """Store a new file and return its ID. *target*'s turn it is, where somebody has taken that turn already, and may
+    have begun to send it there."""
     if metadata:
         metadata = checked_metadata(metadata)
     code = _UPLOAD_APPENDER_FILE if appender else _UPLOAD_FILE
@@ -83,7 +84,7 @@ def upload(
     first: _Sent | None = None
     if body.small is not None and cluster.small_by_call(control):
         # The usual case, without the machinery: the next server in turn takes it.
-        address = target
+        address, target = target, None
         if address is None and (targets := cluster.targets.get(group)) is not None:
             address = targets.at_once(cluster.health)
         if address is not None:
@@ -102,7 +103,7 @@ def upload(
                 if not is_stale(error, False):
                     first = _Sent(address, 0, "", None, error)
     command = Command(code, head, new_file_id)
-    file_id = yield from _store(cluster, body, extension, command, group, store_path is None, control, first)
+    file_id = yield from _store(cluster, body, extension, command, group, store_path is None, control, first, target)
     if metadata:
         try:
             yield from set_metadata(cluster, file_id, metadata)
@@ -131,8 +132,10 @@ def _store(
     any_path: bool,
     control: Control | None,
     first: _Sent | None,
+    target: Address | None,
 ) -> Plan[str]:
-    """Send the file to one server after another until one has it; *first* tells what came of the first time.
+    """Send the file to one server after another until one has it, beginning with *target* where one is given; *first*
+    tells what came of the first time.
 
     Where *any_path*, the store path that a tracker names with a server takes the place of the one in *command*.
     """
@@ -145,7 +148,7 @@ def _store(
         sending = command
         try:
             targets = cluster.targets.get(group)
-            address = None if first is None else first.address
+            address, target = (target if first is None else first.address), None
             if address is None and targets is not None and not targets.due.passed:
                 address = targets.next(cluster.health, failed)
             if address is None:
