@@ -8,6 +8,9 @@ from libc.stdint cimport int64_t
 cdef extern from "clock.h" nogil:
     int64_t fx_now()
 
+cdef extern from "peek.h" nogil:
+    bint fx_is_quiet(int fd)
+
 cdef extern from "spin.h" nogil:
     void fx_spin_init(fx_spin* s, int cores)
     void fx_spin_plan(fx_spin* s, int64_t busy, int64_t now, fx_wait* wait)
@@ -105,7 +108,8 @@ cdef class Book:
         if now >= self.next_reap:
             return None
         if now - connection.idle_since >= (self.certain if certain else self.trusted):
-            return None
+            if not fx_is_quiet(connection.fd):
+                return None
         places.idle.pop()
         places.reused += 1
         places.busy += 1

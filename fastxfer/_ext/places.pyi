@@ -69,8 +69,8 @@ class Book:
     """The places at all servers.
 
     Args:
-        trusted, certain: a connection given back less than so many seconds ago is taken to live: for requests that may
-            be sent again, and for those that may not.
+        trusted, certain: a connection given back less than so many seconds ago is taken without looking whether it
+            lives: for requests that may be sent again, and for those that may not.
 
     Attributes:
         guard: held by whoever changes anything here, but for the two methods.
@@ -87,9 +87,9 @@ class Book:
     next_reap: float
     def __init__(self, guard: Guard, trusted: float, certain: float, /) -> None: ...
     def pick(self, address: Any, certain: bool = False, /) -> Any | None:
-        """Take the connection that was given back last, if it surely lives.
+        """Take the connection that was given back last, if it lives.
 
-        None where it might not, where there is none, and where there is more to do.
+        None where it does not, where there is none, and where there is more to do.
         """
     def shelve(self, connection: Any, /) -> bool:
         """Keep *connection*, a :class:`Link` whose place is in use until now, as idle.

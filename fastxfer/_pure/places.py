@@ -78,7 +78,8 @@ class Book:
                 return None
             # Out of it first: a signal handler may use the pool between any two of these lines.
             connection = idle.pop()
-            if now - connection.idle_since >= (self._certain if certain else self._trusted):
+            trusted = self._certain if certain else self._trusted
+            if now - connection.idle_since >= trusted and not connection.alive():
                 idle.append(connection)
                 return None
             places.reused += 1

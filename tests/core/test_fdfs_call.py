@@ -88,12 +88,25 @@ class Peer:
         assert not self._thread.is_alive()
 
 
+class Connection:
+    """What the twin asks of a connection beside what its link tells."""
+
+    sock: socket.socket
+
+    def alive(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            self.sock.recv(1, socket.MSG_PEEK)
+            return False
+        return True
+
+
 class World:
     """A pool with one connection, what is known of a cluster, and the shortcut over both."""
 
     def __init__(self, implementation: str, **settings: Any) -> None:
         self.module = core_module("fdfscall", implementation)
         self.places = core_module("places", implementation)
+        self.connection = type("Connection", (Connection, self.places.Link), {})
         self.book = self.places.Book(self.places.Guard(threading.RLock()), 60.0, 60.0)
         self.book.next_reap = time.monotonic() + 1000
         self.routes: dict[bytes, Any] = {}
@@ -150,7 +163,8 @@ class World:
         """The pool has an idle connection; its other end."""
         self.sock, other = socket.socketpair()
         self.sock.setblocking(False)
-        self.link = self.places.Link(HERE, self.sock.fileno())
+        self.link = self.connection(HERE, self.sock.fileno())
+        self.link.sock = self.sock
         here = self.book.places[HERE] = self.places.Places(deque())
         here.idle.append(self.link)
         return other
@@ -558,22 +572,31 @@ def test_without_a_connection_nothing_is_sent(make: MakeWorld, operation: str) -
     assert begun.connection is None
 
 
-@pytest.mark.parametrize("how", ["stale", "closed", "busy", "guarded"])
-def test_a_connection_that_might_not_live_is_not_taken(make: MakeWorld, operation: str, how: str) -> None:
-    world = make().answering()
+@pytest.mark.parametrize("how", ["dead", "unasked", "closed", "busy", "guarded"])
+def test_a_connection_that_is_of_no_use_is_not_taken(make: MakeWorld, operation: str, how: str) -> None:
+    world = make()
     inside: Any = contextlib.nullcontext()
-    if how == "stale":
+    with world.connected() as other:
         world.link.idle_since -= 1000
-    elif how == "closed":
-        world.book.closed = True
-        world.book.places[HERE].idle.clear()
-    elif how == "busy":
-        world.book.places[HERE].idle.clear()
-    else:
-        inside = world.book.guard
-    with inside:
-        assert begun_by(world, operation).connection is None
-    assert world.counts[1:] == (0, 0)
+        if how == "dead":
+            other.close()
+        elif how == "unasked":
+            other.sendall(b"x")
+        elif how == "guarded":
+            inside = world.book.guard
+        else:
+            world.book.closed = how == "closed"
+            world.book.places[HERE].idle.clear()
+        with inside:
+            assert begun_by(world, operation).connection is None
+        assert world.counts[1:] == (0, 0)
+
+
+def test_a_connection_that_was_idle_for_long_is_looked_at(make: MakeWorld, operation: str) -> None:
+    world = make().answering(GOOD[operation])
+    world.link.idle_since -= 1000
+    assert not isinstance(OPERATIONS[operation](world), world.module.Begun | None)
+    assert world.counts == (1, 0, 0)
 
 
 @pytest.mark.parametrize("status", [2, 22, 28, 5])

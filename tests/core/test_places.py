@@ -55,8 +55,14 @@ def test_a_server_that_nobody_has_been_to_has_none(places: ModuleType, book: Any
     assert not book.shelve(stranger)
 
 
-def test_who_may_not_ask_twice_trusts_less(places: ModuleType, book: Any) -> None:
-    (link,) = occupied(places, book)
+def test_who_may_not_ask_twice_looks_sooner_whether_it_lives(places: ModuleType, book: Any) -> None:
+    class Dead(places.Link):  # type: ignore[misc, name-defined]
+        def alive(self) -> bool:
+            return False
+
+    occupied(places, book, 0)
+    link = Dead(HERE, -1)
+    book.places[HERE].busy = book.busy = 1
     assert book.shelve(link)
     link.idle_since -= 10
     assert book.pick(HERE, True) is None
