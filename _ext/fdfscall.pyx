@@ -320,13 +320,15 @@ cdef class Shortcut:
     cdef object next_target(self, object group):
         """The server whose turn it is to take an upload; None where there is more to consider."""
         targets = found_in(self.targets, group)
-        if targets is None or self.down or fx_now() / NS >= <double>targets.due.at:
+        if targets is None or fx_now() / NS >= <double>targets.due.at:
             return None
         addresses = targets.addresses
         count = len(addresses)
-        if count < 2:
-            return addresses[0] if count else None
-        return addresses[next(targets.turn) % count]
+        if not count:
+            return None
+        address = addresses[0 if count == 1 else next(targets.turn) % count]
+        # Whether it is time to try that one again is not for here to say.
+        return None if self.down and address in self.down else address
 
     cdef Begun ask(self, object address, fx_transfer* t, bint certain, Spin spin):
         """The exchange *t* with *address*, if a connection that surely lives is there. *spin*: of a small one, which is

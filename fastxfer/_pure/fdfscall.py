@@ -172,10 +172,11 @@ class Shortcut:
 
     def _next_target(self, group: str | None) -> Any | None:
         targets = self._targets.get(group)
-        if targets is None or self._down or monotonic() >= targets.due.at:
+        if targets is None or not targets.addresses or monotonic() >= targets.due.at:
             return None
-        addresses = targets.addresses
-        return addresses[next(targets.turn) % len(addresses)] if addresses else None
+        address = targets.addresses[next(targets.turn) % len(targets.addresses)]
+        # Whether it is time to try that one again is not for here to say.
+        return None if address in self._down else address
 
     def _ask(self, address: Any, command: int, request: bytes, limit: int, *, certain: bool = False) -> Begun:
         begun = Begun(address, self._book.pick(address, certain))

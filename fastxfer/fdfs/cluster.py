@@ -157,11 +157,12 @@ class UploadTargets:
         self.turn = itertools.count()
 
     def at_once(self, health: Health) -> Address | None:
-        """The next one in turn; None where there is more to consider: it is time to ask again, or one has failed."""
+        """The next one in turn; None where there is more to consider: it is time to ask again, or it has failed."""
         addresses = self.addresses
-        if health.down or not addresses or monotonic() >= self.due.at:
+        if not addresses or monotonic() >= self.due.at:
             return None
-        return addresses[next(self.turn) % len(addresses)]
+        address = addresses[next(self.turn) % len(addresses)]
+        return None if address in health.down else address
 
     def next(self, health: Health, without: Iterable[Address]) -> Address | None:
         """The next one in turn that is up and not among *without*."""

@@ -558,10 +558,17 @@ def test_reading_and_changing_have_ways_of_their_own(make: MakeWorld) -> None:
     assert OPERATIONS["delete"](world) is None
 
 
-def test_another_server_that_is_down_stops_no_reading(make: MakeWorld) -> None:
-    world = make().answering(reply(b"hello"))
+def test_another_server_that_is_down_stops_nothing(make: MakeWorld, operation: str) -> None:
+    world = make().answering(GOOD[operation])
     world.down[THERE] = (time.monotonic() + 10, 1)
-    assert OPERATIONS["download"](world) == b"hello"
+    assert not isinstance(OPERATIONS[operation](world), world.module.Begun | None)
+
+
+def test_the_turn_of_a_server_that_is_down_is_left_to_the_plan(make: MakeWorld) -> None:
+    world = make()
+    world.down[THERE] = (time.monotonic() + 10, 1)
+    asked = [world.shortcut.upload(b"hello", "bin", "group2") for _ in range(4)]
+    assert [begun and begun.address for begun in asked] == [HERE, None, HERE, None]
 
 
 # --- where it is begun
