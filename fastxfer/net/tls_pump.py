@@ -269,6 +269,7 @@ class SendPump(_Pump):
         sock: connected, non-blocking.
         channel: its TLS side, or None for a plain connection.
         fd: file to be sent from its current position to its end; -1 for none.
+        count: bytes of the file to be sent, though it may have grown; None for all there are.
         data: what is sent where there is no file.
         idle_timeout: seconds without a byte.
         timeout: seconds in all.
@@ -285,6 +286,7 @@ class SendPump(_Pump):
         channel: TLSChannel | None,
         *,
         fd: int = -1,
+        count: int | None = None,
         data: Buffer = b"",
         idle_timeout: float | None = None,
         timeout: float | None = None,
@@ -294,12 +296,16 @@ class SendPump(_Pump):
     ) -> None:
         super().__init__(sock, channel, idle_timeout=idle_timeout, timeout=timeout, transform=transform, pacers=pacers)
         self._fd = fd
+        self._left = count
         self._eager = eager
         self._block = _EAGER if eager else _SENT
         self._data = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
 
     def run(self) -> None:
-        """Carry on to the end. Raises OSError, ssl.SSLError, TimeoutError, PumpCancelledError."""
+        """Carry on to the end. Raises OSError, ssl.SSLError, TimeoutError, PumpCancelledError.
+
+        The error is EIO where the file ends before its *count* is reached; the peer does not see a proper end then.
+        """
         self.handshake()
         if self._eager and self._channel is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             # Where the connection is gone already, the next call tells.
@@ -316,10 +322,18 @@ class SendPump(_Pump):
 
     def _reader(self) -> Callable[[], Buffer]:
         if self._fd >= 0:
-            return lambda: os.read(self._fd, self._block)
+            return self._read_file if self._left is not None else lambda: os.read(self._fd, self._block)
         size = self._block
         blocks = (self._data[at : at + size] for at in range(0, len(self._data), size))
         return lambda: next(blocks, b"")
+
+    def _read_file(self) -> bytes:
+        assert self._left is not None
+        data = os.read(self._fd, min(self._block, self._left))
+        if self._left and not data:
+            raise OSError(errno.EIO, "The file became shorter while it was sent")
+        self._left -= len(data)
+        return data
 
     def _give(self, data: Buffer) -> None:
         if self._channel is None:

@@ -10,9 +10,10 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fastxfer.core.transforms import TRANSFORMED, Transform
 from fastxfer.core.xfer import FRAMING_RAW, RateLimit, Transfer
 from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump
 from fastxfer.server import replies
@@ -316,6 +317,7 @@ async def _send_changed(session: Session, progress: Progress, sock: socket.socke
             sock,
             channel,
             fd=reader.fileno(),
+            count=reader.size - offset,
             idle_timeout=session.config.timeouts.data_stall or None,
             timeout=session.config.timeouts.transfer or None,
             transform=transform,
@@ -326,7 +328,10 @@ async def _send_changed(session: Session, progress: Progress, sock: socket.socke
         return
     stream = DataStream.of(session, sock)
     await session.runtime.data_handshake(session, stream)
-    while data := await reader.read(offset, CHUNK):
+    while (left := reader.size - offset) > 0:
+        data = await reader.read(offset, min(left, CHUNK))
+        if not data:
+            raise OSError(errno.EIO, "The file became shorter while it was sent")
         offset += len(data)
         await stream.send(transform.update(data) if transform is not None else data)
         progress.moved += len(data)
@@ -368,15 +373,25 @@ async def _receive_changed(session: Session, progress: Progress, sock: socket.so
     while True:
         data = await stream.receive(CHUNK)
         moved = len(data)
-        if transform is not None:
-            data = transform.update(data) if data else transform.finish()
-        if data:
-            await writer.write(data)
+        for piece in _changed(transform, data):
+            if piece:
+                await writer.write(piece)
         if not moved:
             stream.acknowledge()
             return
         progress.moved += moved
         await pace(session.upload_limits, moved)
+
+
+def _changed(transform: Transform | None, data: bytes) -> Iterator[bytes]:
+    """What *data*, which is empty at the end of the stream, becomes."""
+    if transform is None:
+        yield data
+    elif not data:
+        yield transform.finish()
+    else:
+        for start in range(0, len(data), TRANSFORMED):
+            yield transform.update(data[start : start + TRANSFORMED])
 
 
 async def pace(limits: Sequence[RateLimit], count: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import threading
@@ -19,10 +20,14 @@ from fastxfer.server import (
     Hooks,
     LimitsConfig,
     LocalFilesystem,
+    LogConfig,
+    PassiveConfig,
+    TlsConfig,
     TransferInfo,
     UploadsConfig,
     localfiles,
 )
+from tests.server.conftest import Tls
 from tests.server.dialogue import DEADLINE, USER, Dialogue, Running, read_all, visible, wait_for
 
 SIZES = [0, 1, 4096, 70_000, 3_000_001]
@@ -429,3 +434,32 @@ def test_what_is_appended_follows_what_others_wrote_until_the_file_was_locked(
 
     asyncio.run(append())
     assert file.read_bytes() == b"first, second, third"
+
+
+@pytest.mark.parametrize("way", ["plain", "TLS", "TYPE A", "MODE Z"])
+@pytest.mark.parametrize("size", [1_000_000, 3_000_000])
+def test_a_file_that_changes_its_size_while_it_is_sent_is_sent_as_it_was_or_is_an_error(
+    serve: Callable[..., Running], root: Path, tls: Tls, way: str, size: int
+) -> None:
+    (root / "file").write_bytes(os.urandom(2_000_000))
+    log = root.parent / "log.json"
+    server = serve(tls=TlsConfig(cert=tls.cert), log=LogConfig(json=str(log)), passive=PassiveConfig(buffer=65536))
+    with Dialogue(server.address) as client:
+        context = tls.context()
+        if way == "TLS":
+            client.starttls(context)
+        client.login()
+        if way in ("TYPE A", "MODE Z"):
+            client.expect(200, way)
+        data = client.data_after("RETR file")
+        if way == "TLS":
+            data = context.wrap_socket(data, server_hostname="localhost")
+        with data:
+            # No more than the sockets hold is on its way now.
+            assert data.recv(1)
+            os.truncate(root / "file", size)
+            read_all(data)
+        assert client.read().code == (451 if size < 2_000_000 else 226)
+    wait_for(lambda: bool(log.read_text()))
+    assert json.loads(log.read_text())["ok"] is (size > 2_000_000)
+    assert json.loads(log.read_text())["bytes"] == min(size, 2_000_000)
