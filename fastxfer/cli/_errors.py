@@ -15,7 +15,7 @@ CODES: tuple[tuple[str, str, ExitCode], ...] = (
     ("builtins", "TimeoutError", ExitCode.UNREACHABLE),
     ("socket", "gaierror", ExitCode.UNREACHABLE),
     ("builtins", "OSError", ExitCode.LOCAL),
-    ("builtins", "ModuleNotFoundError", ExitCode.USAGE),
+    ("builtins", "ImportError", ExitCode.USAGE),
     ("builtins", "ValueError", ExitCode.USAGE),
     (_FDFS, "FastDFSError", ExitCode.FAILED),
     (_FDFS, "FileNotFoundError", ExitCode.NOT_FOUND),

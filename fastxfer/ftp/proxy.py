@@ -19,7 +19,7 @@ from fastxfer.net.stream import Stream
 
 __all__ = ["connect_through", "socks_connect", "socks_connect_async"]
 
-_MISSING = "a SOCKS proxy needs the python-socks library: pip install fastxfer[proxy]"
+_MISSING = "a SOCKS proxy needs the python-socks library: pip install 'fastxfer[proxy]'"
 _LONGEST_ANSWER = 16384
 
 

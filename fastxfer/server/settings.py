@@ -21,11 +21,6 @@ from fastxfer.server import config as config_module
 from fastxfer.server.config import ServerConfig
 from fastxfer.server.usersfile import parse_size
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 __all__ = ["Setting", "build", "load_toml", "settings_of"]
 
 T = TypeVar("T")
@@ -97,9 +92,17 @@ def load_toml(path: str | Path) -> dict[str, Any]:
     """The tables of a TOML file.
 
     Raises:
+        ImportError: Python is older than 3.11, and tomli is missing.
         OSError: it cannot be read.
         ValueError: it is not TOML; the message names the file.
     """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError as error:
+            raise ImportError("settings files need tomli before Python 3.11: pip install 'fastxfer[server]'") from error
     text = Path(path).read_text(encoding="utf-8")
     try:
         tables: dict[str, Any] = tomllib.loads(text)

@@ -4,7 +4,12 @@ It shows the same tree to the same users under the same permissions as the FTP s
 :class:`~fastxfer.server.service.Service`. Needs the extra ``web``.
 """
 
-from fastxfer.server.web.context import RequestListener
-from fastxfer.server.web.interface import WebInterface
+try:
+    from fastxfer.server.web.context import RequestListener
+    from fastxfer.server.web.interface import WebInterface
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] != "aiohttp":
+        raise
+    raise ImportError("the HTTP interface needs aiohttp: pip install 'fastxfer[web]'") from error
 
 __all__ = ["RequestListener", "WebInterface"]
