@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from fastxfer.ftp import AsyncClient
+import fastxfer.ftp
+from fastxfer.ftp import AsyncClient, Client, ClientConfig, Limits, RetryPolicy, Timeouts, TLSSettings
 from tests.support import documents
 from tests.support.serving import Served
 
@@ -105,4 +109,13 @@ def test_ftppy(served: Served, here: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_no_example_is_left_out() -> None:
-    assert len(BLOCKS) == len([name for name in globals() if name.startswith("test_")]) - 1
+    assert len(BLOCKS) == len([name for name in globals() if name.startswith("test_")]) - 2
+
+
+def test_the_guide_knows_all_settings_errors_and_operations() -> None:
+    named = set(re.findall(r"\w+", GUIDE.read_text("utf-8")))
+    classes = (ClientConfig, Limits, RetryPolicy, Timeouts, TLSSettings)
+    settings = {field.name for cls in classes for field in fields(cls)}
+    errors = {name for name in fastxfer.ftp.__all__ if name.endswith("Error")}
+    operations = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
+    assert (settings | errors | operations) - named == set()
