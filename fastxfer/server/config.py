@@ -23,11 +23,24 @@ __all__ = [
     "TlsConfig",
     "UploadsConfig",
     "WebConfig",
+    "at_most",
 ]
 
 
 LOOPBACK = ("127.0.0.0/8", "::1")
 """The machine itself."""
+LAST_PORT = 65535
+
+
+def at_most(limit: int) -> int:
+    """*limit*; where that is 0, which stands for none, a number that nobody reaches."""
+    return limit or 0x7FFFFFFF
+
+
+def _between(name: str, value: float, least: float, most: float = float("inf")) -> None:
+    if not least <= value <= most:
+        range_ = f"from {least} to {most}" if most < float("inf") else f"{least} or more"
+        raise ValueError(f"{name} must be {range_}, not {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +61,9 @@ class ListenerConfig:
     """Addresses or networks of the load balancers whose PROXY header is believed; others are turned away."""
     fd: int = -1
     """Listening socket that was inherited, instead of host and port."""
+
+    def __post_init__(self) -> None:
+        _between("port", self.port, 0, LAST_PORT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +116,13 @@ class PassiveConfig:
     """TCP congestion control of data connections (Linux); empty: the system's."""
     buffer: int = 0
     """Socket buffer of data connections, bytes; 0: the system's."""
+
+    def __post_init__(self) -> None:
+        if self.ports is not None:
+            _between("passive.ports", self.ports[0], 1, LAST_PORT)
+            _between("the second of passive.ports", self.ports[1], self.ports[0], LAST_PORT)
+        _between("passive.min_active_port", self.min_active_port, 0, LAST_PORT)
+        _between("passive.buffer", self.buffer, 0, 0x7FFFFFFF)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +203,10 @@ class UploadsConfig:
     """Largest file accepted, bytes."""
     umask: int = 0o022
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.umask <= 0o777:
+            raise ValueError(f"uploads.umask must be from 0 to 0o777, not {self.umask:#o}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
@@ -218,6 +245,9 @@ class WebConfig:
     secret: str = field(default="", repr=False)
     """What the cookies of the file manager are encrypted with; empty: a new one at every start. Several servers
     behind one name need the same."""
+
+    def __post_init__(self) -> None:
+        _between("web.port", self.port or 0, 0, LAST_PORT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +313,11 @@ class ServerConfig:
     log: LogConfig = field(default_factory=LogConfig)
     web: WebConfig = field(default_factory=WebConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
+
+    def __post_init__(self) -> None:
+        _between("port", self.port, 0, LAST_PORT)
+        _between("backlog", self.backlog, 1, 0x7FFFFFFF)
+        _between("workers", self.workers, 1)
 
     def effective_listeners(self) -> tuple[ListenerConfig, ...]:
         """The listeners given, or the one that ``host`` and ``port`` describe."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from fastxfer.core.ftpwire import LINE_EMPTY, LINE_TOO_LONG
 from fastxfer.server import replies
 from fastxfer.server.commands import COMMANDS
-from fastxfer.server.config import ListenerConfig
+from fastxfer.server.config import ListenerConfig, at_most
 from fastxfer.server.controlshortcut import ControlShortcut, Running
 from fastxfer.server.networks import peer_of, plain_address
 from fastxfer.server.proxyheader import ProxyHeader
@@ -128,7 +128,7 @@ class Control(ControlShortcut):
             session.come_through(peer, plain_address(proxy.told_address))
         runtime.count_opened()
         limit = runtime.service.config.limits.unread_replies
-        self._transport.set_write_buffer_limits(high=limit)
+        self._transport.set_write_buffer_limits(high=at_most(limit))
         if self._listener.implicit_tls:
             # Whatever the hook says: what comes meanwhile is TLS already.
             self._begin_tls()
@@ -217,7 +217,7 @@ class Control(ControlShortcut):
                 self._dispatch_now(entry)
             else:
                 queue.append(entry)
-        if len(queue) > self._runtime.service.config.limits.pipeline and not self._paused:
+        if len(queue) > at_most(self._runtime.service.config.limits.pipeline) and not self._paused:
             self._paused = True
             self._transport.pause_reading()
 
@@ -279,7 +279,7 @@ class Control(ControlShortcut):
         if self._closing:
             queue.clear()
             return
-        if self._paused and len(queue) <= self._runtime.service.config.limits.pipeline // 2:
+        if self._paused and len(queue) <= at_most(self._runtime.service.config.limits.pipeline) // 2:
             self._paused = False
             self._transport.resume_reading()
         if self._ended and self._task is None and not queue:

@@ -12,7 +12,7 @@ from fastxfer.core.ftpserve import send_now
 from fastxfer.core.ftpwire import CommandReader
 from fastxfer.net.tls_channel import TLSChannel
 from fastxfer.server.clienthello import parse_client_hello
-from fastxfer.server.config import ListenerConfig
+from fastxfer.server.config import ListenerConfig, at_most
 from fastxfer.server.networks import plain_address
 from fastxfer.server.replies import reply
 
@@ -55,7 +55,7 @@ class ControlWire(asyncio.Protocol):
         self._runtime = runtime
         self._listener = listener
         self._loop = loop
-        self._reader = CommandReader(runtime.service.config.limits.line)
+        self._reader = CommandReader(at_most(runtime.service.config.limits.line))
         self._channel: TLSChannel | None = None
         self._handshaking = False
         self._greets = False

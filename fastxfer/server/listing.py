@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastxfer.core.ftpwire import DirectoryLister, format_list, format_mlsd, format_names
 from fastxfer.server import paths
 from fastxfer.server.account import Account
+from fastxfer.server.config import at_most
 from fastxfer.server.filesystem import FileInfo, FileKind
 from fastxfer.server.permissions import Permission
 
@@ -210,7 +211,7 @@ class Listing:
                 facts=self._session.facts,
                 file_perm=file_perm,
                 dir_perm=dir_perm,
-                max_entries=-1 if self._kind == "mlsd" else self._limits.list_entries,
+                max_entries=-1 if self._kind == "mlsd" else at_most(self._limits.list_entries),
                 chunk=CHUNK,
                 # Unfinished uploads.
                 omitted=account.filesystem.hidden_suffix,
@@ -225,7 +226,7 @@ class Listing:
         path = self._session.path(argument)
         if has_glob(argument):
             account.require(path, Permission.NONE)
-            matches = await expand(account, path, self._limits.list_entries)
+            matches = await expand(account, path, at_most(self._limits.list_entries))
             if matches:
                 return iter([self.format([info for _, info in matches], path, names=_relative(argument, matches))])
         account.require(path, Permission.LIST)
@@ -240,7 +241,7 @@ class Listing:
         return iter([self._format_in(argument, _ordered(await account.entries(path), options), path)])
 
     async def _recursive(self, top: str, options: ListOptions) -> AsyncIterator[bytes]:
-        budget = self._limits.list_entries
+        budget = at_most(self._limits.list_entries)
         stack = [(top, ".", 0)]
         first = True
         while stack and budget > 0:
@@ -253,7 +254,7 @@ class Listing:
             heading = ("" if first else "\r\n") + label + ":\r\n"
             first = False
             yield os.fsencode(heading) + self.format(entries, path)
-            if depth < self._limits.list_depth:
+            if depth < at_most(self._limits.list_depth):
                 stack.extend(
                     (paths.join(path, entry.name), f"{label}/{entry.name}", depth + 1)
                     for entry in reversed(entries)

@@ -37,8 +37,10 @@ def configured_authenticators(config: ServerConfig) -> list[Authenticator]:
 
         found.append(PamAuthenticator(config.pam_service))
     if config.anonymous:
-        guest = User(
-            name="anonymous", root=config.anonymous_root, permissions=Permissions(config.anonymous_permissions)
-        )
+        try:
+            permissions = Permissions(config.anonymous_permissions)
+        except ValueError as error:
+            raise ValueError(f"anonymous_permissions: {error}") from None
+        guest = User(name="anonymous", root=config.anonymous_root, permissions=permissions)
         found.append(Anonymous(guest))
     return found

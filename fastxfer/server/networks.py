@@ -43,14 +43,21 @@ def peer_of(transport: asyncio.BaseTransport | None) -> tuple[str, int]:
 class Networks:
     """Addresses and networks (``192.0.2.1``, ``10.0.0.0/8``, ``2001:db8::/32``).
 
+    Args:
+        networks: which.
+        setting: what they were set by, for the error.
+
     Raises:
         ValueError: one of *networks* cannot be understood; the message tells which.
     """
 
     __slots__ = ("_networks",)
 
-    def __init__(self, networks: Iterable[str] = ()) -> None:
-        self._networks = tuple(ipaddress.ip_network(network, strict=False) for network in networks)
+    def __init__(self, networks: Iterable[str] = (), setting: str = "networks") -> None:
+        try:
+            self._networks = tuple(ipaddress.ip_network(network, strict=False) for network in networks)
+        except ValueError as error:
+            raise ValueError(f"{setting}: {error}") from None
 
     def __bool__(self) -> bool:
         return bool(self._networks)

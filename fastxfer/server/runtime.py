@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import os
+import socket
 import ssl
 import time
 from collections.abc import Callable, Coroutine
@@ -24,6 +25,7 @@ from fastxfer.server.outlast import outlast
 from fastxfer.server.replies import ReplyError, reply
 from fastxfer.server.service import Service
 from fastxfer.server.session import Session
+from fastxfer.server.sockets import set_congestion
 from fastxfer.server.threads import LingeringThreads
 
 if TYPE_CHECKING:
@@ -73,12 +75,18 @@ class Runtime:
         self._hurried = False
         self._spawned: set[asyncio.Future[Any]] = set()
         passive = service.config.passive
+        # What clients could not connect to is to be told now.
         self._told_addresses = [
-            (Networks((network,)), parse_address(told)) for network, told in passive.address_by_network.items()
+            (
+                Networks((network,), "passive.address_by_network"),
+                _address_to_tell(told, "passive.address_by_network"),
+            )
+            for network, told in passive.address_by_network.items()
         ]
         if passive.address:
-            # What clients could not connect to is to be told now.
-            parse_address(passive.address)
+            _address_to_tell(passive.address, "passive.address")
+        if passive.congestion:
+            _try_congestion(passive.congestion)
         self._proxies: dict[tuple[str, ...], Networks] = {}
         self.kept_ports: set[DataChannel] = set()
         """Those whose port waits for the next PASV or EPSV of its session."""
@@ -292,7 +300,7 @@ class Runtime:
         key = tuple(listener.trusted_proxies)
         found = self._proxies.get(key)
         if found is None:
-            found = self._proxies[key] = Networks(key)
+            found = self._proxies[key] = Networks(key, "trusted_proxies")
         return found
 
     # TLS
@@ -369,3 +377,18 @@ class Runtime:
         """A transfer begins (1) or ends (-1)."""
         if self._metrics is not None:
             self._metrics.active.inc(change)
+
+
+def _address_to_tell(address: str, setting: str) -> str:
+    try:
+        return parse_address(address)
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from None
+
+
+def _try_congestion(algorithm: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        try:
+            set_congestion(sock, algorithm)
+        except (OSError, UnicodeError) as error:
+            raise ValueError(f"passive.congestion: this system has no {algorithm!r}") from error

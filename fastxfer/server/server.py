@@ -33,6 +33,10 @@ __all__ = ["FtpServer"]
 
 logger = logging.getLogger("fastxfer.server")
 
+_NEEDS_A_CERTIFICATE = (
+    "require_control", "require_data", "require_session_reuse", "require_client_cert", "client_ca", "key"
+)  # fmt: skip
+
 
 class FtpServer:
     """Serves a directory, or any :class:`Filesystem`, by FTP and FTPS.
@@ -282,9 +286,11 @@ class FtpServer:
 
             return ReadyContext(self._tls_context)
         if not tls.cert:
-            wanted = [name for name in ("require_control", "require_data", "client_ca") if getattr(tls, name)]
-            if wanted or any(listener.implicit_tls for listener in self.config.effective_listeners()):
-                raise ValueError("TLS is demanded but tls.cert names no certificate")
+            wanted = [name for name in _NEEDS_A_CERTIFICATE if getattr(tls, name)]
+            listeners = self.config.effective_listeners()
+            if wanted or any(listener.implicit_tls or listener.require_tls for listener in listeners):
+                because = f" (tls.{wanted[0]})" if wanted else ""
+                raise ValueError(f"TLS is demanded{because} but tls.cert names no certificate")
             return None
         from fastxfer.server.certificates import Certificates
 

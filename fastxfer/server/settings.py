@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import math
 import sys
 import types
 import typing
@@ -184,7 +185,8 @@ def _convert_number(value: Any, kind: type, where: str) -> int | float:
             value = _parse_number(value, kind, where)
         except ValueError:
             raise ValueError(f"{where} must be a number, not {value!r}") from None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or (kind is int and value != int(value)):
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not (whole or (kind is float and isinstance(value, float) and math.isfinite(value))):
         raise ValueError(f"{where} must be a number, not {value!r}")
     if value < 0 and not where.endswith("fd"):
         raise ValueError(f"{where} must not be negative")

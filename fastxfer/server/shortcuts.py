@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastxfer.core.ftpserve import Shortcut
 from fastxfer.server import replies
 from fastxfer.server.beneath import HAS_OPENAT2
+from fastxfer.server.config import at_most
 from fastxfer.server.localfiles import partial_names
 from fastxfer.server.permissions import Permission
 
@@ -72,7 +73,7 @@ def shorten(session: Session) -> None:
         beneath=HAS_OPENAT2,
         mode=tree.new_mode,
         uses=uses,
-        max_line=config.limits.line,
+        max_line=at_most(config.limits.line),
         uploads=session.runtime.uploads,
         owner=control,
         transport=control.transport,

@@ -35,6 +35,9 @@ class User:
         networks: where the user may come from (``192.0.2.0/24``); empty for anywhere.
         require_tls: refuse this user on a plain control connection.
         enabled: False refuses every login.
+
+    Raises:
+        ValueError: one of *networks* is none.
     """
 
     name: str
@@ -50,6 +53,10 @@ class User:
     networks: Sequence[str] = ()
     require_tls: bool = False
     enabled: bool = True
+
+    def __post_init__(self) -> None:
+        # Who gave it should be told, not the one who logs in.
+        Networks(self.networks)
 
     def may_come_from(self, address: str) -> bool:
         """Whether *address* lies in one of the user's networks."""

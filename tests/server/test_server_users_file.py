@@ -46,7 +46,7 @@ def test_passwd_keeps_a_users_file(users_file: Path, serve: Callable[..., Runnin
 @pytest.mark.parametrize(
     "line",
     ["bob", "bob:", ":hash", "bob:hash:quota-bytes=lots", "bob:hash:nonsense=1", "bob:hash:root", "a:b\na:c",
-     "bob:hash:permissions=fly"],
+     "bob:hash:permissions=fly", "bob:hash:networks=192.0.2.0/24,nowhere"],
 )  # fmt: skip
 def test_wrong_lines_of_a_users_file_are_named(users_file: Path, root: Path, line: str) -> None:
     from fastxfer.server.usersfile import parse_users

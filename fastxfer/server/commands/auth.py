@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from fastxfer.server.commands.table import command
+from fastxfer.server.config import at_most
 from fastxfer.server.guard import LoginRefusedError
 from fastxfer.server.replies import (
     BAD_SEQUENCE,
@@ -89,7 +90,7 @@ async def _login(session: Session, password: str) -> bytes | None:
         if error.reason == "banned":
             session.control.finish(BANNED)
             return None
-        if session.attempts >= session.config.limits.login_attempts:
+        if session.attempts >= at_most(session.config.limits.login_attempts):
             session.control.finish(LOGIN_INCORRECT)
             return None
         return CONTROL_MUST_BE_PRIVATE if error.reason == "tls" else LOGIN_INCORRECT

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from fastxfer.server import paths
 from fastxfer.server.account import Account
+from fastxfer.server.config import at_most
 from fastxfer.server.filesystem import FileInfo, FileKind
 from fastxfer.server.permissions import Permission
 from fastxfer.server.web.conditions import Validators
@@ -107,9 +108,9 @@ async def search_directory(visit: Visit, path: str, term: str) -> web.Response:
             seen += 1
             if matches(info.name):
                 entries.append(describe(await _resolved(visit, info, where), where))
-            if info.is_dir and depth < limits.list_depth:
+            if info.is_dir and depth < at_most(limits.list_depth):
                 pending.append((where, depth + 1))
-            if len(entries) >= MAX_FOUND or seen >= limits.list_entries or time.monotonic() > deadline:
+            if len(entries) >= MAX_FOUND or seen >= at_most(limits.list_entries) or time.monotonic() > deadline:
                 truncated = True
                 break
     return web.json_response(

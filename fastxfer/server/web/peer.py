@@ -53,7 +53,7 @@ class Proxies:
     """
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
-        self._networks = Networks(networks)
+        self._networks = Networks(networks, "web.trusted_proxies")
 
     def trusts(self, address: str) -> bool:
         """Whether *address* is that of a trusted proxy."""
