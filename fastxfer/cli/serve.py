@@ -85,7 +85,11 @@ def _run(config: ServerConfig) -> None:
             config,
             listeners=tuple(
                 dataclasses.replace(
-                    listener, proxy_protocol=config.proxy_protocol, trusted_proxies=config.trusted_proxies
+                    listener,
+                    host=config.host,
+                    implicit_tls=listener.implicit_tls or config.implicit_tls,
+                    proxy_protocol=config.proxy_protocol,
+                    trusted_proxies=config.trusted_proxies,
                 )
                 for listener in listeners
             ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import pwd
 import signal
@@ -9,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,7 +51,7 @@ def test_privileges_are_dropped_and_everything_still_works(root: Path, tls: Tls)
     root.chmod(0o777)
     arguments = [
         str(root), "--port", "0", "--anonymous", "--anonymous-permissions", "all", "--tls-cert", tls.cert,
-        "--process-user", "nobody", "--process-chroot", "--proxy-protocol",
+        "--process-user", "nobody", "--process-chroot", "--proxy-protocol", "--web",
     ]  # fmt: skip
     with serving(*arguments) as (process, line):
         status = Path(f"/proc/{process.pid}/status")
@@ -66,6 +68,13 @@ def test_privileges_are_dropped_and_everything_still_works(root: Path, tls: Tls)
             assert client.fetch("NLST", context=context) == b"dir\r\n"
             client.expect(200, "MODE Z")
             assert client.fetch("LIST", context=context)
+        assert process.stderr is not None
+        web = int(process.stderr.readline().strip().rstrip("/").rpartition(":")[2])
+        connection = http.client.HTTPSConnection("localhost", web, context=context, timeout=DEADLINE)
+        with contextlib.closing(connection):
+            connection.request("GET", "/", headers={"Accept": "text/html"})
+            answer = connection.getresponse()
+            assert (answer.status, b"<html" in answer.read()) == (200, True)
     assert (root / "dir").stat().st_uid == nobody.pw_uid
 
 
@@ -83,7 +92,9 @@ def test_serve_says_what_is_wrong(root: Path, shell: Shell) -> None:
             assert process.wait(DEADLINE) == 7
 
 
-def test_sockets_of_systemd_are_taken_over(root: Path) -> None:
+@contextlib.contextmanager
+def started_by_systemd(*arguments: str) -> Iterator[tuple[int, str]]:
+    """A server that was handed a listening socket over: the port, and what it says first."""
     pytest.importorskip("click", reason="needs the extra `cli`")
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -97,22 +108,37 @@ def test_sockets_of_systemd_are_taken_over(root: Path) -> None:
             "os.execv(sys.executable, [sys.executable, '-m', 'fastxfer', 'serve', *sys.argv[1:]])\n"
         )
         process = subprocess.Popen(
-            [sys.executable, "-c", script, str(root), "--anonymous"],
+            [sys.executable, "-c", script, *arguments],
             pass_fds=[listening.fileno()],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": os.getcwd()},
         )
+    assert process.stderr is not None
     try:
-        assert process.stderr is not None
-        assert str(port) in process.stderr.readline()
-        with Dialogue(("127.0.0.1", port)) as client:
-            client.login("anonymous", "x")
+        yield port, process.stderr.readline()
     finally:
         process.terminate()
-        assert process.stderr is not None
         process.stderr.close()
         assert process.wait(DEADLINE) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sockets_of_systemd_are_taken_over(root: Path, workers: str) -> None:
+    with started_by_systemd(str(root), "--anonymous", "--workers", workers) as (port, line):
+        assert str(port) in line
+        with Dialogue(("127.0.0.1", port)) as client:
+            client.login("anonymous", "x")
+
+
+def test_sockets_of_systemd_speak_tls_at_once_where_that_is_set(root: Path, tls: Tls) -> None:
+    import ssl
+
+    flags = ("--anonymous", "--tls-cert", tls.cert, "--implicit-tls")
+    with started_by_systemd(str(root), *flags) as (port, _), Dialogue(("127.0.0.1", port), greet=False) as client:
+        context = ssl.create_default_context(cafile=tls.ca)
+        client.sock = context.wrap_socket(client.sock, server_hostname="localhost")
+        assert client.read().code == 220
 
 
 def test_cert_makes_a_certificate_that_clients_accept(

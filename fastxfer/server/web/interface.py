@@ -18,6 +18,7 @@ from fastxfer.server.web.connection import Connection
 from fastxfer.server.web.context import RequestListener, Shared
 from fastxfer.server.web.entrance import Entrance, Guest, SecureEntrance
 from fastxfer.server.web.logins import Logins
+from fastxfer.server.web.page import assets
 from fastxfer.server.web.peer import Proxies
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ class WebInterface:
                 return connection()
             return SecureEntrance(entrance, self._tls, connection, HANDSHAKE_SECONDS)
 
+        # Now: the process may be about to change its root directory or its account.
+        assets()
         try:
             if sock is not None:
                 self._server = await loop.create_server(accepted, sock=sock, backlog=self._service.config.backlog)
