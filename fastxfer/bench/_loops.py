@@ -52,6 +52,9 @@ def in_threads(
     except BaseException:
         total = 0
         for thread in threads:
+            # The one that was just being started when the interrupt came has no number yet.
+            while thread.ident is None and thread in threading.enumerate():
+                time.sleep(0.001)
             if thread.ident is not None:
                 thread.join()
         raise

@@ -6,17 +6,17 @@ import builtins
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import sys
 from types import TracebackType
 
 from fastxfer.fdfs.errors import FileNotFoundError
+from fastxfer.net.temporary_names import mark
 
-__all__ = ["ArrivingFile", "LocalFile"]
+__all__ = ["ArrivingFile", "LocalFile", "read_small_file"]
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-
+_ANEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY
 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 """Opens a pipe without waiting for its other end."""
@@ -50,10 +50,14 @@ class ArrivingFile:
         self._kept = False
 
     def __enter__(self) -> ArrivingFile:
-        try:
-            existing: os.stat_result | None = os.stat(self.path)
-        except OSError:
-            existing = None
+        target = self.path
+        existing: os.stat_result | None = None
+        with contextlib.suppress(OSError):
+            existing = os.lstat(target)
+            if stat.S_ISLNK(existing.st_mode):
+                existing, target = None, os.path.realpath(target)
+                # By the name given: what that of /dev/stdout comes to may be no name at all.
+                existing = os.stat(self.path)
         if not os.path.basename(self.path) or (existing is not None and stat.S_ISDIR(existing.st_mode)):
             code = errno.EISDIR if self.path else errno.ENOENT
             raise OSError(code, os.strerror(code), self.path)
@@ -64,13 +68,18 @@ class ArrivingFile:
             if self._wait or not stat.S_ISFIFO(existing.st_mode):
                 self.fd = os.open(self.path, os.O_WRONLY | _BINARY)
             return self
-        target = os.path.realpath(self.path)
+        if not os.path.isabs(target):
+            # The process may change its directory before the file gets its name.
+            target = os.path.join(os.getcwd(), target)
         directory, name = os.path.split(target)
-        os.makedirs(directory, exist_ok=True)
         self._target = target
         # The name may be as long as a name can be: the temporary one keeps only its beginning.
-        self._temporary = os.path.join(directory, f".{name[:40]}.{secrets.token_hex(8)}.part")
-        self.fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        self._temporary = os.path.join(directory, f".{name[:40]}.{mark()}.part")
+        try:
+            self.fd = os.open(self._temporary, _ANEW, 0o666)
+        except builtins.FileNotFoundError:
+            os.makedirs(directory, exist_ok=True)
+            self.fd = os.open(self._temporary, _ANEW, 0o666)
         if existing is not None and hasattr(os, "fchmod"):
             try:
                 os.fchmod(self.fd, existing.st_mode & _PERMISSIONS)
@@ -109,6 +118,12 @@ class ArrivingFile:
         """Where to write the byte at *position* of the body: -1, the file's own position, where it has no other."""
         return position if self.seekable else -1
 
+    def write(self, data: bytes) -> None:
+        """Write all of *data* where the last call ended."""
+        written = os.write(self.fd, data)
+        while written < len(data):
+            written += os.write(self.fd, memoryview(data)[written:])
+
     def clear(self) -> None:
         """Begin again from nothing."""
         if self.seekable:
@@ -136,6 +151,26 @@ class ArrivingFile:
         if self._temporary:
             os.replace(self._temporary, self._target)
             self._kept = True
+
+
+def read_small_file(path: str | os.PathLike[str], limit: int) -> bytes | None:
+    """All of a regular file of at most *limit* bytes; None where it is another one, or cannot be read, of which
+    :class:`LocalFile` tells."""
+    try:
+        # Before it is opened: a pipe has a writer who would think that its reader has come and gone.
+        state = os.stat(path)
+        if state.st_size > limit or not stat.S_ISREG(state.st_mode):
+            return None
+        fd = os.open(path, os.O_RDONLY | _BINARY | _AT_ONCE)
+    except (OSError, TypeError, ValueError):
+        return None
+    try:
+        data = os.read(fd, state.st_size + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return data if len(data) == state.st_size else None
 
 
 class LocalFile:

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from fastxfer.core.fdfscall import Begun, Shortcut
-from fastxfer.fdfs.body import memory_body
-from fastxfer.fdfs.operations import Operations
+from fastxfer.core.wire import decode_file_id
+from fastxfer.fdfs.body import INLINE, memory_body
+from fastxfer.fdfs.local_file import ArrivingFile, read_small_file
+from fastxfer.fdfs.operations import Operations, Path
 from fastxfer.fdfs.plans import download, small, upload
+from fastxfer.fdfs.protocol import get_file_ext_name
 from fastxfer.fdfs.steps import Plan, TransferOptions
 from fastxfer.fdfs.types import FileInfo
 
@@ -31,6 +34,25 @@ class ShortOperations(Operations):
 
     def _go_on(self, plan: Plan[T], begun: Begun) -> T:
         raise NotImplementedError
+
+    def upload_file(
+        self,
+        local_filename: Path,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        file_ext_name: str | None = None,
+        group: str | None = None,
+        store_path: int | None = None,
+        **options: Unpack[TransferOptions],
+    ) -> str:
+        if not metadata and not options and self._shortcut is not None:
+            data = read_small_file(local_filename, INLINE)
+            if data is not None:
+                extension = get_file_ext_name(local_filename) if file_ext_name is None else file_ext_name
+                return self.upload_buffer(data, extension, group=group, store_path=store_path)
+        return super().upload_file(
+            local_filename, metadata, file_ext_name=file_ext_name, group=group, store_path=store_path, **options
+        )
 
     def upload_buffer(
         self,
@@ -68,6 +90,26 @@ class ShortOperations(Operations):
                 return done
         return super().download_file(file_id, **options)
 
+    def download_to_file(
+        self,
+        file_id: str,
+        local_filename: Path,
+        *,
+        offset: int = 0,
+        length: int = 0,
+        fsync: bool = False,
+        **options: Unpack[TransferOptions],
+    ) -> int:
+        usual = self._shortcut is not None and not (offset or length or fsync or options)
+        if usual and _is_small(file_id):
+            with ArrivingFile(local_filename, wait=False) as arriving:
+                if arriving.seekable:
+                    data = self.download_file(file_id)
+                    arriving.write(data)
+                    arriving.keep()
+                    return len(data)
+        return super().download_to_file(file_id, local_filename, offset=offset, length=length, fsync=fsync, **options)
+
     def delete_file(self, file_id: str) -> None:
         if self._shortcut is not None:
             done = self._shortcut.delete(file_id)
@@ -85,3 +127,12 @@ class ShortOperations(Operations):
             if done is not None:
                 return done
         return super().get_file_info(file_id, flags)
+
+
+def _is_small(file_id: str) -> bool:
+    """Whether the ID tells that the file is small, and not empty."""
+    try:
+        size = decode_file_id(file_id).size
+    except (TypeError, ValueError):
+        return False
+    return size is not None and 0 < size <= download.SMALL

@@ -18,7 +18,7 @@ from fastxfer.ftp.errors import (
 )
 from fastxfer.ftp.file_operations import FileOperations
 from fastxfer.ftp.pool import Link
-from fastxfer.ftp.temporary_names import mark
+from fastxfer.net.temporary_names import mark
 
 __all__ = ["FXPOperations"]
 

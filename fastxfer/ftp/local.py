@@ -7,7 +7,7 @@ import os
 import stat
 
 from fastxfer.ftp.endpoints import FileSink, local_error
-from fastxfer.ftp.temporary_names import mark
+from fastxfer.net.temporary_names import mark
 
 __all__ = ["Landing"]
 

@@ -6,7 +6,7 @@ from fastxfer.core.ftpwire import format_time
 from fastxfer.ftp.errors import FTPError, PermanentError, TransferError, UnsupportedError
 from fastxfer.ftp.pool import Link
 from fastxfer.ftp.storing import Store, Storing
-from fastxfer.ftp.temporary_names import mark
+from fastxfer.net.temporary_names import mark
 
 __all__ = ["Placing", "beside"]
 

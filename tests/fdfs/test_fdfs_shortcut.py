@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from fastxfer.fdfs import (
     InvalidFileIDError,
     NetworkError,
 )
+from fastxfer.fdfs.local_file import ArrivingFile
 from fastxfer.fdfs.node import Fault, Node
 from fastxfer.net.address import Address
 from tests.fdfs.conftest import quick_config
@@ -78,7 +80,9 @@ class Plans:
         monkeypatch.setattr(client._driver, "run", counting)
 
 
-def test_the_usual_case_takes_no_plan(node: Node, make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_usual_case_takes_no_plan(
+    node: Node, make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("fastxfer.net.pool._TRUSTED_IDLE", 1000.0)
     monkeypatch.setattr("fastxfer.net.pool._SURELY_ALIVE", 1000.0)
     client = make(node)
@@ -90,7 +94,14 @@ def test_the_usual_case_takes_no_plan(node: Node, make: Callable[..., Client], m
         assert client.get_file_info(new).file_size == size
         assert size == 0 or client.download_file(new) == b"x" * size
         client.delete_file(new)
+    for size in (1, 65536):
+        (tmp_path / "local.dat").write_bytes(content(size))
+        new = client.upload_file(tmp_path / "local.dat", group="group1", store_path=0)
+        assert new.endswith(".dat")
+        assert client.download_to_file(new, tmp_path / "back") == size
+        assert (tmp_path / "back").read_bytes() == content(size)
     assert plans.count == 0
+    client.delete_file(new)
     assert not client.file_exists(new)
     unusual: list[Callable[[], Any]] = [
         lambda: client.download_file(file_id, timeout=60.0),
@@ -103,6 +114,60 @@ def test_the_usual_case_takes_no_plan(node: Node, make: Callable[..., Client], m
         before = plans.count
         assert call()
         assert plans.count > before
+
+
+def test_a_file_that_does_not_come_leaves_the_one_that_is_there(
+    node: Node, make: Callable[..., Client], tmp_path: Path
+) -> None:
+    client = make(node, retry_count=1)
+    file_id = warmed(client)
+    node.inject(Fault("group1", DOWNLOAD, times=None, status=5))
+    (tmp_path / "here").write_bytes(b"before")
+    with pytest.raises(FastDFSError):
+        client.download_to_file(file_id, tmp_path / "here")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["here"]
+    assert (tmp_path / "here").read_bytes() == b"before"
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_asked(
+    node: Node, make: Callable[..., Client], tmp_path: Path
+) -> None:
+    client = make(node)
+    file_id = warmed(client)
+    asked = node.inject(Fault("group1", DOWNLOAD, times=None, delay=0.0))
+    with pytest.raises(IsADirectoryError):
+        client.download_to_file(file_id, tmp_path)
+    with pytest.raises(OSError, match="Not a directory"):
+        client.download_to_file(file_id, Path("/dev/null/file"))
+    assert asked.hits == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_opened_by_one_reader_only(node: Node, make: Callable[..., Client], tmp_path: Path) -> None:
+    client = make(node)
+    warmed(client)
+    os.mkfifo(tmp_path / "pipe.dat")
+
+    def write() -> None:
+        with open(tmp_path / "pipe.dat", "wb") as pipe:
+            pipe.write(b"from a pipe")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    file_id = client.upload_file(tmp_path / "pipe.dat")
+    writer.join()
+    assert client.download_file(file_id) == b"from a pipe"
+
+
+def test_a_relative_name_is_of_the_directory_at_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with ArrivingFile("name") as arriving:
+        arriving.write(b"bytes")
+        monkeypatch.chdir(tmp_path / "there")
+        arriving.keep()
+    assert (tmp_path / "here" / "name").read_bytes() == b"bytes"
 
 
 def test_a_limited_client_has_no_short_way(node: Node, make: Callable[..., Client]) -> None:
