@@ -126,6 +126,8 @@ class Runtime:
                 channel.close_if_kept(moment)
         if self.certificates is not None:
             self.certificates.refresh()
+        if self._metrics is not None:
+            self._metrics.publish()
         if self._rush.over(len(self.controls)):
             self._loop.run_in_executor(self._pumps, give_memory_back)
         self._sweeper = self._loop.call_later(self._sweep_interval, self._sweep)

@@ -83,6 +83,8 @@ class Service:
             from fastxfer.server.metrics import Metrics
 
             self.metrics = Metrics()
+            if books is not None:
+                self.metrics.share(books.books.reports, books.number)
         self.records_transfers = self._log.active or self.metrics is not None or self.hooks.listens("on_transfer_end")
         """Whether anybody wants to know of finished transfers."""
         self.asks_transfers = self.hooks.listens("on_transfer_start")

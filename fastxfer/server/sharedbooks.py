@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
 
+from fastxfer.server.reports import Reports
+
 __all__ = ["ConnectionCounts", "FailureTable", "QuotaTable", "SessionTable", "SharedBooks", "WorkerBooks"]
 
 KEY = 16
@@ -299,6 +301,8 @@ class SharedBooks:
         self.connections = ConnectionCounts(self, self.sessions.end, workers)
         self._expected = self.connections.end, struct.Struct(f"{workers}i")
         self._loads = struct.Struct(f"{workers}I{workers}i")
+        self.reports = Reports(workers, self.locked)
+        """What they have counted for Prometheus."""
 
     def _digest(self, key: str) -> bytes:
         return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=KEY, key=self.secret).digest()
@@ -343,6 +347,7 @@ class SharedBooks:
         for view in self._views:
             view.release()
         self.memory.close()
+        self.reports.close()
         os.close(self._lock)
 
 

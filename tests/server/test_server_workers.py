@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -427,3 +429,64 @@ def store(client: Dialogue, number: int) -> int:
         with contextlib.suppress(OSError):
             data.sendall(b"x" * 1000)
     return client.read().code
+
+
+def test_any_worker_tells_what_all_have_counted(books: SharedBooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("prometheus_client", reason="needs the extra `metrics`")
+    from fastxfer.server import metrics
+
+    monkeypatch.setattr(metrics, "PUBLISH_AFTER", 0.0)
+
+    def worker(number: int) -> metrics.Metrics:
+        made = metrics.Metrics()
+        made.share(books.reports, number)
+        return made
+
+    def told(by: metrics.Metrics) -> dict[str, float]:
+        lines = [line.rpartition(" ") for line in by.text().decode().splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in lines if "_created" not in name}
+
+    one, other = worker(0), worker(1)
+    for each in one, other:
+        each.sessions.inc()
+        each.opened.inc()
+        each.transfers("ftp", "upload", ok=True).enter(5, 1.0)
+    other.count_login("ftp", "failed")
+    for each in one, other:
+        each.publish()
+    assert told(one) == told(other)
+    assert told(one)["fastxfer_sessions"] == told(one)["fastxfer_sessions_opened_total"] == 2
+    assert told(one)['fastxfer_bytes_total{direction="upload",protocol="ftp"}'] == 10
+    assert told(one)['fastxfer_logins_total{protocol="ftp",result="failed"}'] == 1
+    assert told(one)['fastxfer_transfer_seconds_bucket{direction="upload",le="2.0"}'] == 2
+    other = worker(1)
+    assert told(one)["fastxfer_sessions"] == 1, "those of the worker that died have ended"
+    other.opened.inc()
+    other.publish()
+    assert told(one) == told(other)
+    assert told(one)["fastxfer_sessions_opened_total"] == 3
+    assert told(one)['fastxfer_bytes_total{direction="upload",protocol="ftp"}'] == 10
+
+
+@needs_proc
+def test_metrics_are_those_of_all_workers(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="needs the extra `metrics`")
+
+    def opened() -> float:
+        connection = http.client.HTTPConnection("127.0.0.1", web, timeout=DEADLINE)
+        with contextlib.closing(connection):
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        return next(
+            float(line.split()[1]) for line in text.splitlines() if line.startswith("fastxfer_sessions_opened_total")
+        )
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        web = free.getsockname()[1]
+    flags = ("--web", "--web-port", str(web), "--web-metrics-open", "--metrics")
+    with workers(root, tmp_path, *flags) as (_, address):
+        wait_for(lambda: len(listening(address[1])) == len(listening(web)) == 2)
+        for _ in range(ENOUGH):
+            with Dialogue(address) as client:
+                client.login()
+        wait_for(lambda: all(opened() == ENOUGH for _ in range(ENOUGH)))

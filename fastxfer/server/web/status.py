@@ -68,7 +68,7 @@ async def openapi(request: web.Request) -> web.StreamResponse:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """``/metrics``: the counters of this process for Prometheus. A guest has not logged in."""
+    """``/metrics``: the counters for Prometheus, of all workers together. A guest has not logged in."""
     service = request.app[SHARED].service
     if not service.config.web.metrics_open and visit_of(request).guest:
         raise unauthorized(request)
