@@ -46,6 +46,13 @@ cdef inline int put_extension(char *out, str extension) except -1:
     return 0
 
 
+cdef inline int put_bare_extension(char *out, str extension) except -1:
+    put_extension(out, extension)
+    if out[0] == c".":
+        raise ValueError(f"bad extension {extension!r}: it stands without its dot")
+    return 0
+
+
 cdef inline int put_prefix(char *out, str prefix) except -1:
     cdef Py_ssize_t length
     cdef const char *text = fx_ascii(prefix, &length)
@@ -144,7 +151,7 @@ cdef Py_ssize_t put_upload(char *out, int command, int store_path_index, int64_t
     put_header(out, 15 + size, command, 0)
     out[HEADER] = <char>store_path_index
     fx_put64(out + HEADER + 1, <uint64_t>size)
-    put_extension(out + HEADER + 9, extension)
+    put_bare_extension(out + HEADER + 9, extension)
     return HEADER + 15
 
 
@@ -158,7 +165,7 @@ cdef Py_ssize_t put_upload_slave(char *out, str master_id, int64_t size, str pre
     fx_put64(out + 10, <uint64_t>name.filename_length)
     fx_put64(out + 18, <uint64_t>size)
     put_prefix(out + 26, prefix)
-    put_extension(out + 42, extension)
+    put_bare_extension(out + 42, extension)
     memcpy(out + 48, name.filename, name.filename_length)
     return HEADER + fixed
 

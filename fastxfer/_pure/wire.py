@@ -128,14 +128,20 @@ def file_request(command: int, file_id: str, status: int = 0, /) -> bytes:
 def upload_request(command: int, store_path_index: int, size: int, extension: str = "", /) -> bytes:
     check_range("store path index", store_path_index, 255)
     check_range("size", size, MAX_INT64 - 15)
-    return pack_header(15 + size, command) + struct.pack(">Bq6s", store_path_index, size, check_extension(extension))
+    return pack_header(15 + size, command) + struct.pack(">Bq6s", store_path_index, size, _bare(extension))
+
+
+def _bare(extension: str) -> bytes:
+    if extension[:1] == ".":
+        raise ValueError(f"bad extension {extension!r}: it stands without its dot")
+    return check_extension(extension)
 
 
 def upload_slave_request(master_id: str, size: int, prefix: str, extension: str = "", /) -> bytes:
     master = _filename(master_id)
     fixed = 38 + len(master)
     check_range("size", size, MAX_INT64 - fixed)
-    head = struct.pack(">qq16s6s", len(master), size, check_prefix(prefix), check_extension(extension))
+    head = struct.pack(">qq16s6s", len(master), size, check_prefix(prefix), _bare(extension))
     return pack_header(fixed + size, UPLOAD_SLAVE_FILE) + head + master
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from fastxfer.fdfs.arguments import check_progress
 from fastxfer.fdfs.async_batch_methods import AsyncBatchMethods
 from fastxfer.fdfs.async_driver import AsyncDriver
 from fastxfer.fdfs.async_stream import AnyStream, chunks_of
@@ -187,6 +188,7 @@ class AsyncClient(Operations, AsyncBatchMethods, ClusterMethods):
         callback = options.get("progress")
         if callback is None or isinstance(callback, Progress):
             return control_of(**options)
+        check_progress(callback)
         report = callback
 
         def in_the_loop(state: Progress) -> None:

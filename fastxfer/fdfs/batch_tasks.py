@@ -7,11 +7,11 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
+from fastxfer.fdfs.arguments import LARGEST_CONCURRENCY, check_integer, check_items, check_progress
 from fastxfer.fdfs.batch import BatchProgress, BatchResult, Job, Reorder
 from fastxfer.fdfs.batch_item import finished, prepared
 from fastxfer.fdfs.batch_report import Reporter
 from fastxfer.fdfs.batch_threads import length_of
-from fastxfer.fdfs.errors import InvalidArgumentError
 from fastxfer.fdfs.journal import Journal
 from fastxfer.fdfs.steps import Plan
 from fastxfer.net.tasks import all_ended
@@ -36,8 +36,9 @@ async def run_batch_async(
     progress: Callable[[BatchProgress], object] | None,
 ) -> AsyncGenerator[BatchResult[T], None]:
     """Do *job* with all *items*, *concurrency* at a time; the results as they come, or in the order of the items."""
-    if concurrency < 1:
-        raise InvalidArgumentError(f"concurrency must be at least 1, not {concurrency}")
+    concurrency = check_integer("concurrency", concurrency, 1, LARGEST_CONCURRENCY)
+    check_progress(progress)
+    check_items(items)
     reporter = Reporter(BatchProgress(length_of(items)), progress)
     source = _numbered(items)
     book = None if journal is None else Journal(journal, job.kind)

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
+from fastxfer.fdfs.arguments import LARGEST_CONCURRENCY, check_cancel, check_integer, check_items, check_progress
 from fastxfer.fdfs.batch import BatchProgress, BatchResult, Job, Reorder
 from fastxfer.fdfs.batch_item import finished, prepared
 from fastxfer.fdfs.batch_report import Reporter
-from fastxfer.fdfs.errors import InvalidArgumentError
 from fastxfer.fdfs.journal import Journal
 from fastxfer.fdfs.steps import Control, Plan
 from fastxfer.net.cancel import CancelToken
@@ -139,8 +139,10 @@ def run_batch(
     cancel: CancelToken | None,
 ) -> Iterator[BatchResult[T]]:
     """Do *job* with all *items*, *concurrency* at a time; the results as they come, or in the order of the items."""
-    if concurrency < 1:
-        raise InvalidArgumentError(f"concurrency must be at least 1, not {concurrency}")
+    concurrency = check_integer("concurrency", concurrency, 1, LARGEST_CONCURRENCY)
+    check_progress(progress)
+    check_items(items)
+    check_cancel(cancel)
     numbered = enumerate(items)
     reporter = Reporter(BatchProgress(length_of(items)), progress)
     return _results(run, job, numbered, concurrency, reporter, ordered, journal, control, cancel)

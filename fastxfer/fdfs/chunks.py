@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastxfer.core.crc32 import crc32
+from fastxfer.fdfs.arguments import check_integer
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.errors import IntegrityError, InvalidArgumentError
 from fastxfer.fdfs.plans.download import download_bytes
@@ -27,10 +28,8 @@ class ChunkReader:
     def __init__(
         self, cluster: Cluster, file_id: str, chunk_size: int, offset: int, length: int, control: Control | None
     ) -> None:
-        if chunk_size < 1:
-            raise InvalidArgumentError(f"chunk_size must be at least 1, not {chunk_size}")
-        if offset < 0 or length < 0:
-            raise InvalidArgumentError(f"offset and length must not be negative, not {offset} and {length}")
+        chunk_size = check_integer("chunk_size", chunk_size, 1)
+        offset, length = check_integer("offset", offset), check_integer("length", length)
         self._cluster = cluster
         self._file_id = file_id
         self._file = parsed(file_id)

@@ -27,7 +27,8 @@ def read_client_conf(path: str | os.PathLike[str], **settings: Any) -> ClientCon
 
     ``tracker_server`` (any number of times), ``connect_timeout``, ``network_timeout`` and the settings of the
     connection pool are used; ``#include`` lines are followed; the rest concerns the C client only. A tracker with two
-    addresses (``inner,outer:port``) is tried by one after the other. A time of 0 or less means the default.
+    addresses (``inner,outer:port``) is tried by one after the other. A time of 0 or less means the default. What stands
+    in a ``[section]`` is not the client's; as for the C client, ``[]`` and an ``#include`` end one.
 
     Args:
         settings: taken instead of those in the file, by the names of :class:`ClientConfig`.
@@ -46,12 +47,16 @@ def _read(path: str, values: dict[str, Any], depth: int) -> None:
     if depth > _DEEPEST_INCLUDE:
         raise InvalidArgumentError(f"{path} is included too deep, or by itself")
     with LocalFile(path) as local, open(local.fd, encoding="utf-8-sig", errors="replace", closefd=False) as lines:
+        of_all = True
         for number, line in enumerate(lines, 1):
             text = line.strip()
             if text.startswith("#include "):
                 included = text[len("#include ") :].strip().strip('"')
                 _read(os.path.join(os.path.dirname(path), included), values, depth + 1)
-            elif text and not text.startswith(("#", "[")) and "=" in text:
+                of_all = True
+            elif text.startswith("[") and text.endswith("]"):
+                of_all = not text[1:-1].strip()
+            elif of_all and not text.startswith("#") and "=" in text:
                 name, _, value = (part.strip() for part in text.partition("="))
                 try:
                     _take(name, value, values)

@@ -27,6 +27,9 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str], kind: str) -> None:
         self._lock = threading.Lock()
         self._path = os.fspath(path)
+        if not self._path:
+            # To SQLite that is a base of its own, forgotten at the end.
+            raise InvalidArgumentError("the path of the journal is empty")
         try:
             self._open(kind)
         except sqlite3.Error as reason:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from fastxfer.core.fdfscall import Begun
 from fastxfer.core.xfer import Transfer
+from fastxfer.fdfs.arguments import check_cancel, check_progress, check_timeout
 from fastxfer.fdfs.commands import REPLY_LIMIT, Command
 from fastxfer.net.address import Address
 from fastxfer.net.cancel import CancelToken
@@ -123,8 +124,10 @@ def control_of(
     if progress is None and cancel is None and timeout is None:
         return None
     if progress is not None and not isinstance(progress, Progress):
+        check_progress(progress)
         progress = Progress(progress)
-    return Control(timeout, progress, cancel)
+    check_cancel(cancel)
+    return Control(check_timeout(timeout), progress, cancel)
 
 
 @dataclass

@@ -26,6 +26,8 @@ def parse_address(text: str, default_port: int | None = None) -> Address:
 
     Raises ValueError, naming the text, where it is none of these or the port is not in 1..65535.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is no address")
     stripped = text.strip()
     if stripped.startswith("["):
         host, bracket, rest = stripped[1:].partition("]")

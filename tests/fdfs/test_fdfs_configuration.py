@@ -73,7 +73,7 @@ def test_a_client_conf(tmp_path: Path) -> None:
     (tmp_path / "sub" / "more.conf").write_text("tracker_server = [fd7f::2]:22122\nnetwork_timeout = 2m\n")
     path = tmp_path / "client.conf"
     path.write_text(
-        "# a comment\n[section]\nconnect_timeout = 3\nconnection_pool_max_idle_time = 3600\n"
+        "# a comment\nconnect_timeout = 3\nconnection_pool_max_idle_time = 3600\n"
         "tracker_server = 10.0.0.1:22122\ntracker_server=tracker.example\nmax_connections_per_server = 0\n"
         "base_path = /tmp\n#include sub/more.conf\nuse_connection_pool = true\n"
     )
@@ -112,6 +112,23 @@ def test_times_that_are_none_and_a_mark_in_front_of_the_text(tmp_path: Path) -> 
     path.write_text("\ufefftracker_server = h:1\nconnect_timeout = 0\nnetwork_timeout = -5\n", encoding="utf-8")
     config = read_client_conf(path)
     assert config == ClientConfig(["h:1"])
+
+
+def test_sections_are_not_the_clients_and_end_as_the_c_client_has_them(tmp_path: Path) -> None:
+    (tmp_path / "more.conf").write_text("[other]\nnetwork_timeout = 2\n")
+    path = tmp_path / "client.conf"
+    path.write_text(
+        "tracker_server = h:1\n"
+        "[group-1]\n"
+        "tracker_server = other:2\n"
+        "connect_timeout = 3\n"
+        "[]\n"
+        "connect_timeout = 4\n"
+        "[x]\n"
+        "#include more.conf\n"
+        "network_timeout = 7\n"
+    )
+    assert read_client_conf(path) == ClientConfig(["h:1"], connect_timeout=4, network_timeout=7)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fastxfer.core.wire import encode_file_id
 from fastxfer.fdfs import (
     Client,
     ClientConfig,
@@ -23,6 +24,9 @@ from fastxfer.fdfs import (
 )
 
 FILE_ID = "group1/M00/00/00/fwAAC2sEnZqACUquAAAACw1KEYU287.txt"
+APPENDER_ID = encode_file_id("group1", "127.0.0.11", 1795464602, 0, 0, "log", appender=True)
+NO_NUMBERS: list[Any] = [-1, 1 << 63, 10**5000, 1.5, True, "1", float("nan")]
+"""None of them can be an offset, a size or the like."""
 
 
 def test_headers() -> None:
@@ -168,6 +172,27 @@ REFUSALS: dict[str, Callable[[Client], object]] = {
     "address": lambda client: client.active_test("nonsense"),
     "segments": lambda client: client.upload_segmented(__file__, segments=0),
     "signature": lambda client: client.create_link(FILE_ID, b"", "txt"),
+    "text for a signature": lambda client: client.create_link(FILE_ID, "text", "txt"),  # type: ignore[arg-type]
+    "extension of a link": lambda client: client.create_link(FILE_ID, b"x", None),  # type: ignore[arg-type]
+    "dot of an extension": lambda client: client.upload_buffer(b"x", ".txt"),
+    "dot of a file's extension": lambda client: client.upload_file(__file__, file_ext_name=".txt"),
+    "dot of a slave's extension": lambda client: client.upload_slave_buffer(FILE_ID, "_s", b"x", ".txt"),
+    "dot of a link's extension": lambda client: client.create_link(FILE_ID, b"x", ".txt"),
+    "number for an address": lambda client: client.active_test(5),  # type: ignore[arg-type]
+    "list for an address": lambda client: client.active_test(["h:1"]),  # type: ignore[arg-type]
+    "address of a storage": lambda client: client.get_storage_id("group1", 5),  # type: ignore[arg-type]
+    "own group": lambda client: client.get_my_ip(5),  # type: ignore[arg-type]
+    "long name of the own group": lambda client: client.get_my_ip("g" * 17),
+    "own port": lambda client: client.get_my_ip("group1", 65536),
+    "end of a modification": lambda client: client.modify_buffer(APPENDER_ID, (1 << 63) - 1, b"x"),
+    "number for a buffer": lambda client: client.download_to_buffer(FILE_ID, 5),  # type: ignore[arg-type]
+    "progress": lambda client: client.download_file(FILE_ID, progress=5),  # type: ignore[arg-type]
+    "progress of a batch": lambda client: list(client.upload_many([], progress=5)),  # type: ignore[arg-type]
+    "cancel": lambda client: client.download_file(FILE_ID, cancel=True),  # type: ignore[arg-type]
+    "cancel of a batch": lambda client: list(client.upload_many([], cancel=True)),  # type: ignore[arg-type]
+    "a path for a batch": lambda client: list(client.upload_many("photo.jpg")),
+    "a file ID for a batch": lambda client: list(client.delete_many(FILE_ID)),
+    "no name of a journal": lambda client: list(client.upload_many([], journal="")),
 }
 
 
@@ -178,6 +203,48 @@ def test_wrong_calls_are_refused_before_anything_is_sent(name: str) -> None:
             REFUSALS[name](client)
         assert client.stats().connections == {}
         assert "Invalid" in str(caught.value)
+
+
+WITH_NUMBERS: dict[str, Callable[[Client, Any], object]] = {
+    "concurrency": lambda client, number: list(client.delete_many([], concurrency=number)),
+    "flags": lambda client, number: client.get_file_info(FILE_ID, number),
+    "length": lambda client, number: client.download_file_range(FILE_ID, 0, number),
+    "length of a buffer": lambda client, number: client.download_to_buffer(APPENDER_ID, bytearray(9), 0, number),
+    "length of a file": lambda client, number: client.download_to_file(FILE_ID, "never", length=number),
+    "length of chunks": lambda client, number: list(client.download_iter(FILE_ID, length=number)),
+    "offset": lambda client, number: client.download_file_range(APPENDER_ID, number, 5),
+    "offset of a file": lambda client, number: client.download_to_file(FILE_ID, "never", offset=number),
+    "offset of chunks": lambda client, number: list(client.download_iter(FILE_ID, offset=number)),
+    "offset to modify": lambda client, number: client.modify_buffer(APPENDER_ID, number, b"x"),
+    "offset to modify by a file": lambda client, number: client.modify_file(APPENDER_ID, number, __file__),
+    "segments": lambda client, number: client.download_segmented(FILE_ID, "never", segments=number),
+    "segments to upload": lambda client, number: client.upload_segmented(__file__, segments=number),
+    "size": lambda client, number: client.truncate_file(APPENDER_ID, number),
+    "size of chunks": lambda client, number: list(client.download_iter(FILE_ID, number)),
+    "store path": lambda client, number: client.upload_buffer(b"x", "txt", store_path=number),
+    "store path of a file": lambda client, number: client.upload_appender_file(__file__, store_path=number),
+}
+
+
+@pytest.mark.parametrize("name", WITH_NUMBERS)
+def test_what_is_no_fitting_integer_is_refused_before_anything_is_sent(name: str) -> None:
+    with Client(ClientConfig(["127.0.0.1:1"], connect_timeout=0.1)) as client:
+        for number in NO_NUMBERS:
+            with pytest.raises(InvalidArgumentError, match=name.split(maxsplit=1)[0].replace("store", "store_path")):
+                WITH_NUMBERS[name](client, number)
+        assert client.stats().connections == {}
+
+
+@pytest.mark.parametrize("timeout", [True, "5", float("nan"), [5]], ids=repr)
+def test_what_is_no_timeout_is_refused(timeout: Any) -> None:
+    with Client(ClientConfig(["127.0.0.1:1"])) as client, pytest.raises(InvalidArgumentError, match="timeout"):
+        client.download_file(FILE_ID, timeout=timeout)
+
+
+@pytest.mark.parametrize("metadata", [[], "", 0, False], ids=repr)
+def test_only_none_and_an_empty_mapping_remove_metadata(metadata: Any) -> None:
+    with Client(ClientConfig(["127.0.0.1:1"])) as client, pytest.raises(InvalidMetadataError):
+        client.set_metadata(FILE_ID, metadata)
 
 
 def test_the_token_is_the_c_functions() -> None:

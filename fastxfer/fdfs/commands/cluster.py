@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from fastxfer.core.wire import group_request, pack_header
+from fastxfer.fdfs.arguments import check_integer
 from fastxfer.fdfs.commands import Command, nothing, records
 from fastxfer.fdfs.types import (
     GroupInfo,
@@ -87,7 +88,10 @@ def get_storage_id(group: str, server: Address) -> Command[str]:
 def get_my_ip(group: str, port: int) -> Command[str]:
     """GET_MY_IP: the address under which the tracker sees this client."""
     code = TrackerCommand.GET_MY_IP
-    body = group.encode().ljust(17, b"\0") + port.to_bytes(4, "big")
+    name = group.encode() if isinstance(group, str) else b"\0"
+    if len(name) > 16 or b"\0" in name:
+        raise ValueError(f"{group!r} is no group name")
+    body = name.ljust(17, b"\0") + check_integer("port", port, 0, 65535).to_bytes(4, "big")
     return Command(code, pack_header(len(body), code) + body, _text)
 
 

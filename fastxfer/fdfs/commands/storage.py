@@ -75,6 +75,8 @@ def create_link(master_id: str, source_id: str, signature: bytes, prefix: str, e
 
     Raises ValueError where a field is too long or *signature* is not 1 to 63 bytes.
     """
+    if not isinstance(signature, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a signature is of bytes, not {type(signature).__name__}")
     if not 1 <= len(signature) <= 63:
         raise ValueError(f"a signature has 1 to 63 bytes, not {len(signature)}")
     group, _, source = source_id.partition("/")
@@ -86,7 +88,7 @@ def create_link(master_id: str, source_id: str, signature: bytes, prefix: str, e
             len(signature).to_bytes(8, "big"),
             _padded(group, 16),
             _padded(prefix, 16),
-            _padded(extension, 6),
+            _extension(extension),
             master.encode(),
             source.encode(),
             signature,
@@ -96,10 +98,19 @@ def create_link(master_id: str, source_id: str, signature: bytes, prefix: str, e
 
 
 def _padded(text: str, width: int) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError(f"text is needed, not {text!r}")
     field = text.encode()
     if len(field) > width or b"\0" in field:
         raise ValueError(f"{text!r} does not fit into {width} bytes")
     return field.ljust(width, b"\0")
+
+
+def _extension(text: str) -> bytes:
+    field = _padded(text, 6)
+    if field[:1] == b".":
+        raise ValueError(f"bad extension {text!r}: it stands without its dot")
+    return field
 
 
 def _file_info(body: bytes) -> FileInfo:

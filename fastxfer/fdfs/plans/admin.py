@@ -88,7 +88,7 @@ def ping(cluster: Cluster, server: str | None) -> Plan[None]:
         return (yield from ask_tracker(cluster, active_test()))
     try:
         address = parse_address(server)
-    except ValueError as reason:
+    except (ValueError, TypeError) as reason:
         raise InvalidArgumentError(str(reason)) from None
     return (yield from ask_one(address, active_test()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastxfer.core.wire import FileId, append_request, modify_request
+from fastxfer.fdfs.arguments import LARGEST, check_integer
 from fastxfer.fdfs.body import Body
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.commands import Command, nothing
@@ -31,8 +32,9 @@ def append(cluster: Cluster, file_id: str, body: Body, *, control: Control | Non
 def modify(cluster: Cluster, file_id: str, offset: int, body: Body, *, control: Control | None = None) -> Plan[None]:
     """Write *body* over what is at *offset*; it may go on past the end."""
     file = check_appender(file_id, "modified")
-    if offset < 0:
-        raise InvalidArgumentError(f"offset must not be negative, not {offset}")
+    offset = check_integer("offset", offset)
+    if body.size > LARGEST - offset:
+        raise InvalidArgumentError(f"{body.size} bytes at offset {offset} go past the longest a file can be")
     command = Command(_MODIFY_FILE, modify_request(file_id, offset, body.size), nothing)
     yield from _change(cluster, file_id, file, command, body, True, control)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastxfer.core.crc32 import crc32, crc32_combine
 from fastxfer.core.wire import FileId, download_request
+from fastxfer.fdfs.arguments import LARGEST, check_integer
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.commands import Command, as_it_is
 from fastxfer.fdfs.commands.storage import FLAG_NO_CRC32, FLAG_SILENT
@@ -84,7 +85,10 @@ def download_buffer(
     cluster: Cluster, file_id: str, buffer: Buffer, offset: int = 0, length: int = 0, control: Control | None = None
 ) -> Plan[int]:
     """Into *buffer*; the number of bytes."""
-    view = memoryview(buffer)
+    try:
+        view = memoryview(buffer)
+    except TypeError:
+        raise InvalidArgumentError(f"a writable buffer is needed, not {type(buffer).__name__}") from None
     if view.readonly:
         raise InvalidArgumentError("the buffer is read-only")
     if not view.c_contiguous:
@@ -302,8 +306,10 @@ class _Fetch:
 
 def _wanted(file_id: str, size: int | None, offset: int, length: int) -> int | None:
     """How many bytes there are to come of a file of *size*; None where that is not known."""
-    if offset < 0 or length < 0:
-        raise InvalidArgumentError(f"offset and length must not be negative, not {offset} and {length}")
+    if offset.__class__ is not int or not 0 <= offset <= LARGEST:
+        offset = check_integer("offset", offset)
+    if length.__class__ is not int or not 0 <= length <= LARGEST:
+        length = check_integer("length", length)
     if size is None:
         return None
     if offset > size:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fastxfer.core.crc32 import crc32_combine
 from fastxfer.core.wire import FileId, decode_file_id, download_request, modify_request
 from fastxfer.core.xfer import Transfer
+from fastxfer.fdfs.arguments import check_integer
 from fastxfer.fdfs.body import Body, file_body, memory_body
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.commands import Command, as_it_is, nothing
@@ -53,6 +54,7 @@ def download_segmented(
 ) -> Plan[int]:
     """Into a local file by *segments* ranges at once, from the servers that have the file in turn; its size."""
     file = parsed(file_id)
+    segments = check_integer("segments", segments, 1)
     info = yield from small.get_file_info(cluster, file_id, FLAG_NO_CRC32 | FLAG_SILENT)
     check_told_size(cluster, file_id, file, info.file_size)
     ranges = _ranges(info.file_size, segments)
@@ -94,6 +96,7 @@ def upload_segmented(
 
     With *regenerate* (servers from 6.02 on) it becomes a normal file in the end.
     """
+    segments = check_integer("segments", segments, 1)
     if metadata:
         metadata = small.checked_metadata(metadata)
     ext = get_file_ext_name(local_filename) if extension is None else extension
@@ -169,8 +172,6 @@ class _Shared:
 
 
 def _ranges(size: int, segments: int) -> list[_Range]:
-    if segments < 1:
-        raise InvalidArgumentError(f"segments must be at least 1, not {segments}")
     count = max(1, min(segments, size // SMALLEST))
     edges = [size * index // count for index in range(count + 1)]
     return [_Range(start, end - start) for start, end in itertools.pairwise(edges)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastxfer.core.wire import FileId
+from fastxfer.fdfs.arguments import check_integer
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.commands import storage
 from fastxfer.fdfs.errors import FileNotFoundError, InvalidArgumentError, InvalidMetadataError
@@ -33,8 +34,8 @@ def delete_file(cluster: Cluster, file_id: str, source: Address | None = None) -
 
 
 def get_file_info(cluster: Cluster, file_id: str, flags: int = 0, source: Address | None = None) -> Plan[FileInfo]:
-    if not 0 <= flags <= 255:
-        raise InvalidArgumentError(f"flags must be from 0 to 255, not {flags}")
+    if flags.__class__ is not int or not 0 <= flags <= 255:
+        flags = check_integer("flags", flags, 0, 255)
     return perform(cluster, file_id, parsed(file_id), storage.query_file_info(file_id, flags), source=source)
 
 
@@ -78,14 +79,13 @@ def set_metadata(
         flag = MetadataFlag(flag)
     except ValueError:
         raise InvalidArgumentError(f"flag must be OVERWRITE or MERGE, not {flag!r}") from None
-    command = storage.set_metadata(file_id, checked_metadata(metadata or {}), flag)
+    command = storage.set_metadata(file_id, checked_metadata({} if metadata is None else metadata), flag)
     return perform(cluster, file_id, file, command, update=True)
 
 
 def truncate_file(cluster: Cluster, file_id: str, size: int = 0) -> Plan[None]:
     file = check_appender(file_id, "truncated")
-    if size < 0:
-        raise InvalidArgumentError(f"size must not be negative, not {size}")
+    size = check_integer("size", size)
     return perform(cluster, file_id, file, storage.truncate_file(file_id, size), update=True)
 
 
@@ -99,11 +99,11 @@ def create_link(
     cluster: Cluster, source_id: str, signature: bytes, file_ext_name: str, master_id: str = "", prefix: str = ""
 ) -> Plan[str]:
     file = parsed(source_id)
-    if master_id:
+    if master_id != "":
         parsed(master_id)
     try:
         command = storage.create_link(master_id, source_id, signature, prefix, file_ext_name)
-    except ValueError as reason:
+    except (ValueError, TypeError) as reason:
         raise InvalidArgumentError(str(reason)) from None
     return perform(cluster, source_id, file, command, update=True, repeatable=False)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from fastxfer.core.crc32 import crc32
 from fastxfer.core.wire import decode_file_id, download_request, upload_request, upload_slave_request
+from fastxfer.fdfs.arguments import check_integer
 from fastxfer.fdfs.body import Body
 from fastxfer.fdfs.cluster import Cluster
 from fastxfer.fdfs.commands import REPLY_LIMIT, Command, as_it_is
@@ -76,7 +77,8 @@ def upload(
         metadata = checked_metadata(metadata)
     code = _UPLOAD_APPENDER_FILE if appender else _UPLOAD_FILE
     try:
-        head = upload_request(code, STORE_PATH_ANY if store_path is None else store_path, body.size, extension)
+        path = STORE_PATH_ANY if store_path is None else check_integer("store_path", store_path, 0, 255)
+        head = upload_request(code, path, body.size, extension)
         if group is not None:
             query_store(group)
     except (ValueError, TypeError) as reason:
