@@ -20,7 +20,7 @@ from fastxfer._ext.wire cimport (
     put_file_request,
     put_upload,
 )
-from fastxfer._ext.xfer cimport begin_exchange, carry_exchange, fx_transfer, iovec, side_name
+from fastxfer._ext.xfer cimport begin_exchange, carry_exchange, fx_transfer, hold, iovec, side_name
 
 cdef extern from "clock.h" nogil:
     int64_t fx_now()
@@ -165,9 +165,13 @@ cdef class Shortcut:
         cdef FileId stored
         cdef Py_ssize_t size
         cdef int path = STORE_PATH_ANY
-        if type(data) is not bytes or type(extension) is not str or (group is not None and type(group) is not str):
+        if type(extension) is not str or (group is not None and type(group) is not str):
             return None
-        size = PyBytes_GET_SIZE(data)
+        try:
+            _held = hold(data, &parts[1])
+        except (TypeError, BufferError):
+            return None
+        size = parts[1].iov_len
         if size > self.longest_move:
             return None
         if store_path is not None:
@@ -182,8 +186,6 @@ cdef class Shortcut:
         if address is None:
             return None
         parts[0].iov_base = head
-        parts[1].iov_base = PyBytes_AS_STRING(data)
-        parts[1].iov_len = size
         begin_exchange(&t, parts, 2 if size else 1, self.reply_limit, True)
         if size and self.verify:
             # Folded while the server is busy with it.

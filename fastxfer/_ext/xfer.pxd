@@ -133,6 +133,7 @@ cdef class Transfer:
     cdef int give_memory(self) except -1
 
 
+cdef object hold(object source, iovec* target)
 cdef str side_name(int side)
 cdef void begin_exchange(fx_transfer* t, iovec* parts, size_t count, int64_t limit, bint sleeps) noexcept
 cdef bytes carry_exchange(fx_transfer* t, int fd, fx_wait* wait)

@@ -89,7 +89,12 @@ class Shortcut:
     def upload(
         self, data: Any, extension: str, group: str | None = None, store_path: int | None = None, /
     ) -> str | Begun | None:
-        if type(data) is not bytes or len(data) > self._longest_upload or not (group is None or type(group) is str):
+        if type(data) is not bytes:
+            try:
+                data = memoryview(data).cast("B")
+            except TypeError:
+                return None
+        if len(data) > self._longest_upload or not (group is None or type(group) is str):
             return None
         if store_path is not None and type(store_path) is not int:
             return None

@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -241,6 +242,27 @@ def test_a_new_file(make: MakeWorld, spin: int | None) -> None:
     assert all(request.endswith(b"hello") for request in world.peer.requests)
     assert world.link.used
     assert world.given == world.dropped == []
+
+
+@pytest.mark.parametrize(
+    "buffer",
+    [
+        bytearray,
+        lambda data: memoryview(b">" + data + b"<")[1:-1],
+        lambda data: array("B", data),
+        lambda data: memoryview(data).cast("B", (5, 1)),
+    ],
+    ids=["bytearray", "memoryview", "array", "two dimensions"],
+)
+def test_a_new_file_of_any_buffer(make: MakeWorld, buffer: Callable[[bytes], Any]) -> None:
+    stored = file_id_of(b"hello")
+    data = buffer(b"hello")
+    world = make().answering(id_reply(stored))
+    assert world.shortcut.upload(data, "bin") == stored
+    world.peer.join()
+    assert world.peer.requests[0].endswith(b"\0" * 3 + b"hello")
+    if isinstance(data, bytearray):
+        data.extend(b"which nobody holds any more")
 
 
 def test_an_empty_file_and_one_whose_id_tells_nothing_of_it(make: MakeWorld) -> None:
@@ -486,8 +508,7 @@ class _Text(str):
 @pytest.mark.parametrize(
     "arguments",
     [
-        (bytearray(b"x"), "bin"),
-        (memoryview(b"x"), "bin"),
+        (memoryview(b"xyz")[::2], "bin"),
         ("x", "bin"),
         (None, "bin"),
         (b"x" * (LIMIT + 1), "bin"),
