@@ -368,7 +368,7 @@ async def _discard(task: asyncio.Future[socket.socket]) -> None:
 
 
 def _cannot_open() -> ReplyError:
-    error = ReplyError(425, "")
+    error = ReplyError(425, "no data connection")
     error.reply = replies.CANNOT_OPEN_DATA
     return error
 

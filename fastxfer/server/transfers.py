@@ -224,6 +224,8 @@ def failed(session: Session, progress: Progress, error: BaseException) -> bytes:
         progress.error = "aborted by the client"
         session.aborted = True
         return replies.TRANSFER_ABORTED
+    if isinstance(error, OSError) and error.errno == errno.ECANCELED:
+        progress.error = "the control connection was closed"
     if isinstance(error, ReplyError):
         return error.reply
     if not isinstance(error, OSError):

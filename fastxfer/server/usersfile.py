@@ -11,6 +11,7 @@ permissions below a directory. Sizes and rates take the suffixes K, M, G, T (pow
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import importlib
 import logging
@@ -18,7 +19,7 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -94,6 +95,11 @@ def _lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
 
 
+def _text_of(path: Path) -> str:
+    """What is in the file, without the mark that some editors put in front (U+FEFF)."""
+    return path.read_text(encoding="utf-8-sig")
+
+
 def _parse_line(line: str) -> UserEntry:
     fields = line.split(":", 2)
     name = fields[0].strip()
@@ -158,12 +164,31 @@ def change_entry(path: str | os.PathLike[str], name: str, new_hash: str | None, 
     """
     if not name or any(ch in name for ch in ":#\r\n") or name != name.strip():
         raise ValueError(f"not a possible user name: {name!r}")
-    target = Path(path)
-    lines = _lines(target.read_text(encoding="utf-8")) if target.exists() else []
-    parse_users("\n".join(lines), str(target))
     words = list(options)
     if any(ch in word for word in words for ch in "\r\n"):
         raise ValueError("an option cannot hold the end of a line")
+    # Where a link leads to it, the file is replaced and not the link.
+    target = Path(os.path.realpath(path))
+    with _alone_in(target.parent):
+        return _change(target, name, new_hash, words)
+
+
+@contextlib.contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Nobody else changes a file of users in *directory* meanwhile: what he has read first would undo it."""
+    import fcntl
+
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _change(target: Path, name: str, new_hash: str | None, words: list[str]) -> bool:
+    lines = _lines(_text_of(target)) if target.exists() else []
+    parse_users("\n".join(lines), str(target))
     kept = []
     found = False
     for line in lines:
@@ -187,11 +212,15 @@ def _line(name: str, new_hash: str, options: str) -> str:
 
 
 def _replace(target: Path, text: str) -> None:
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+    before = target.stat() if target.exists() else None
     descriptor, temporary = tempfile.mkstemp(dir=target.parent or None, prefix=f".{target.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode)
+            if before is not None:
+                # The server may run under an account of its own, and must be able to read it still.
+                with contextlib.suppress(PermissionError):
+                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            os.fchmod(file.fileno(), before.st_mode & 0o777 if before is not None else 0o600)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -228,7 +257,7 @@ class UsersFile(Authenticator):
         self._verifiers = ThreadPoolExecutor(VERIFIERS, thread_name_prefix="fastxfer-argon2")
         self._stamp = self._look()
         self._looked = time.monotonic()
-        self._entries = parse_users(self._path.read_text(encoding="utf-8"), str(self._path))
+        self._entries = parse_users(_text_of(self._path), str(self._path))
 
     def _look(self) -> tuple[int, int, int]:
         status = self._path.stat()
@@ -243,7 +272,7 @@ class UsersFile(Authenticator):
             stamp = self._look()
             if stamp == self._stamp:
                 return
-            entries = parse_users(self._path.read_text(encoding="utf-8"), str(self._path))
+            entries = parse_users(_text_of(self._path), str(self._path))
         except (OSError, ValueError) as error:
             if str(error) != self._complaint:
                 logger.error("the changed users file cannot be used, the old users stay: %s", error)

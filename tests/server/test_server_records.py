@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fastxfer.server import LimitsConfig, LogConfig
+from fastxfer.server import LimitsConfig, LogConfig, TimeoutsConfig
 from tests.server.dialogue import USER, Dialogue, Running, wait_for
 
 
@@ -61,6 +61,22 @@ def test_a_log_on_a_full_disk_stops_nobody(serve: Callable[..., Running], root: 
         assert client.put("STOR file", b"12").code == 226
         wait_for(lambda: (root / "file").read_bytes() == b"12")
     server.stop()
+
+
+def test_the_log_tells_why_a_transfer_has_failed(serve: Callable[..., Running], tmp_path: Path) -> None:
+    log = tmp_path / "log.json"
+    server = serve(log=LogConfig(json=str(log)), timeouts=TimeoutsConfig(data_connect=0.1, shutdown=1.0))
+    with Dialogue(server.address) as client:
+        client.login()
+        client.passive()
+        client.expect(150, "STOR never")
+        assert client.read().code == 425
+        with client.data_after("STOR gone") as data:
+            data.sendall(b"x")
+            client.close()
+            wait_for(lambda: log.read_text().count("\n") == 2)
+    errors = [json.loads(line)["error"] for line in log.read_text().splitlines()]
+    assert errors == ["425 no data connection", "the control connection was closed"]
 
 
 async def _reload(server: Running) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,38 @@ def test_a_changed_users_file_is_taken_up(users_file: Path, serve: Callable[...,
     wait_for(in_)
     users_file.write_text("this is nonsense")
     assert in_(), "the last good users stay"
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_name(users_file: Path) -> None:
+    from fastxfer.server.usersfile import change_entry
+
+    users_file.write_bytes(b"\xef\xbb\xbfbob:hash\r\n")
+    assert change_entry(users_file, "bob", "another"), "the user is known"
+    assert users_file.read_text() == "bob:another\n"
+
+
+def test_a_file_that_is_changed_keeps_its_owner_and_its_place(users_file: Path) -> None:
+    from fastxfer.server.usersfile import change_entry
+
+    users_file.write_text("bob:hash\n")
+    users_file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(users_file, 12345, 23456)
+    before = users_file.stat()
+    link = users_file.with_name("link")
+    link.symlink_to(users_file.name)
+    assert not change_entry(link, "new", "hash")
+    assert link.is_symlink()
+    after = users_file.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert "new:hash" in users_file.read_text()
+
+
+def test_changes_at_the_same_time_are_all_made(tmp_path: Path) -> None:
+    from fastxfer.server.usersfile import change_entry, parse_users
+
+    target = tmp_path / "users"
+    names = [f"user{number}" for number in range(16)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda name: change_entry(target, name, "hash"), names))
+    assert sorted(parse_users(target.read_text())) == sorted(names)
