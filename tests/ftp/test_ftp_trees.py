@@ -22,7 +22,7 @@ from fastxfer.ftp import (
 )
 from tests.ftp.conftest import TREE, harvest, plant, run
 from tests.ftp.hostile import run as run_scripted
-from tests.support.ftp_servers import FTPPeer
+from tests.support.ftp_servers import FTPPeer, run_pyftpdlib
 from tests.support.scripted_ftp import Control, scripted_server
 
 
@@ -118,6 +118,21 @@ def test_both_ways_by_content(peer: FTPPeer, local: Path) -> None:
         assert harvest(here) == {"same": b"same", "newer": b"NEWER", "conflict": b"ours"}
 
     run(peer, body)
+
+
+@pytest.mark.parametrize("compare", ["newer", "exact", "size", "newer-only", "checksum", "always"])
+def test_both_ways_the_newer_wins_where_the_server_lists_times_by_the_day(compare: str, tmp_path: Path) -> None:
+    from pyftpdlib.handlers import FTPHandler
+
+    noon = 1_700_049_600
+    here = plant(tmp_path / "here", {"file": b"older here"})
+    there = plant(tmp_path / "there", {"file": b"newer on the server"})
+    os.utime(here / "file", (noon, noon))
+    os.utime(there / "file", (noon + 3600, noon + 3600))
+    known = {name: how for name, how in FTPHandler.proto_cmds.items() if name not in ("MLSD", "MLST")}
+    with run_pyftpdlib(there, proto_cmds=known) as peer:
+        run(peer, lambda client: client.sync(here, "/", "both", compare=compare))
+    assert harvest(here) == harvest(there) == {"file": b"newer on the server"}
 
 
 @pytest.mark.parametrize(

@@ -176,9 +176,10 @@ class Synchronizer:
         """LIST tells times by the minute or the day, in a zone unknown: ask MDTM where a time is to be compared."""
         # What is noted now must be what is asked when a run that was broken off is begun again.
         noted = self._journal is not None and self._options.direction != "up"
-        if self._options.compare in ("size", "checksum", "always") and not noted:
+        both_ways = self._options.direction == "both"
+        if self._options.compare in ("size", "checksum", "always") and not noted and not both_ways:
             return remote
-        by_time_alone = self._options.compare == "newer-only" or self._options.direction == "both"
+        by_time_alone = self._options.compare == "newer-only" or both_ways
         doubtful = [
             entry
             for entry in remote.values()
