@@ -1,6 +1,6 @@
 """The operations of :class:`AsyncClient` as type checkers see them: those of :class:`Client`, awaited.
 
-``tests/fdfs/test_fdfs_local.py`` holds this file and the code together.
+``tests/fdfs/test_fdfs_interface.py`` holds this file and the code together.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -30,7 +30,9 @@ from fastxfer.fdfs.types import (
     VolumeStat,
 )
 
-Path = str | PathLike[str]
+__all__ = ["AsyncClient"]
+
+_Path = str | PathLike[str]
 
 class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
@@ -41,7 +43,7 @@ class AsyncClient(AsyncBatchMethods):
     def __init__(self, config: ClientConfig) -> None: ...
     async def upload_file(
         self,
-        local_filename: Path,
+        local_filename: _Path,
         metadata: Mapping[str, str] | None = None,
         *,
         file_ext_name: str | None = None,
@@ -61,7 +63,7 @@ class AsyncClient(AsyncBatchMethods):
     ) -> str: ...
     async def upload_appender_file(
         self,
-        local_filename: Path,
+        local_filename: _Path,
         metadata: Mapping[str, str] | None = None,
         *,
         file_ext_name: str | None = None,
@@ -83,7 +85,7 @@ class AsyncClient(AsyncBatchMethods):
         self,
         master_file_id: str,
         prefix_name: str,
-        local_filename: Path,
+        local_filename: _Path,
         metadata: Mapping[str, str] | None = None,
         *,
         file_ext_name: str | None = None,
@@ -100,7 +102,7 @@ class AsyncClient(AsyncBatchMethods):
     ) -> str: ...
     async def upload_segmented(
         self,
-        local_filename: Path,
+        local_filename: _Path,
         metadata: Mapping[str, str] | None = None,
         *,
         segments: int = 4,
@@ -125,7 +127,7 @@ class AsyncClient(AsyncBatchMethods):
     async def download_to_file(
         self,
         file_id: str,
-        local_filename: Path,
+        local_filename: _Path,
         *,
         offset: int = 0,
         length: int = 0,
@@ -143,7 +145,7 @@ class AsyncClient(AsyncBatchMethods):
     async def download_segmented(
         self,
         file_id: str,
-        local_filename: Path,
+        local_filename: _Path,
         *,
         segments: int = 4,
         fsync: bool = False,
@@ -152,7 +154,7 @@ class AsyncClient(AsyncBatchMethods):
     async def append_file(
         self,
         file_id: str,
-        local_filename: Path,
+        local_filename: _Path,
         **options: Unpack[TransferOptions],
     ) -> None: ...
     async def append_buffer(
@@ -165,7 +167,7 @@ class AsyncClient(AsyncBatchMethods):
         self,
         file_id: str,
         offset: int,
-        local_filename: Path,
+        local_filename: _Path,
         **options: Unpack[TransferOptions],
     ) -> None: ...
     async def modify_buffer(
