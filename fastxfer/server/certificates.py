@@ -121,7 +121,13 @@ class Certificates:
         with contextlib.ExitStack() as files:
             cert = files.enter_context(_file_with(texts[tls.cert]))
             key = files.enter_context(_file_with(texts[tls.key])) if tls.key else None
-            context.load_cert_chain(cert, key, tls.key_password or None)
+            try:
+                # Without a password OpenSSL would ask for one at the terminal.
+                context.load_cert_chain(cert, key, tls.key_password)
+            except ssl.SSLError as error:
+                encrypted = b"ENCRYPTED" in texts[tls.key or tls.cert]
+                because = " (the key is encrypted: see tls.key_password)" if encrypted else ""
+                raise ssl.SSLError(error.errno, f"{tls.key or tls.cert} cannot be used: {error}{because}") from error
             if tls.client_ca:
                 context.load_verify_locations(files.enter_context(_file_with(texts[tls.client_ca])))
 

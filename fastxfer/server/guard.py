@@ -32,7 +32,7 @@ class LoginRefusedError(Exception):
     """The credentials were not accepted.
 
     Attributes:
-        reason: ``credentials``, ``banned``, ``limit``, ``tls`` or ``network``; only the first says anything about
+        reason: ``credentials``, ``banned``, ``limit`` or ``tls``; only the first says anything about
             the credentials, and none may be told to the peer in more detail than its reply code.
     """
 

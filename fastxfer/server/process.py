@@ -362,10 +362,18 @@ def _with_fixed_ports(config: ServerConfig) -> ServerConfig:
     listeners = []
     for listener in config.effective_listeners():
         if listener.port == 0 and listener.fd < 0:
-            family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                probe.bind((listener.host, 0))
-                listener = dataclasses.replace(listener, port=probe.getsockname()[1])
+            listener = dataclasses.replace(listener, port=_free_port(listener.host))
         listeners.append(listener)
-    return dataclasses.replace(config, listeners=tuple(listeners))
+    web = config.web
+    if web.enabled and (web.port == 0 or (web.port is None and config.effective_listeners()[0].port == 0)):
+        host = listeners[0].host if web.host is None else web.host
+        web = dataclasses.replace(web, port=_free_port(host))
+    return dataclasses.replace(config, listeners=tuple(listeners), web=web)
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -157,9 +157,12 @@ class Service:
         delay = 0.0
         async with self._turns.turn(credentials.address):
             user = await self.authenticator.authenticate(credentials)
-            if user is None or not user.enabled:
+            if user is not None and not (user.enabled and user.may_come_from(credentials.address)):
+                # Nobody is to learn that the rest was right.
+                user = None
+            if user is None:
                 delay = guard.failed(credentials.address)
-        if user is None or not user.enabled:
+        if user is None:
             logger.info("login of %r from %s failed", credentials.name, credentials.address)
             self._count_login(credentials, "failed")
             await self.call("on_login_failed", session, session, credentials.name)
@@ -167,8 +170,6 @@ class Service:
             raise LoginRefusedError("credentials")
         if user.require_tls and not credentials.tls:
             raise LoginRefusedError("tls")
-        if not user.may_come_from(credentials.address):
-            raise LoginRefusedError("network")
         account = self.account(user, credentials.host)
         if user.name != "anonymous":
             # Anybody can log in so, between two guesses too.

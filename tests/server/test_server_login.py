@@ -168,6 +168,19 @@ def test_a_user_may_be_tied_to_networks(serve: Callable[..., Running]) -> None:
         client.login()
 
 
+def test_from_elsewhere_the_right_password_is_as_wrong_as_any(serve: Callable[..., Running]) -> None:
+    server = serve(
+        users=[(User(name=USER, networks=("127.0.0.2/32",)), PASSWORD)],
+        limits=LimitsConfig(login_delay=0.0, ban_after=2),
+    )
+    for _ in range(2):
+        with Dialogue(server.address) as client:
+            client.expect(331, f"USER {USER}")
+            client.expect(530, f"PASS {PASSWORD}")
+    with Dialogue(server.address, greet=False) as client:
+        assert client.read().code == 421
+
+
 def test_a_connection_that_does_not_log_in_is_closed(serve: Callable[..., Running]) -> None:
     server = serve(timeouts=TimeoutsConfig(login=0.3, shutdown=1.0))
     with Dialogue(server.address) as client:

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import io
 import os
+import re
 import shutil
 import ssl
 import warnings
@@ -281,6 +282,26 @@ def test_clients_of_an_authority_that_was_taken_away_are_refused(
     new.cert_pem.write_to_path(str(trusted))
     server.server.reload()
     assert [(accepts(old, port), accepts(new, port)) for port in ports] == [(False, True)] * 2
+
+
+def test_nobody_is_asked_for_the_password_of_a_key(serve: Callable[..., Running], tls: Tls, tmp_path: Path) -> None:
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization", reason="encrypts the key")
+    text = Path(tls.cert).read_bytes()
+    key = serialization.load_pem_private_key(text, None)
+    locked = tmp_path / "locked.key"
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    for password in "", "wrong":
+        with pytest.raises(ssl.SSLError, match=re.escape(f"{locked} cannot be used") + ".*tls.key_password"):
+            serve(tls=TlsConfig(cert=tls.cert, key=str(locked), key_password=password))
+    server = serve(tls=TlsConfig(cert=tls.cert, key=str(locked), key_password="secret"))
+    with Dialogue(server.address) as client:
+        client.starttls(tls.context()).login()
 
 
 class _Slow(Hooks):

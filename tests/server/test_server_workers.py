@@ -431,6 +431,16 @@ def store(client: Dialogue, number: int) -> int:
     return client.read().code
 
 
+@needs_proc
+def test_where_the_system_chooses_the_ports_all_workers_have_the_same(root: Path) -> None:
+    flags = ("--anonymous", "--port", "0", "--web", "--web-port", "0", "--workers", "2")
+    with serving(str(root), *flags) as (process, line):
+        assert process.stderr is not None
+        lines = (line, process.stderr.readline().strip())
+        ports = [int(line.rstrip("/").rpartition(":")[2]) for line in lines]
+        wait_for(lambda: [len(listening(port)) for port in ports] == [2, 2])
+
+
 def test_any_worker_tells_what_all_have_counted(books: SharedBooks, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("prometheus_client", reason="needs the extra `metrics`")
     from fastxfer.server import metrics
