@@ -36,20 +36,17 @@ cdef inline int put_group(char *out, str group) except -1:
     return 0
 
 
-cdef inline int put_extension(char *out, str extension) except -1:
+cdef inline int put_extension(char *out, str extension, bint dotted=False) except -1:
+    """Where it may be *dotted*, a dot at its beginning is the one that it stands behind, as in ``os.path.splitext``."""
     cdef Py_ssize_t length
     cdef const char *text = fx_ascii(extension, &length)
+    if dotted and length > 0 and text[0] == c".":
+        text += 1
+        length -= 1
     if length > EXTENSION_WIDTH or not all_in(text, length, IN_SUFFIX):
         raise ValueError(f"bad extension {extension!r}: it must be at most 6 of the characters A-Z a-z 0-9 - _ .")
     memset(out, 0, EXTENSION_WIDTH)
     memcpy(out, text, length)
-    return 0
-
-
-cdef inline int put_bare_extension(char *out, str extension) except -1:
-    put_extension(out, extension)
-    if out[0] == c".":
-        raise ValueError(f"bad extension {extension!r}: it stands without its dot")
     return 0
 
 
@@ -151,7 +148,7 @@ cdef Py_ssize_t put_upload(char *out, int command, int store_path_index, int64_t
     put_header(out, 15 + size, command, 0)
     out[HEADER] = <char>store_path_index
     fx_put64(out + HEADER + 1, <uint64_t>size)
-    put_bare_extension(out + HEADER + 9, extension)
+    put_extension(out + HEADER + 9, extension, dotted=True)
     return HEADER + 15
 
 
@@ -165,7 +162,7 @@ cdef Py_ssize_t put_upload_slave(char *out, str master_id, int64_t size, str pre
     fx_put64(out + 10, <uint64_t>name.filename_length)
     fx_put64(out + 18, <uint64_t>size)
     put_prefix(out + 26, prefix)
-    put_bare_extension(out + 42, extension)
+    put_extension(out + 42, extension, dotted=True)
     memcpy(out + 48, name.filename, name.filename_length)
     return HEADER + fixed
 

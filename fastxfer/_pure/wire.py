@@ -132,9 +132,8 @@ def upload_request(command: int, store_path_index: int, size: int, extension: st
 
 
 def _bare(extension: str) -> bytes:
-    if extension[:1] == ".":
-        raise ValueError(f"bad extension {extension!r}: it stands without its dot")
-    return check_extension(extension)
+    """A dot at the beginning is the one that the extension stands behind, as in ``os.path.splitext``."""
+    return check_extension(extension[1:] if extension[:1] == "." else extension)
 
 
 def upload_slave_request(master_id: str, size: int, prefix: str, extension: str = "", /) -> bytes:

@@ -53,7 +53,8 @@ class Operations:
         Args:
             local_filename: what to upload; a pipe is read to its end first.
             metadata: set on the file once it is stored.
-            file_ext_name: extension without dot; that of *local_filename*, cut to 6 characters, where not given.
+            file_ext_name: extension, with or without its dot; that of *local_filename*, cut to 6 characters, where not
+                given.
             group: group to store it in; the tracker chooses where not given.
             store_path: index of the store path to use; the server chooses where not given.
 

@@ -68,7 +68,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
     ("upload_request", (11, 0, 1, "a/b"), "bad extension"),
     ("upload_request", (11, 0, 1, "a\0"), "bad extension"),
     ("upload_request", (11, 0, 1, "éé"), "bad extension"),
-    ("upload_request", (11, 0, 1, ".txt"), "bad extension"),
+    ("upload_request", (11, 0, 1, ".toolong"), "bad extension"),
     ("upload_slave_request", (FILE_ID, 1, ""), "bad slave prefix"),
     ("upload_slave_request", (FILE_ID, 1, "x" * 17), "bad slave prefix"),
     ("upload_slave_request", (FILE_ID, 1, "a/b"), "bad slave prefix"),
@@ -210,11 +210,12 @@ def test_recorded_requests_are_made_byte_for_byte(wire: ModuleType, exchanges: l
     index=st.integers(0, 255),
     size=st.integers(0, (1 << 63) - 16),
     extension=st.text("abcXYZ019._-", max_size=6).filter(lambda text: text[:1] != "."),
+    dot=st.sampled_from(["", "."]),
 )
-def test_uploads_agree_with_struct(command: int, index: int, size: int, extension: str) -> None:
+def test_uploads_agree_with_struct(command: int, index: int, size: int, extension: str, dot: str) -> None:
     expected = struct.pack(">qBBBq6s", 15 + size, command, 0, index, size, extension.encode())
     for implementation in ("c", "py"):
-        assert core_module("wire", implementation).upload_request(command, index, size, extension) == expected
+        assert core_module("wire", implementation).upload_request(command, index, size, dot + extension) == expected
 
 
 @given(st.text(max_size=160))

@@ -174,10 +174,6 @@ REFUSALS: dict[str, Callable[[Client], object]] = {
     "signature": lambda client: client.create_link(FILE_ID, b"", "txt"),
     "text for a signature": lambda client: client.create_link(FILE_ID, "text", "txt"),  # type: ignore[arg-type]
     "extension of a link": lambda client: client.create_link(FILE_ID, b"x", None),  # type: ignore[arg-type]
-    "dot of an extension": lambda client: client.upload_buffer(b"x", ".txt"),
-    "dot of a file's extension": lambda client: client.upload_file(__file__, file_ext_name=".txt"),
-    "dot of a slave's extension": lambda client: client.upload_slave_buffer(FILE_ID, "_s", b"x", ".txt"),
-    "dot of a link's extension": lambda client: client.create_link(FILE_ID, b"x", ".txt"),
     "number for an address": lambda client: client.active_test(5),  # type: ignore[arg-type]
     "list for an address": lambda client: client.active_test(["h:1"]),  # type: ignore[arg-type]
     "address of a storage": lambda client: client.get_storage_id("group1", 5),  # type: ignore[arg-type]

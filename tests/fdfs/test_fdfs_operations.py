@@ -117,6 +117,23 @@ def test_a_pipe_is_read_to_its_end(client: Any, tmp_path: Path) -> None:
     client.delete_file(file_id)
 
 
+def test_an_extension_may_come_with_its_dot(client: Any, tmp_path: Path) -> None:
+    (tmp_path / "local").write_bytes(b"x")
+    master = client.upload_buffer(b"x", ".jpg")
+    ids = [
+        master,
+        client.upload_buffer(bytes(300_000), ".jpg"),
+        client.upload_file(tmp_path / "local", file_ext_name=".jpg"),
+        client.upload_appender_buffer(b"x", ".jpg"),
+        client.upload_slave_buffer(master, "_small", b"x", ".jpg"),
+    ]
+    with deleting(client, *ids):
+        for file_id in ids:
+            assert file_id.count(".") == 1
+            assert file_id.endswith(".jpg")
+            assert client.file_exists(file_id)
+
+
 def test_group_and_store_path_can_be_chosen(tmp_path: Path, make_client: MakeClient) -> None:
     with Node(tmp_path, groups={"group1": 1, "group2": 1}, store_paths=3) as node:
         client = make_client(node.tracker_addrs)

@@ -31,7 +31,7 @@ jobs_option = click.option(
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--group", help="Store in this group; else the tracker chooses.")
 @click.option("--store-path", type=click.IntRange(0, 255), help="Index of the store path to use.")
-@click.option("--ext", "extension", help="Extension to give (without dot); else that of each file.")
+@click.option("--ext", "extension", help="Extension to give; else that of each file.")
 @click.option("--meta", "metadata", type=PAIR, multiple=True, metavar="NAME=VALUE", help="Metadata (repeatable).")
 @click.option("--appender", is_flag=True, help="Make files that can be appended to.")
 @click.option("--slave-of", "master", metavar="FILE_ID", help="Make a slave of this file (with --prefix).")

@@ -88,7 +88,7 @@ def create_link(master_id: str, source_id: str, signature: bytes, prefix: str, e
             len(signature).to_bytes(8, "big"),
             _padded(group, 16),
             _padded(prefix, 16),
-            _extension(extension),
+            _padded(extension.removeprefix(".") if isinstance(extension, str) else extension, 6),
             master.encode(),
             source.encode(),
             signature,
@@ -104,13 +104,6 @@ def _padded(text: str, width: int) -> bytes:
     if len(field) > width or b"\0" in field:
         raise ValueError(f"{text!r} does not fit into {width} bytes")
     return field.ljust(width, b"\0")
-
-
-def _extension(text: str) -> bytes:
-    field = _padded(text, 6)
-    if field[:1] == b".":
-        raise ValueError(f"bad extension {text!r}: it stands without its dot")
-    return field
 
 
 def _file_info(body: bytes) -> FileInfo:
