@@ -80,12 +80,15 @@ def extensions() -> list[Extension]:
             define_macros=macros,
             extra_compile_args=compile_args,
             extra_link_args=link_args,
-            optional=not switch("FASTXFER_REQUIRE_NATIVE"),
         )
         for name, sources in SOURCES.items()
         if PLATFORMS.get(name, True) and Path(f"_ext/{name}.pyx").exists()
     ]
-    return cythonize(modules, compiler_directives=directives, include_path=["."])
+    modules = cythonize(modules, compiler_directives=directives, include_path=["."])
+    for module in modules:
+        # Said only now because cythonize makes extensions of its own, without it.
+        module.optional = not switch("FASTXFER_REQUIRE_NATIVE")
+    return modules
 
 
 setup(ext_modules=extensions())
