@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -21,7 +22,8 @@ class Journal:
         path: made where it is not there.
         kind: of the batch; a journal is for one kind only.
 
-    Raises :class:`InvalidArgumentError` where the file is something else, or of another kind of batch.
+    Raises :class:`InvalidArgumentError` where the file is something else, or of another kind of batch; OSError, with
+    the path, where it cannot be opened or written.
     """
 
     def __init__(self, path: str | os.PathLike[str], kind: str) -> None:
@@ -32,6 +34,8 @@ class Journal:
             raise InvalidArgumentError("the path of the journal is empty")
         try:
             self._open(kind)
+        except sqlite3.OperationalError as reason:
+            raise _local_error(reason, self._path) from None
         except sqlite3.Error as reason:
             raise InvalidArgumentError(f"{self._path} is no journal: {reason}") from None
 
@@ -54,7 +58,10 @@ class Journal:
     def add(self, key: str, stamp: str, value: str) -> None:
         """The item *key* is finished."""
         with self._lock:
-            self._base.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (_stored(key), stamp, value))
+            try:
+                self._base.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (_stored(key), stamp, value))
+            except sqlite3.OperationalError as reason:
+                raise _local_error(reason, self._path) from None
 
     def close(self) -> None:
         with self._lock:
@@ -63,6 +70,11 @@ class Journal:
     def _open(self, kind: str) -> None:
         self._base = sqlite3.connect(self._path, timeout=60, isolation_level=None, check_same_thread=False)
         try:
+            # Somebody else's base is left as it is.
+            tables = [row[0] for row in self._base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            columns = [row[1] for row in self._base.execute("PRAGMA table_info(done)")]
+            if not set(tables) <= {"batch", "done"} or columns not in ([], ["key", "stamp", "value"]):
+                raise InvalidArgumentError(f"{self._path} is no journal: it is another program's base")
             # In this mode a commit is one write to a log, without waiting for the disk.
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = NORMAL")
@@ -75,6 +87,24 @@ class Journal:
         except BaseException:
             self._base.close()
             raise
+
+
+def _local_error(reason: sqlite3.OperationalError, path: str | bytes) -> OSError:
+    """What the system has refused, as the error of a local file that it is."""
+    text = str(reason)
+    if "full" in text:
+        number = errno.ENOSPC
+    elif "readonly" in text:
+        number = errno.EACCES
+    elif "locked" in text:
+        return OSError(errno.EBUSY, text, path)
+    elif "unable to open" not in text:
+        return OSError(errno.EIO, text, path)
+    elif os.path.isdir(path):
+        number = errno.EISDIR
+    else:
+        number = errno.EACCES if os.path.isdir(os.path.dirname(path) or ".") else errno.ENOENT
+    return OSError(number, os.strerror(number), path)
 
 
 def _stored(key: str) -> str | bytes:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import itertools
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -199,6 +202,29 @@ def test_a_journal_takes_names_that_are_no_text(client: Any, tmp_path: Path) -> 
         (result,) = client.download_many([(first.value, target)], journal=tmp_path / "downloads")
         assert (result.unwrap(), result.skipped) == (target, skipped)
     client.delete_file(first.value)
+
+
+def test_another_programs_base_is_no_journal_and_is_left_as_it_is(client: Any, tmp_path: Path) -> None:
+    for number, table in enumerate(
+        ("done (name TEXT)", "done (key TEXT, stamp TEXT, value TEXT, more TEXT)", "own (a)")
+    ):
+        path = tmp_path / f"base{number}"
+        with contextlib.closing(sqlite3.connect(path)) as base:
+            base.execute(f"CREATE TABLE {table}")
+        before = path.read_bytes()
+        with pytest.raises(InvalidArgumentError, match="another program"):
+            list(client.upload_many([], journal=path))
+        assert path.read_bytes() == before
+
+
+def test_a_journal_that_cannot_be_opened_is_an_error_of_a_local_file(client: Any, tmp_path: Path) -> None:
+    for path, kind in (
+        (tmp_path / "missing" / "journal", builtins.FileNotFoundError),
+        (tmp_path, IsADirectoryError),
+    ):
+        with pytest.raises(kind) as caught:
+            list(client.upload_many([], journal=path))
+        assert caught.value.filename == str(path)
 
 
 def test_what_is_no_journal_is_refused(client: Any, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from fastxfer.fdfs.plans.tracking import _ask_often
 from fastxfer.fdfs.steps import Pipeline
 from tests.fdfs.conftest import MakeClient, quick_config
 
-UPLOAD, INFO, REGENERATE = 11, 22, 38
+UPLOAD, DOWNLOAD, INFO, REGENERATE = 11, 14, 22, 38
+LIST_ONE_GROUP, GET_LEADER = 90, 95
 STORE_ONE, STORE_ALL, LIST_STORAGE = 101, 106, 92
 
 
@@ -50,6 +51,41 @@ def test_an_address_that_is_none(node: Node, make_client: MakeClient, host: byte
         node.inject(Fault("tracker", command, times=None, reply=reply(struct.pack(layout, b"group1", host, 23000, 0))))
     with pytest.raises(NetworkError, match="connect"):
         client.upload_buffer(b"hello", "txt")
+
+
+@pytest.mark.parametrize("leader", [b"", b"\0" * 40, b"group1", b"h:0", b"\xff" * 39])
+def test_a_leader_that_is_none(node: Node, make_client: MakeClient, leader: bytes) -> None:
+    client = make_client(node.tracker_addrs[:1], retry_count=1)
+    node.inject(Fault("tracker", GET_LEADER, times=None, reply=reply(leader)))
+    for ask in (client.get_leader, client.tracker_cluster_stat, lambda: client.set_trunk_server("group1")):
+        with pytest.raises(InvalidResponseError):
+            ask()
+
+
+def test_one_group_is_one(node: Node, make_client: MakeClient) -> None:
+    client = make_client(node.tracker_addrs[:1], retry_count=1)
+    for count in (0, 2):
+        node.inject(Fault("tracker", LIST_ONE_GROUP, times=2, reply=reply(bytes(113 * count))))
+        with pytest.raises(InvalidResponseError):
+            client.get_group("group1")
+    node.faults.clear()
+    assert client.get_group("group1").group_name == "group1"
+
+
+def test_more_than_was_asked_for_of_a_file_of_unknown_size(node: Node, make_client: MakeClient, tmp_path: Path) -> None:
+    client = make_client(node.tracker_addrs, retry_count=1)
+    file_id = client.upload_appender_buffer(b"hello", "log")
+    lying = node.inject(Fault("group1", DOWNLOAD, times=None, reply=reply(b"12345678")))
+    for download in (
+        lambda: client.download_file_range(file_id, 1, 2),
+        lambda: client.download_to_buffer(file_id, bytearray(10), 1, 2),
+        lambda: client.download_to_file(file_id, tmp_path / "part", offset=1, length=2),
+    ):
+        with pytest.raises(InvalidResponseError, match="were asked for"):
+            download()
+    assert list(tmp_path.glob("part*")) == []
+    node.faults.remove(lying)
+    assert client.download_file_range(file_id, 1, 2) == b"el"
 
 
 @pytest.mark.parametrize("tracker", ["a..b:22122", "\udcff:22122"])

@@ -20,7 +20,7 @@ from fastxfer.fdfs.types import (
     TrackerStatus,
     VolumeStat,
 )
-from fastxfer.net.address import Address
+from fastxfer.net.address import Address, parse_address
 
 __all__ = [
     "delete_group",
@@ -52,7 +52,7 @@ def list_groups() -> Command[list[GroupInfo]]:
 
 def list_one_group(group: str) -> Command[list[GroupInfo]]:
     """LIST_ONE_GROUP."""
-    return _about(TrackerCommand.SERVER_LIST_ONE_GROUP, group, "", records.groups)
+    return _about(TrackerCommand.SERVER_LIST_ONE_GROUP, group, "", _one_group)
 
 
 def list_storages(group: str, storage_id: str = "") -> Command[list[StorageInfo]]:
@@ -82,7 +82,7 @@ def get_storage_state(group: str, server: Address) -> Command[StorageState]:
 
 def get_storage_id(group: str, server: Address) -> Command[str]:
     """STORAGE_GET_SERVER_ID; without storage IDs its address comes back, even that of an unknown one."""
-    return _about(TrackerCommand.STORAGE_GET_SERVER_ID, group, str(server), _text)
+    return _about(TrackerCommand.STORAGE_GET_SERVER_ID, group, str(server), _told)
 
 
 def get_my_ip(group: str, port: int) -> Command[str]:
@@ -92,7 +92,7 @@ def get_my_ip(group: str, port: int) -> Command[str]:
     if len(name) > 16 or b"\0" in name:
         raise ValueError(f"{group!r} is no group name")
     body = name.ljust(17, b"\0") + check_integer("port", port, 0, 65535).to_bytes(4, "big")
-    return Command(code, pack_header(len(body), code) + body, _text)
+    return Command(code, pack_header(len(body), code) + body, _told)
 
 
 def fetch_storage_ids(start: int, *, allow_empty: bool = True) -> Command[tuple[int, int, list[StorageIdEntry]]]:
@@ -109,7 +109,7 @@ def get_group_name(host: str, port: int) -> Command[str]:
     """GET_GROUP_NAME of the storage server at that address (storage IDs only, else EOPNOTSUPP)."""
     code = TrackerCommand.GET_GROUP_NAME
     body = host.encode() + port.to_bytes(4, "big")
-    return Command(code, pack_header(len(body), code) + body, _text)
+    return Command(code, pack_header(len(body), code) + body, _told)
 
 
 def get_parameters() -> Command[dict[str, str]]:
@@ -124,7 +124,7 @@ def get_tracker_status() -> Command[TrackerStatus]:
 
 def get_leader() -> Command[str]:
     """GET_LEADER, ``host:port``; ENOENT while there is none."""
-    return _bare(TrackerCommand.GET_LEADER, _text)
+    return _bare(TrackerCommand.GET_LEADER, _address)
 
 
 def tracker_cluster_stat(*, active: bool | None = None, leader: bool | None = None) -> Command[list[TrackerStat]]:
@@ -174,6 +174,24 @@ def _required(text: str, what: str) -> str:
 
 def _text(body: bytes) -> str:
     return body.partition(b"\0")[0].decode("utf-8", "replace")
+
+
+def _told(body: bytes) -> str:
+    text = _text(body)
+    if not text:
+        raise ValueError("the answer is empty")
+    return text
+
+
+def _address(body: bytes) -> str:
+    return str(parse_address(_text(body)))
+
+
+def _one_group(body: bytes) -> list[GroupInfo]:
+    groups = records.groups(body)
+    if len(groups) != 1:
+        raise ValueError(f"{len(groups)} groups came where one was asked for")
+    return groups
 
 
 def _parameters(body: bytes) -> dict[str, str]:

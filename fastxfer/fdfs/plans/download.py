@@ -274,6 +274,11 @@ class _Fetch:
             raise
         if transfer.status:
             return transfer.status, transfer
+        if self.length and self.total + transfer.received > self.length:
+            self._spill()
+            raise InvalidResponseError(
+                f"{transfer.received} bytes came of {self.file_id} where {length} were asked for"
+            )
         self.total += transfer.received
         if self.verify:
             self._check(crc32_combine(self._crc, transfer.crc32, transfer.received))
