@@ -28,7 +28,8 @@ def read_client_conf(path: str | os.PathLike[str], **settings: Any) -> ClientCon
     ``tracker_server`` (any number of times), ``connect_timeout``, ``network_timeout`` and the settings of the
     connection pool are used; ``#include`` lines are followed; the rest concerns the C client only. A tracker with two
     addresses (``inner,outer:port``) is tried by one after the other. A time of 0 or less means the default. What stands
-    in a ``[section]`` is not the client's; as for the C client, ``[]`` and an ``#include`` end one.
+    in a ``[section]`` is not the client's; as for the C client, ``[]`` and an ``#include`` end one, and so does
+    ``[__config__]``, as Python clients name what stands in none.
 
     Args:
         settings: taken instead of those in the file, by the names of :class:`ClientConfig`.
@@ -55,7 +56,7 @@ def _read(path: str, values: dict[str, Any], depth: int) -> None:
                 _read(os.path.join(os.path.dirname(path), included), values, depth + 1)
                 of_all = True
             elif text.startswith("[") and text.endswith("]"):
-                of_all = not text[1:-1].strip()
+                of_all = text[1:-1].strip() in ("", "__config__")
             elif of_all and not text.startswith("#") and "=" in text:
                 name, _, value = (part.strip() for part in text.partition("="))
                 try:

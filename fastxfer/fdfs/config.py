@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -15,6 +16,13 @@ from fastxfer.net.connection import SocketOptions
 from fastxfer.net.retry import RetryPolicy
 
 __all__ = ["ClientConfig", "Settings"]
+
+
+_LONGEST = 1e9
+"""Seconds: longer times than these 31 years are a slip, and more than some systems count."""
+
+_LARGEST_BUFFER = (1 << 31) - 1
+_MOST_THREADS = 1024
 
 
 @dataclass
@@ -88,20 +96,27 @@ class Settings:
         if not config.tracker_addrs:
             raise InvalidArgumentError("Tracker addresses are required")
         addresses: object = config.tracker_addrs
-        if isinstance(addresses, str):
+        if isinstance(addresses, (str, bytes)):
             raise InvalidArgumentError("tracker_addrs is a list of addresses, not one text")
+        if not isinstance(addresses, Iterable):
+            raise InvalidArgumentError(f"tracker_addrs is a list of addresses, not {addresses!r}")
         self.trackers = [_tracker(text) for text in config.tracker_addrs]
         for name in ("connect_timeout", "network_timeout", "idle_timeout"):
-            _check(config, name, "greater than 0", lambda value: _is(value, Real) and value > 0)
-        for name in ("max_conns", "retry_count", "engine_threads", "max_buffered"):
+            _check(config, name, "greater than 0, at most 1e9 or infinite", lambda value: _is_time(value) and value > 0)
+        for name in ("max_conns", "retry_count", "max_buffered"):
             _check(config, name, "an integer, at least 1", lambda value: _is(value, Integral) and value >= 1)
         for name in ("retry_delay", "retry_max_delay", "topology_age", "upload_target_age"):
-            _check(config, name, "not negative", lambda value: _is(value, Real) and value >= 0)
+            _check(config, name, "not negative, at most 1e9 or infinite", _is_time)
         for name in ("send_buffer", "receive_buffer"):
-            _check(config, name, "an integer, at least 1", lambda v: v is None or (_is(v, Integral) and v >= 1))
-        _check(config, "pool_timeout", "not negative", lambda value: value is None or (_is(value, Real) and value >= 0))
+            rule = f"an integer from 1 to {_LARGEST_BUFFER}"
+            _check(config, name, rule, lambda v: v is None or (_is(v, Integral) and 1 <= v <= _LARGEST_BUFFER))
+        rule = f"an integer from 1 to {_MOST_THREADS}"
+        _check(config, "engine_threads", rule, lambda v: _is(v, Integral) and 1 <= v <= _MOST_THREADS)
+        rule = "not negative, at most 1e9 or infinite"
+        _check(config, "pool_timeout", rule, lambda value: value is None or _is_time(value))
         _check(config, "spin", "an integer, not negative", lambda v: v is None or (_is(v, Integral) and v >= 0))
-        _check(config, "rate_limit", "greater than 0", lambda value: value is None or (_is(value, Real) and value > 0))
+        rule = "greater than 0, at most 1e18 or infinite"
+        _check(config, "rate_limit", rule, lambda v: v is None or (_is(v, Real) and (0 < v <= 1e18 or v == inf)))
         _check(config, "tcp_congestion", "a name", lambda value: value is None or isinstance(value, str))
         _check(config, "reads", "source, replicas or tracker", lambda v: v in ("source", "replicas", "tracker"))
         self.config = config
@@ -126,6 +141,10 @@ def _tracker(text: object) -> Address:
 
 def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_time(value: Any) -> bool:
+    return _is(value, Real) and (0 <= value <= _LONGEST or value == inf)
 
 
 def _check(config: ClientConfig, name: str, rule: str, holds: Callable[[Any], bool]) -> None:

@@ -51,6 +51,15 @@ from fastxfer.fdfs.node import Node
         {"max_buffered": -1},
         {"rate_limit": "x"},
         {"tcp_congestion": 5},
+        {"tracker_addrs": 5},
+        {"tracker_addrs": b"10.0.0.1:22122"},
+        {"connect_timeout": 1e10},
+        {"idle_timeout": 10**400},
+        {"pool_timeout": 1e300},
+        {"rate_limit": 10**400},
+        {"engine_threads": 1 << 31},
+        {"send_buffer": 1 << 31},
+        {"receive_buffer": 1 << 63},
     ],
     ids=str,
 )
@@ -124,11 +133,13 @@ def test_sections_are_not_the_clients_and_end_as_the_c_client_has_them(tmp_path:
         "connect_timeout = 3\n"
         "[]\n"
         "connect_timeout = 4\n"
+        "[__config__]\n"
+        "connection_pool_max_idle_time = 8\n"
         "[x]\n"
         "#include more.conf\n"
         "network_timeout = 7\n"
     )
-    assert read_client_conf(path) == ClientConfig(["h:1"], connect_timeout=4, network_timeout=7)
+    assert read_client_conf(path) == ClientConfig(["h:1"], connect_timeout=4, network_timeout=7, idle_timeout=8)
 
 
 @pytest.mark.parametrize(
