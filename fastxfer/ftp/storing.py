@@ -53,6 +53,7 @@ class Store:
         mtime: the time that the remote file is to get, POSIX seconds.
         base: where in its source's file it begins.
         offset: bytes, counted from *base*, that are on the server as far as this attempt knows.
+        counted: bytes that *progress* had counted before the upload; None until that is known.
         resumed: bytes that were there before.
         transferred: bytes that were sent in all attempts.
         attempts: how many there were.
@@ -76,6 +77,7 @@ class Store:
     mtime: float | None
     base: int = 0
     offset: int = 0
+    counted: int | None = None
     resumed: int = 0
     transferred: int = 0
     attempts: int = 0
@@ -184,6 +186,7 @@ class Storing(DirectoryOperations):
             elif store.offset:
                 verb = "APPE"
         if store.offset and store.offset == store.source.size:
+            self._count(store)
             store.stored = True
             return
         payload = self._payload(link, store) if not restart else None
@@ -201,6 +204,7 @@ class Storing(DirectoryOperations):
             restart = store.offset = 0
             data = await link.port.open(f"STOR {store.written}", path=store.path)
         store.begun = True
+        self._count(store)
         base = store.base
         try:
             if payload is not None:
@@ -238,6 +242,18 @@ class Storing(DirectoryOperations):
         if store.repeated or store.resume or sent > SMALL:
             await self._check_stored(link, store)
         store.stored = True
+
+    def _count(self, store: Store) -> None:
+        """An attempt begins at ``store.offset``: what an earlier one sent and the server has not is not progress."""
+        store.resumed = min(store.resumed, store.offset)
+        progress = store.progress
+        if progress is None:
+            return
+        if progress.total is None and store.source.size is not None:
+            progress.total = store.source.size - store.resumed
+        if store.counted is None:
+            store.counted = progress.transferred
+        progress.advance(store.counted + store.offset - store.resumed - progress.transferred)
 
     async def _give_up(self, link: Link, store: Store, data: DataConnection) -> None:
         """The upload is ended from here: cancelled, or its source failed."""

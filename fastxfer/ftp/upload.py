@@ -83,6 +83,8 @@ class UploadOperations(Verification, UniqueUploads, Placing):
                 outcome = await self._upload_at_once(local, remote, written)
             if isinstance(outcome, TransferResult):
                 return outcome
+            # How much of a file is left to send shows when the server is asked.
+            total = size if local.size is None else None if resume else local.size
             store = Store(
                 path=remote,
                 written=written,
@@ -92,7 +94,7 @@ class UploadOperations(Verification, UniqueUploads, Placing):
                 overwrite=overwrite,
                 resume=resume,
                 make_directories=make_directories,
-                progress=progress_of(progress, local.size if local.size is not None else size),
+                progress=progress_of(progress, total),
                 mtime=mtime if preserve_time or mtime is not None else None,
                 base=local.base if isinstance(local, FileSource) else 0,
             )

@@ -14,6 +14,7 @@ from fastxfer.ftp import (
     ConnectionLostError,
     FTPError,
     PermanentError,
+    Progress,
     RetryPolicy,
     TruncatedError,
 )
@@ -45,6 +46,30 @@ def test_an_upload_cut_ten_times_ends_whole(tmp_path: Path, restart: bool, kind:
         result = run(server, lambda client: client.upload(tmp_path / "a", "a"))
         assert result.attempts == 11
         assert server.files == {"/a": content}
+
+
+@pytest.mark.parametrize("restart", [True, False], ids=["REST", "APPE"])
+def test_progress_counts_what_arrived_and_not_what_was_sent_in_vain(tmp_path: Path, restart: bool) -> None:
+    (tmp_path / "a").write_bytes(bytes(2_000_000))
+    kept = iter([700_000, 0, 900_000])
+
+    with scripted_server() as server:
+
+        def store(control: Control, argument: str, *, appending: bool) -> None:
+            count = next(kept, None)
+            if count is None:
+                server.store(control, argument, appending=appending)
+            else:
+                keep_only(server, control, argument, count, appending=appending)
+
+        server.handlers["STOR"] = lambda control, argument: store(control, argument, appending=False)
+        server.handlers["APPE"] = lambda control, argument: store(control, argument, appending=True)
+        if not restart:
+            server.features.remove("REST STREAM")
+        progress = Progress()
+        result = run(server, lambda client: client.upload(tmp_path / "a", "a", progress=progress))
+        assert result.attempts == 4
+        assert (progress.transferred, progress.total) == (2_000_000, 2_000_000)
 
 
 def keep_only(server: ScriptedServer, control: Control, argument: str, count: int, *, appending: bool) -> None:
@@ -167,8 +192,10 @@ def test_an_interrupted_upload_is_taken_up_by_a_later_call(tmp_path: Path) -> No
             )
         assert list(server.files) == ["/.a.part"]
         server.handlers["STOR"] = server.do_stor
-        result = run(server, lambda client: client.upload(tmp_path / "a", "a", resume=True))
+        progress = Progress()
+        result = run(server, lambda client: client.upload(tmp_path / "a", "a", resume=True, progress=progress))
         assert result.resumed_at == 40_000
+        assert (progress.transferred, progress.total) == (2_960_000, 2_960_000)
         assert server.files == {"/a": content}
 
 
