@@ -13,9 +13,10 @@ enum { SLEEP, POLL_AT_ONCE };
 #define NAP_COST (5 * US)
 /* What the processor's time is worth, in times of the time that an exchange lasts. */
 #define WORTH 0.5
-/* The processor's time that an exchange may take beyond what sleeping takes, on average, and how many exchanges may
- * leave theirs to others. */
-#define ALLOWED (12 * US)
+/* The processor's time that an exchange may take beyond what sleeping takes, on average: a part of the time that it
+ * lasts asleep, and what it is at most. How many exchanges may leave theirs to others. */
+#define ALLOWED 0.12
+#define MOST_ALLOWED (20 * US)
 #define SAVED 64
 /* The price of a reply that was polled for in vain, in times. */
 #define IN_VAIN 1.3
@@ -119,8 +120,10 @@ static void end_turn(fx_spin *s, int counted) {
 
 void fx_spin_learn(fx_spin *s, const fx_wait *wait, int64_t now) {
     if (!wait->began || wait->way != s->way || s->left <= 0) return;
-    double most = SAVED * ALLOWED, busy = spent(wait);
-    s->credit += (double)ALLOWED - busy;
+    double allowed = ALLOWED * s->price[SLEEP], busy = spent(wait);
+    if (allowed > (double)MOST_ALLOWED) allowed = (double)MOST_ALLOWED;
+    double most = SAVED * allowed;
+    s->credit += allowed - busy;
     if (s->credit > most) s->credit = most;
     if (s->credit < -most) s->credit = -most;
     double price = (double)(now - wait->began) + WORTH * busy;

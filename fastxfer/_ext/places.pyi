@@ -105,8 +105,9 @@ class Spin:
     A thread that sleeps until a reply wakes it is late by what waking it takes. So at most every other turn of some
     exchanges naps for a part of the time and then polls, in the way that has cost least so far, compared with the
     sleeping turn before it: time, and half of the processor's time. Other ways are tried now and then. As soon as
-    polling has taken more of the processor than 12 us an exchange, turns sleep until it has not. So does an exchange
-    beside others that want the cores. Safe to use from several threads: what is lost is only accuracy.
+    polling has taken more of the processor than an eighth of an exchange's time asleep, or 20 us, turns sleep until it
+    has not. So does an exchange beside others that want the cores. Safe to use from several threads: what is lost is
+    only accuracy.
 
     :func:`~fastxfer.core.xfer.exchange` takes it and does all that; without native code it has no effect.
 

@@ -89,13 +89,25 @@ def test_what_was_tried_while_all_was_slow_is_tried_again(places: ModuleType) ->
 
 def test_polling_takes_its_share_of_the_processor_and_no_more(places: ModuleType) -> None:
     spin = places.Spin(2)
-    asleep, polling = 150 * US, 50 * US
+    asleep, polling = 100 * US, 50 * US
     polls = 0
     for _ in range(8000):
         nap, poll = spin.plan(1)
         polls += bool(poll)
         spin.learn(nap + polling if poll else asleep, polling if poll else 0, True)
     assert 0.15 < polls / 8000 < 0.3
+
+
+@pytest.mark.parametrize("asleep", [120, 400])
+def test_what_lasts_longer_may_take_more_of_it_up_to_a_limit(places: ModuleType, asleep: int) -> None:
+    spin = places.Spin(2)
+    spent = 0
+    for _ in range(8000):
+        nap, poll = spin.plan(1)
+        polling = asleep // 4 * US
+        spent += polling + (5 * US if nap else 0) if poll else 0
+        spin.learn(polling if poll else asleep * US, polling if poll else 0, True)
+    assert spent / 8000 == pytest.approx(min(0.12 * asleep, 20) * US, rel=0.2)
 
 
 def test_an_exchange_that_takes_no_time_at_all_is_borne(places: ModuleType) -> None:
