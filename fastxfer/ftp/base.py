@@ -302,9 +302,13 @@ class ClientBase:
 
     def _path(self, path: RemotePath) -> str:
         """*path* as it is sent: from the client's working directory, and free of what may not be sent."""
-        text = str(path)
-        if isinstance(path, PurePath):
+        if isinstance(path, str):
+            text = str(path)
+        elif isinstance(path, PurePath):
             text = path.as_posix()
+        else:
+            # Its text would be a name all the same: None is one that servers take.
+            raise InvalidArgumentError(f"a remote path must be a str or a pure path, not {type(path).__name__}")
         check_path(text)
         directory = self._state.directory
         if directory is None or text.startswith("/"):

@@ -388,3 +388,17 @@ def test_names_that_are_not_valid_in_the_encoding_survive(tmp_path: Path) -> Non
                 await client.read("日本")
 
         run_scripted(server, latin, encoding="latin-1")
+
+
+@pytest.mark.parametrize("path", [None, b"name", 5])
+def test_what_is_no_path_is_refused_instead_of_being_a_name(path: Any) -> None:
+    async def body(client: AsyncClient) -> None:
+        for call in (client.remove, client.mkdir, client.list, client.stat, client.exists, client.remove_tree):
+            with pytest.raises(InvalidArgumentError, match="must be a str"):
+                await call(path)
+        with pytest.raises(InvalidArgumentError, match="must be a str"):
+            await client.upload(b"content", path)
+
+    with scripted_server() as server:
+        run_scripted(server, body)
+        assert not any(line.startswith(("DELE", "MKD", "STOR", "MLS")) for line in server.commands)
