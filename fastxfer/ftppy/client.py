@@ -298,13 +298,13 @@ class FtpClient(Configured):
         )
         return results.by_path
 
-    async def backup(self, paths: Iterable[LocalPath], target: str) -> dict[str, bool]:
-        """Upload files and directories into ``target/backup_YYYYmmdd_HHMMSS/``: success by local path.
+    async def backup(self, paths: LocalPath | Iterable[LocalPath], target: str) -> dict[str, bool]:
+        """Upload files and directories, or one, into ``target/backup_YYYYmmdd_HHMMSS/``: success by local path.
 
         What is not there is False, with a warning, and does not keep the rest from being saved.
         """
         results = _Results(lambda item: item.local)
-        sources = [os.fspath(path) for path in paths]
+        sources = [os.fspath(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
         missing = [source for source in sources if not os.path.exists(source)]
         for source in missing:
             results.by_path[source] = False
@@ -406,6 +406,7 @@ class _Results:
 
     def _enter(self, item: Item, ok: bool, reason: BaseException | None = None) -> None:
         path = self._key(item)
-        self.by_path[path] = ok
+        # What goes to several places is done when it is in all of them.
+        self.by_path[path] = ok and self.by_path.get(path, True)
         if not ok:
             self.failures.append((path, item.error or reason or OSError("it was not done")))

@@ -144,3 +144,18 @@ def test_a_sync_of_what_is_not_there_fails(own: FTPPeer, local: Path) -> None:
     result, texts = warned(own, lambda client: client.sync(local / "missing", "/a", "up"))
     assert not any(result.values())
     assert texts
+
+
+def test_a_backup_of_one_path_is_not_one_of_its_letters(own: FTPPeer, local: Path) -> None:
+    (local / "a").write_text("a")
+    assert use(own, lambda client: client.backup(str(local / "a"), "/backups")) == {str(local / "a"): True}
+    assert use(own, lambda client: client.backup(local / "a", "/backups")) == {str(local / "a"): True}
+
+
+def test_what_goes_to_several_places_is_done_when_it_is_in_all_of_them(own: FTPPeer, local: Path) -> None:
+    (own.root / "a").write_text("a")
+    (local / "file").write_text("in the way")
+    pairs = [("/a", "file/below"), ("/a", "good")]
+    results, texts = warned(own, lambda client: client.fetch(pairs, limit=1))
+    assert (results, len(texts)) == ({"/a": False}, 1)
+    assert (local / "good").read_text() == "a"
