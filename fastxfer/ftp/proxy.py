@@ -28,7 +28,12 @@ async def connect_through(driver: Driver, proxy: str, host: str, port: int, seco
 
     Raises OSError (ConnectionError, TimeoutError), InvalidArgumentError where the URL or the library is no good.
     """
-    if urlsplit(proxy).scheme == "http":
+    try:
+        parts = urlsplit(proxy)
+        parts.port  # noqa: B018 - read only for the ValueError of one that is none
+    except ValueError as error:
+        raise InvalidArgumentError(f"the proxy's URL: {error}") from error
+    if parts.scheme == "http":
         return await _http_connect(driver, proxy, host, port, seconds)
     return driver.stream(await driver.socks_connect(proxy, host, port, seconds))
 
@@ -38,7 +43,7 @@ async def _http_connect(driver: Driver, proxy: str, host: str, port: int, second
     parts = urlsplit(proxy)
     if not parts.hostname:
         raise InvalidArgumentError("the proxy's URL names no host")
-    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    target = f"[{host}]:{port}" if ":" in host else f"{_ascii_name(host)}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -59,6 +64,16 @@ async def _http_connect(driver: Driver, proxy: str, host: str, port: int, second
         stream.close()
         raise ConnectionError(f"the proxy refused: {answer.split(chr(13).encode(), 1)[0].decode('latin-1')[:200]}")
     return stream
+
+
+def _ascii_name(host: str) -> str:
+    """A host name as DNS has it (IDNA); the proxy is to look it up, and a header holds nothing else."""
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise InvalidArgumentError(f"not a host name: {host!r}: {error}") from error
 
 
 async def _answer(stream: Stream, seconds: float | None) -> bytes:

@@ -8,6 +8,7 @@ import ssl
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from fastxfer.ftp import (
     Limits,
     PermanentError,
     Progress,
+    RetryPolicy,
     TLSSettings,
     TransferError,
     TruncatedError,
@@ -153,6 +155,22 @@ def test_a_proxy_that_refuses_or_is_not_there_is_an_error(kind: str) -> None:
         assert server.connections == 0
     with pytest.raises(InvalidArgumentError):
         AsyncClient("ftp://localhost", proxy="socks5://localhost", passive=False)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://127.0.0.1:x", "http://[::1", "socks5://[::1"])
+def test_the_url_of_a_proxy_that_makes_no_sense_is_a_wrong_argument(url: str) -> None:
+    with scripted_server() as server, pytest.raises(InvalidArgumentError, match="proxy's URL"):
+        run_scripted(server, lambda client: client.noop(), proxy=url)
+
+
+def test_an_http_proxy_is_given_international_names_as_dns_has_them() -> None:
+    with run_proxy("http") as proxy:
+        proxy.refuse = True
+        settings: dict[str, Any] = {"proxy": f"http://127.0.0.1:{proxy.port}", "retry": RetryPolicy(attempts=1)}
+        with pytest.raises(ConnectionFailedError, match="the proxy refused"):
+            Client("ftp://bücher.invalid", **settings).connect()
+        with pytest.raises(InvalidArgumentError, match="not a host name"):
+            Client("ftp://" + "ü" * 70 + ".invalid", **settings).connect()
 
 
 def compressing(server: ScriptedServer) -> None:
