@@ -198,3 +198,16 @@ def test_ctrl_c_ends_transfers_and_leaves_nothing(cli: Cli, url: str, root: Path
     assert (process.returncode, shown) == (ExitCode.INTERRUPTED, b"")
     assert error.decode().strip() == "fastxfer: interrupted"
     assert list(out.iterdir()) == []
+
+
+def test_the_exit_code_tells_which_side_of_a_tree_is_missing(cli: Cli, url: str, root: Path, tree: Path) -> None:
+    (root / "there").mkdir()
+    (root / "file").write_bytes(b"x")
+    for command in ("verify", "sync", "mirror"):
+        assert cli.run(command, tree / "missing", f"{url}/there")[0] == ExitCode.LOCAL
+    assert cli.run("sync", tree / "a.txt", f"{url}/there")[0] == ExitCode.LOCAL
+    assert cli.run("sync", f"{url}/there", tree / "a.txt")[0] == ExitCode.LOCAL
+    assert cli.run("verify", tree, f"{url}/missing")[0] == ExitCode.NOT_FOUND
+    assert cli.run("tree", f"{url}/missing")[0] == ExitCode.NOT_FOUND
+    assert cli.run("tree", f"{url}/file")[0] == ExitCode.FAILED
+    assert "not a directory" in cli.error

@@ -204,7 +204,7 @@ def test_verification_tells_what_is_wrong(peer: FTPPeer, local: Path) -> None:
         assert report.failed == 4
         assert (await client.verify(source / "empty", "tree/sub/deep/er/c.txt")).failed == 1
         assert (await client.verify(source / "a.txt", "tree/a.txt")).ok
-        with pytest.raises(InvalidArgumentError):
+        with pytest.raises(LocalFileError):
             await client.verify(local / "missing", "tree")
 
     run(peer, body)
@@ -407,12 +407,13 @@ def test_arguments_that_make_no_sense_are_refused(tmp_path: Path) -> None:
                 client.sync(tmp_path, "/", "up", compare="smell"),
                 client.sync(tmp_path, "/", "both", delete=True),
                 client.mirror(tmp_path, "/", "both"),
-                client.sync(tmp_path / "missing", "/", "up"),
                 client.sync(tmp_path, "/", parallel=0),
                 client.sync(tmp_path, "/", exclude=["/"]),
             ):
                 with pytest.raises(InvalidArgumentError):
                     await attempt
+            with pytest.raises(LocalFileError):
+                await client.sync(tmp_path / "missing", "/", "up")
 
         run_scripted(server, body)
         assert server.count("STOR") == 0

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from fastxfer.cli._errors import CommandFailed
 from fastxfer.cli._output import Output, output_option
 from fastxfer.cli._parameters import size_text
 from fastxfer.cli._several import Several, overall
@@ -87,6 +88,9 @@ def tree(url: str, depth: int | None, places: Places, output: Output) -> None:
     """Show a directory and all that is in it. With --json one document a line, directories before what is in them."""
     location = parse_location(url)
     place = places.at(location)
+    # Some servers list a file as a directory that holds it, and what is not there as an empty one.
+    if location.is_ftp and place.stat(location.path).kind == "file":
+        raise CommandFailed(f"{location.text}: not a directory")
     root = Tree(escape(output.name(location.text)))
     totals = {"dir": 0, "file": 0, "bytes": 0}
 

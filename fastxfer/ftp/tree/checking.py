@@ -6,7 +6,7 @@ import os
 import posixpath
 
 from fastxfer.core.ftpwire import Entry
-from fastxfer.ftp.errors import FTPError, InvalidArgumentError, NotFoundError, VerificationError
+from fastxfer.ftp.errors import FTPError, LocalFileError, NotFoundError, PermanentError, VerificationError
 from fastxfer.ftp.file_operations import FileOperations
 from fastxfer.ftp.tree.comparing import same_content
 from fastxfer.ftp.tree.filters import Filter
@@ -35,7 +35,7 @@ async def check_tree(
         elif os.path.isdir(local):
             await check.tree(local, remote, workers)
         else:
-            raise InvalidArgumentError(f"there is no local file or directory {local!r}")
+            raise LocalFileError(f"there is no local file or directory {local!r}")
 
 
 class _Check:
@@ -64,6 +64,9 @@ class _Check:
                 theirs = {entry.name: entry for entry in await self._client.list(there)}
             except FTPError as error:
                 if not path:
+                    # Servers differ in what they say when there is none.
+                    if isinstance(error, PermanentError) and not await self._client.exists(remote or "/"):
+                        raise NotFoundError(550, "there is no such remote directory", path=remote) from error
                     raise
                 self._recorder.add(Item("missing", here, there, ok=False, error=error, is_directory=True))
                 continue

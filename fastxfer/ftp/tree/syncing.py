@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastxfer.core.ftpwire import Entry
-from fastxfer.ftp.errors import FTPError, InvalidArgumentError, NotFoundError, TransferError, UnsafeNameError
+from fastxfer.ftp.errors import (
+    FTPError,
+    InvalidArgumentError,
+    LocalFileError,
+    NotFoundError,
+    TransferError,
+    UnsafeNameError,
+)
 from fastxfer.ftp.file_operations import FileOperations
 from fastxfer.ftp.tree.comparing import exact_times, same_content
 from fastxfer.ftp.tree.filters import Filter
@@ -109,9 +116,9 @@ class Synchronizer:
         options = self._options
         local_exists = os.path.isdir(self._local)
         if options.direction == "up" and not local_exists:
-            raise InvalidArgumentError(f"there is no local directory {self._local!r}")
+            raise LocalFileError(f"there is no local directory {self._local!r}")
         if os.path.lexists(self._local) and not local_exists:
-            raise InvalidArgumentError(f"{self._local!r} is not a directory")
+            raise LocalFileError(f"{self._local!r} is not a directory")
         remote_exists = self._remote in ("", "/") or await self._client.is_directory(self._remote)
         if options.direction == "down" and not remote_exists:
             raise NotFoundError(550, "there is no such remote directory", path=self._remote)
