@@ -8,6 +8,7 @@ import datetime
 import errno
 import os
 import secrets
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 HIDDEN_SUFFIX = ".fxpart"
 THREADS = 32
+_PATTERN = frozenset("*?[")
 _TIMES = ("mtime", "LastModified", "last_modified", "modified", "updated", "modificationTime", "created")
 
 
@@ -55,6 +57,8 @@ class FsspecFilesystem(Filesystem):
         self._fs = filesystem
         self._root = root.rstrip("/")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="fastxfer-fsspec")
+        self._naming = threading.Lock()
+        """Held from the look whether a name is free until it is taken: backends have no way to do both in one."""
 
     def _real(self, path: str) -> str:
         return self._root + path if path != paths.ROOT else self._root or "/"
@@ -135,7 +139,7 @@ class FsspecFilesystem(Filesystem):
             file.close()
             self._fs.rm_file(partial)
             raise
-        return _FsspecWriter(self, file, partial, real, keep)
+        return _FsspecWriter(self, file, partial, real, keep, replace=replace)
 
     async def make_directory(self, path: str) -> None:
         await self.call(self._make_directory, path)
@@ -169,6 +173,10 @@ class FsspecFilesystem(Filesystem):
         await self.call(self._rename, source, target, replace)
 
     def _rename(self, source: str, target: str, replace: bool) -> None:
+        with contextlib.nullcontext() if replace else self._naming:
+            self._rename_now(source, target, replace)
+
+    def _rename_now(self, source: str, target: str, replace: bool) -> None:
         real, aim = self._real(source), self._real(target)
         is_dir = self._fs.isdir(real)
         if not is_dir and not self._fs.exists(real):
@@ -178,7 +186,37 @@ class FsspecFilesystem(Filesystem):
         if real != aim and self._fs.exists(aim) and (is_dir or not replace or self._fs.isdir(aim)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
         if real != aim:
+            self._move(real, aim, is_dir=is_dir)
+
+    def _move(self, real: str, aim: str, *, is_dir: bool = False) -> None:
+        if not _takes_names_for_patterns(self._fs) or (is_dir and not _PATTERN & set(real)):
             self._fs.mv(real, aim, recursive=is_dir)
+        elif not is_dir:
+            self._fs.cp_file(real, aim)
+            self._fs.rm_file(real)
+        else:
+            directories, files = self._below(real)
+            for directory in directories:
+                self._fs.mkdir(aim + directory[len(real) :], create_parents=False)
+            for file in files:
+                self._fs.cp_file(file, aim + file[len(real) :])
+            for file in files:
+                self._fs.rm_file(file)
+            for directory in reversed(directories):
+                # Object stores have no directories: they are gone with the last file.
+                with contextlib.suppress(FileNotFoundError, NotImplementedError):
+                    self._fs.rmdir(directory)
+
+    def _below(self, real: str) -> tuple[list[str], list[str]]:
+        """*real* and the directories below it, those above others first, and the files in them, unfinished too."""
+        directories, files = [real], list[str]()
+        for directory in directories:
+            self._fs.invalidate_cache(directory)
+            for details in self._fs.ls(directory, detail=True):
+                name = details["name"].rstrip("/").rpartition("/")[2]
+                if name and details["name"].strip("/") != directory.strip("/"):
+                    (directories if details.get("type") == "directory" else files).append(f"{directory}/{name}")
+        return directories, files
 
     async def copy(self, source: str, target: str, *, replace: bool = True) -> None:
         await self.call(self._copy, source, target, replace)
@@ -190,7 +228,7 @@ class FsspecFilesystem(Filesystem):
         partial = writer.partial
         try:
             self._fs.cp_file(self._real(source), partial)
-            self._fs.mv(partial, self._real(target))
+            self.put(partial, self._real(target), replace=replace)
         except BaseException:
             with contextlib.suppress(Exception):
                 self._fs.rm_file(partial)
@@ -202,14 +240,29 @@ class FsspecFilesystem(Filesystem):
     async def close(self) -> None:
         self._threads.shutdown(wait=False)
 
-    def put(self, partial: str, real: str) -> None:
-        """Give the finished file *partial* its final name (called in a thread)."""
-        self._fs.mv(partial, real)
+    def put(self, partial: str, real: str, *, replace: bool) -> None:
+        """Give the finished file *partial* its final name (called in a thread); EEXIST where it may not *replace*."""
+        with contextlib.nullcontext() if replace else self._naming:
+            if not replace and self._fs.exists(real):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), real)
+            if self._fs.isdir(real):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), real)
+            self._move(partial, real)
 
     def discard(self, partial: str) -> None:
         """Remove the unfinished file *partial* (called in a thread)."""
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(partial)
+
+
+def _takes_names_for_patterns(filesystem: Any) -> bool:
+    """Whether moving ``*`` would move whatever that matches: so fsspec's own ``mv`` has it, but no backend's."""
+    from fsspec.implementations.dirfs import DirFileSystem
+    from fsspec.spec import AbstractFileSystem
+
+    while isinstance(filesystem, DirFileSystem):
+        filesystem = filesystem.fs
+    return getattr(filesystem.mv, "__func__", None) is AbstractFileSystem.mv
 
 
 def _translated(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
@@ -286,12 +339,15 @@ class _FsspecReader(Reader):
 
 
 class _FsspecWriter(Writer):
-    def __init__(self, owner: FsspecFilesystem, file: Any, partial: str, real: str, offset: int) -> None:
+    def __init__(
+        self, owner: FsspecFilesystem, file: Any, partial: str, real: str, offset: int, *, replace: bool
+    ) -> None:
         self._owner = owner
         self._file = file
         self.partial = partial
         self._real = real
         self.offset = offset
+        self._replace = replace
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         await self._owner.call(self._file.write, bytes(data))
@@ -302,7 +358,7 @@ class _FsspecWriter(Writer):
     def _commit(self) -> None:
         try:
             self._file.close()
-            self._owner.put(self.partial, self._real)
+            self._owner.put(self.partial, self._real, replace=self._replace)
         except BaseException:
             self._owner.discard(self.partial)
             raise

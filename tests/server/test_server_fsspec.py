@@ -82,6 +82,49 @@ def test_appending_and_resuming_keep_the_beginning(client: Dialogue) -> None:
     assert client.fetch("RETR file") == b"abcdX"
 
 
+@pytest.mark.parametrize("name", ["*", "?.txt", "[a].txt", "photos [2020]*"])
+def test_names_are_no_patterns(client: Dialogue, name: str) -> None:
+    for other in ("a.txt", "photos", name):
+        assert client.put(f"STOR {other}", other.encode()).code == 226
+    client.expect(350, f"RNFR {name}")
+    client.expect(250, "RNTO moved")
+    assert client.fetch("RETR moved") == name.encode()
+    assert sorted(client.fetch("NLST").split()) == [b"a.txt", b"moved", b"photos"]
+    client.expect(350, "RNFR moved")
+    client.expect(250, f"RNTO {name}")
+    assert client.fetch(f"RETR {name}") == name.encode()
+
+
+def test_directories_whose_names_look_like_patterns_take_files_and_move_with_them(client: Dialogue) -> None:
+    for directory in ("d", "d[d]", "d[d]/*"):
+        client.expect(257, f"MKD {directory}")
+    for file in ("d/kept", "d[d]/file", "d[d]/*/?"):
+        assert client.put(f"STOR {file}", file.encode()).code == 226
+    client.expect(350, "RNFR d[d]")
+    client.expect(250, "RNTO moved")
+    assert sorted(client.fetch("NLST").split()) == [b"d", b"moved"]
+    assert client.fetch("RETR moved/*/?") == b"d[d]/*/?"
+    assert client.fetch("RETR moved/file") == b"d[d]/file"
+    assert client.fetch("RETR d/kept") == b"d/kept"
+
+
+@pytest.mark.parametrize("taken", ["file", "directory"])
+def test_what_may_replace_nothing_does_not_do_so_in_the_end_either(
+    memory: FsspecFilesystem, over_memory: Running, taken: str
+) -> None:
+    late = over_memory.do(memory.open_write("/file", replace=False))
+    over_memory.do(late.write(b"late"))
+    if taken == "file":
+        first = over_memory.do(memory.open_write("/file", replace=False))
+        over_memory.do(first.write(b"first"))
+        over_memory.do(first.commit())
+    else:
+        over_memory.do(memory.make_directory("/file"))
+    with pytest.raises(FileExistsError):
+        over_memory.do(late.commit())
+    assert [info.size for info in over_memory.do(memory.entries("/"))] == [5 if taken == "file" else 0]
+
+
 def test_a_broken_upload_leaves_nothing(client: Dialogue, memory: FsspecFilesystem, over_memory: Running) -> None:
     data = client.data()
     client.expect(150, "STOR file")
