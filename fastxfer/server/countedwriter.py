@@ -111,6 +111,9 @@ class CountedWriter(Writer):
         descriptor = self._writer.fileno()
         return os.fstat(descriptor).st_size if descriptor >= 0 else self.offset + self._written
 
+    async def sync(self) -> None:
+        await self._writer.sync()
+
     async def commit(self, *, sync: bool = False) -> None:
         size = self._now()
         writer = self._writer

@@ -123,6 +123,9 @@ class Writer(ABC):
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Add *data* at the end of what was written."""
 
+    async def sync(self) -> None:  # noqa: B027 - what has no disk has nothing to wait for
+        """Wait until all is on the disk; a :meth:`commit` with *sync* that follows has only the name left to do."""
+
     @abstractmethod
     async def commit(self, *, sync: bool = False) -> None:
         """Close, and give the file its final name; with *sync*, only after the bytes are on the disk."""

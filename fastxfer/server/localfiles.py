@@ -355,6 +355,11 @@ class AtomicWriter(PlainWriter):
         self._keep = keep
         self.counted = False
         self.replaced = -1
+        self._synced = False
+
+    async def sync(self) -> None:
+        await sync_to_disk(self._fd)
+        self._synced = True
 
     async def commit(self, *, sync: bool = False) -> None:
         if not sync:
@@ -363,7 +368,8 @@ class AtomicWriter(PlainWriter):
         directory = os.dup(self._directory)
         try:
             try:
-                await sync_to_disk(self._fd)
+                if not self._synced:
+                    await sync_to_disk(self._fd)
             except BaseException:
                 self._give_up()
                 raise

@@ -60,7 +60,7 @@ class Service:
         self.filesystem = filesystem
         self.authenticator = authenticator
         self.hooks = hooks or Hooks()
-        self._books = books
+        self.books = books
         self.guard = SharedGuard(config.limits, books) if books is not None else Guard(config.limits)
         self._turns = Turns(self.guard)
         self._accounts: dict[int, Account] = {}
@@ -306,7 +306,7 @@ class Service:
         base = user.filesystem or self.filesystem
         books = self._quotas.get((owner, top))
         if books is None or books.base is not base:
-            ledger = SharedLedger(self._books.books, f"{owner} {top}") if self._books else Ledger()
+            ledger = SharedLedger(self.books.books, f"{owner} {top}") if self.books else Ledger()
             if books is not None:
                 ledger.write(0, 0, float("-inf"))
             books = self._quotas[owner, top] = _Books(base, tree, ledger)

@@ -12,6 +12,7 @@ is written as one word: ``pack_into`` fills its place with zeros before it write
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import mmap
@@ -35,6 +36,8 @@ FAILURE_BUCKETS = 2048
 QUOTA_BUCKETS = 1024
 KNOWN_DIGESTS = 1024
 """Keys whose place is kept in mind."""
+_BOOKS, _CHANGES = 0, 1
+"""What the bytes of the lock file stand for."""
 _COUNT = struct.Struct("I")
 _MOMENT = struct.Struct("d")
 
@@ -310,11 +313,28 @@ class SharedBooks:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody else changes anything meanwhile. Not to be nested; hold it for a moment only."""
-        fcntl.lockf(self._lock, fcntl.LOCK_EX)
+        fcntl.lockf(self._lock, fcntl.LOCK_EX, 1, _BOOKS)
         try:
             yield
         finally:
-            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+            fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, _BOOKS)
+
+    def begin_change(self) -> bool:
+        """Be the only worker that changes a file which must be in a certain state; False: another one is.
+
+        Whoever was told True calls :meth:`end_change`. Within one process nobody is kept out.
+        """
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _CHANGES)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            return False
+        return True
+
+    def end_change(self) -> None:
+        """Let others change files too."""
+        fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, _CHANGES)
 
     def strike_out(self, worker: int) -> None:
         """*worker* has died: its sessions are gone."""

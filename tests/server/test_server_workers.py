@@ -151,6 +151,34 @@ def test_workers_that_count_at_the_same_time_neither_pass_a_limit_nor_miss_anybo
     assert said_by(CROWD) == ["500 500 500", "0 0"]
 
 
+CHANGES = """
+import os
+from fastxfer.server.sharedbooks import SharedBooks
+
+books = SharedBooks(2)
+told, tell = os.pipe()
+stay, leave = os.pipe()
+child = os.fork()
+if not child:
+    os.write(tell, bytes([books.begin_change()]))
+    os.read(stay, 1)
+    os._exit(0)
+print(os.read(told, 1) == b"\\1", books.begin_change())
+with books.locked():
+    print(books.begin_change())
+os.write(leave, b"x")
+os.waitpid(child, 0)
+with books.locked():
+    print(books.begin_change())
+books.end_change()
+print(books.begin_change())
+"""
+
+
+def test_one_worker_at_a_time_makes_changes_and_a_dead_one_does_not_keep_the_others_out() -> None:
+    assert said_by(CHANGES) == ["True False", "False", "True", "True"]
+
+
 FLICKER = """
 import os, time
 from fastxfer.server.sharedbooks import SharedBooks

@@ -28,6 +28,7 @@ from fastxfer.server import (
     User,
     UserTable,
 )
+from fastxfer.server.sharedbooks import WorkerBooks
 from fastxfer.server.web import WebInterface
 
 WAIT = 30.0
@@ -171,6 +172,7 @@ def serve(
     authenticators: tuple[Authenticator, ...] = (),
     filesystem: Filesystem | None = None,
     hooks: Hooks | None = None,
+    books: WorkerBooks | None = None,
     tls: ssl.SSLContext | None = None,
     new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
     **options: Any,
@@ -186,6 +188,7 @@ def serve(
             filesystem or LocalFilesystem(root),
             Chain([UserTable(USERS if users is None else users), *authenticators]),
             hooks,
+            books,
         )
         async with TransferRunner() as runner:
             web = WebInterface(service, runner, ftp_port=2121, tls=tls, **options)

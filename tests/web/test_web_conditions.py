@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fastxfer.server import FileInfo, FileKind, User
+from fastxfer.server import FileInfo, FileKind, ServerConfig, UploadsConfig, User, localfiles
+from fastxfer.server.sharedbooks import SharedBooks, WorkerBooks
 from fastxfer.server.web.conditions import Validators
 from fastxfer.server.web.ranges import MAX_RANGES
 from tests.web.site import WAIT, Site, basic, serve
@@ -177,6 +178,60 @@ def test_of_two_uploads_that_mean_the_same_version_the_second_is_refused(tmp_pat
             second.sendall(b"two.")
             assert second.recv(12) == b"HTTP/1.1 412"
     assert path.read_bytes() == b"halfone."
+
+
+class Late(SharedBooks):
+    """The books where another worker is in the middle of a change when this one asks."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(2)
+        self._file = file
+        self._asked = False
+
+    def begin_change(self) -> bool:
+        if not self._asked:
+            self._asked = True
+            self._file.write_bytes(b"by another worker")
+            return False
+        return super().begin_change()
+
+
+@pytest.mark.parametrize("target", ["PUT /files/file", "DELETE /files/file", "POST /files/file?action=move&to=/new"])
+def test_a_change_waits_for_that_of_another_worker_and_looks_then(tmp_path: Path, target: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    path = root / "file"
+    path.write_bytes(b"before")
+    books = Late(path)
+    with serve(root, books=WorkerBooks(books, 0)) as site:
+        seen = {"If-Match": site.get("/files/file").headers["ETag"]}
+        method, _, url = target.partition(" ")
+        assert site.request(method, url, b"mine" if method == "PUT" else None, seen).status == 412
+        assert path.read_bytes() == b"by another worker"
+        seen = {"If-Match": site.get("/files/file").headers["ETag"]}
+        assert site.request(method, url, b"mine" if method == "PUT" else None, seen).status == 200
+    books.close()
+
+
+def test_the_name_is_taken_right_after_the_look_where_uploads_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    path = root / "file"
+    path.write_bytes(b"before")
+    sync = localfiles.sync_to_disk
+
+    async def slow_disk(descriptor: int) -> None:
+        if path.read_bytes() == b"before":
+            path.write_bytes(b"by somebody else")
+        await sync(descriptor)
+
+    monkeypatch.setattr(localfiles, "sync_to_disk", slow_disk)
+    with serve(root, config=ServerConfig(uploads=UploadsConfig(fsync=True))) as site:
+        seen = {"If-Match": site.get("/files/file").headers["ETag"]}
+        assert site.put("/files/file", b"mine", seen).status == 412
+        assert path.read_bytes() == b"by somebody else"
 
 
 def test_an_upload_through_a_link_is_not_refused_for_its_own_changes(site: Site, tag: str) -> None:

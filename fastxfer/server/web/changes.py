@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+
 from aiohttp import web
 
 from fastxfer.server import paths
 from fastxfer.server.permissions import Permission
-from fastxfer.server.web.conditions import require_conditions
+from fastxfer.server.web.conditions import is_conditional, require_conditions
 from fastxfer.server.web.context import Visit
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.urlpath import check_new_name, encode_path
@@ -26,20 +29,21 @@ async def delete(request: web.Request, visit: Visit, path: str, *, directory: bo
         directory: it was written with a slash at its end, so it must be a directory.
     """
     account = visit.account
-    await require_conditions(request, account, path)
-    try:
-        is_dir = await _is_directory(visit, path)
-    except FileNotFoundError:
-        # An upload that broke off may have left something.
-        is_dir = False
-    if not is_dir:
-        if directory:
-            raise ApiError(404, "Not found")
-        await account.remove(path)
-    elif visit.flag("recursive"):
+    recursive = visit.flag("recursive")
+    async with _judged(request, visit, path):
+        try:
+            is_dir = await _is_directory(visit, path)
+        except FileNotFoundError:
+            # An upload that broke off may have left something.
+            is_dir = False
+        if not is_dir:
+            if directory:
+                raise ApiError(404, "Not found")
+            await account.remove(path)
+        elif not recursive:
+            await account.remove_directory(path)
+    if is_dir and recursive:
         await account.remove_tree(path)
-    else:
-        await account.remove_directory(path)
     kind = "Directory" if is_dir else "File"
     return web.json_response({"status": "success", "path": path, "message": f"{kind} deleted successfully"})
 
@@ -47,12 +51,27 @@ async def delete(request: web.Request, visit: Visit, path: str, *, directory: bo
 async def perform(request: web.Request, visit: Visit, path: str) -> web.Response:
     """Carry out the ``action`` of a POST."""
     action = visit.value("action")
+    if action == "move":
+        async with _judged(request, visit, path):
+            return await _move_or_copy(visit, path, action)
+    # No look back: what is copied is opened at once, and a directory takes no place that is taken.
     await require_conditions(request, visit.account, path)
     if action == "mkdir":
         return await _make_directory(visit, path)
-    if action in {"move", "copy"}:
+    if action == "copy":
         return await _move_or_copy(visit, path, action)
     raise ApiError(400, f"action must be one of: {', '.join(ACTIONS)}")
+
+
+@contextlib.asynccontextmanager
+async def _judged(request: web.Request, visit: Visit, path: str) -> AsyncIterator[None]:
+    """The conditions of *request* hold for *path*, and nobody else changes it who has conditions too."""
+    if not is_conditional(request):
+        yield
+        return
+    async with visit.shared.conditional.passed():
+        await require_conditions(request, visit.account, path)
+        yield
 
 
 async def make_parents(visit: Visit, path: str) -> None:

@@ -12,6 +12,7 @@ from aiohttp import web
 from fastxfer.server.web.connection import connection_of
 from fastxfer.server.web.errors import ApiError
 from fastxfer.server.web.pace import Paces
+from fastxfer.server.web.turnstile import Turnstile
 from fastxfer.server.web.urlpath import decode_path
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ class Shared:
     runner: TransferRunner
     logins: Logins
     ports: dict[str, int]
+    conditional: Turnstile
+    """Passed by changes that are not to be made in every state of the file."""
     paces: Paces = field(default_factory=Paces)
     on_request: RequestListener | None = None
     active: int = 0
     """Requests under way."""
-    conditional: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while an upload takes its name that must not take it in every state of the file."""
     drained: asyncio.Event | None = None
     """Set when the last request has ended, once the interface is being stopped."""
 

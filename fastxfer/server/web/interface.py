@@ -20,6 +20,7 @@ from fastxfer.server.web.entrance import Entrance, Guest, SecureEntrance
 from fastxfer.server.web.logins import Logins
 from fastxfer.server.web.page import assets
 from fastxfer.server.web.peer import Proxies
+from fastxfer.server.web.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from fastxfer.net.aio import TransferRunner
@@ -74,6 +75,7 @@ class WebInterface:
             runner=runner,
             logins=Logins(service, settings.session, settings.secret),
             ports={"ftp": ftp_port, "web": 0},
+            conditional=Turnstile(service.books),
             on_request=on_request,
         )
         self._app = make_app(self._shared, self._proxies)

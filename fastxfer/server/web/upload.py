@@ -199,8 +199,10 @@ async def store(
                 ended = True
                 await writer.abort(keep=True)
             elif target.conditional and not writer.in_place:
-                # All of them one after the other: between the look and the new name nobody else may get his.
-                async with visit.shared.conditional:
+                if settings.fsync:
+                    # Before, since it may take long and nothing may happen between the look and the new name.
+                    await writer.sync()
+                async with visit.shared.conditional.passed():
                     keep = False
                     await find_target(request, visit, target.path)
                     ended = True
