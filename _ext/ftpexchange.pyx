@@ -119,6 +119,7 @@ cdef class Exchange:
     """The exchanges of one control connection, one after the other."""
 
     cdef fx_ftp x
+    cdef bint begun
     cdef bytes _payload
     cdef bytes _then
     cdef Watch _watch
@@ -128,6 +129,7 @@ cdef class Exchange:
         cdef sockaddr_in6* six = <sockaddr_in6*>&self.x.peer
         cdef bytes packed
         fx_ftp_init(&self.x, control)
+        self.begun = True
         if control < 0:
             raise ValueError(f"not a descriptor: {control}")
         if family != AF_INET and family != AF_INET6:
@@ -145,7 +147,9 @@ cdef class Exchange:
             self.x.peer_size = sizeof(sockaddr_in)
 
     def __dealloc__(self):
-        fx_ftp_destroy(&self.x)
+        # Arguments of the wrong type end in here before anything was set up: zeros would be taken for descriptors.
+        if self.begun:
+            fx_ftp_destroy(&self.x)
 
     def begin(self, bytes request not None, int finals, int transfer_at=-1, int address_at=-1, int next_at=-1,
               object payload=None, size_t limit=65536, int size_at=-1, int file=-1,
@@ -319,6 +323,7 @@ cdef class Watch:
     cdef readonly set active
 
     def __cinit__(self):
+        self._fd = -1
         self._members = {}
         self.active = set()
         self._fd = epoll_create1(EPOLL_CLOEXEC)

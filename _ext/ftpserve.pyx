@@ -17,6 +17,7 @@ cdef extern from "errno.h" nogil:
     int EEXIST
     int EINTR
     int EINVAL
+    int EIO
     int EISDIR
     int ENOENT
     int EPERM

@@ -187,7 +187,9 @@ cdef int receive_body(int connection, int fd, off_t* received, bint over) noexce
         done = 0
         while done < count:
             written = pwrite(fd, piece + done, count - done, received[0])
-            if written < 0 and errno != EINTR:
+            if written == 0:
+                fx_fail(EIO)
+            if written == 0 or (written < 0 and errno != EINTR):
                 return FILE_FAILED
             if written > 0:
                 done += written

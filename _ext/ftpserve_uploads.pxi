@@ -36,10 +36,12 @@ cdef class Uploads:
         return self.epoll >= 0 and epoll_ctl(self.epoll, operation, shortcut.connection, &event) == 0
 
     cdef bint expect(self, Shortcut shortcut) except -1:
-        if not self.poll(EPOLL_CTL_ADD, shortcut):
-            return False
+        # First of all: what the poll set tells of must be there.
         self.waiting.add(shortcut)
-        return True
+        if self.poll(EPOLL_CTL_ADD, shortcut):
+            return True
+        self.waiting.discard(shortcut)
+        return False
 
     cdef void forget(self, Shortcut shortcut):
         self.waiting.discard(shortcut)

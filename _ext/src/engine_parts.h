@@ -33,6 +33,7 @@ typedef struct fx_thread {
     fx_engine *engine;
     pthread_t id;
     enum fx_life life;
+    fx_worker worker;      /* made before the thread, so that there is none that cannot work; not the sentinel's */
     fx_transfer *carried;  /* what it carries, or was started for */
     int64_t calling_since; /* when it went into a call on carried's socket that blocks; 0: it is in none */
     bool called_off;       /* carried's socket has been made non-blocking again meanwhile */

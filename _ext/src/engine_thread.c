@@ -238,14 +238,11 @@ static bool extra(const fx_engine *engine) { return engine->alive - engine->carr
 
 /* Carries what the thread was started for; whether there is nothing else for it to do. It does not linger: the next such
  * transfer is better off with a new thread. */
-static bool carry_first(fx_thread *self, fx_worker *worker) {
+static bool carry_first(fx_thread *self) {
     fx_engine *engine = self->engine;
     fx_transfer *t = self->carried;
     if (!t) return false;
-    if (worker)
-        fx_engine_carry(self, worker, t);
-    else
-        engine->carriers--;
+    fx_engine_carry(self, &self->worker, t);
     self->carried = NULL;
     fx_engine_dispatch(engine, t, t->want);
     return t->place == FX_ENDED && extra(engine) && engine->polling && !engine->ready.head;
@@ -254,13 +251,11 @@ static bool carry_first(fx_thread *self, fx_worker *worker) {
 static void *work(void *argument) {
     fx_thread *self = argument;
     fx_engine *engine = self->engine;
-    fx_worker worker;
-    bool able = fx_worker_init(&worker) == 0;
     pthread_mutex_lock(&engine->lock);
-    bool leave = carry_first(self, able ? &worker : NULL) || !able;
+    bool leave = carry_first(self);
     while (!leave && !engine->stopping) {
         if (engine->ready.head && (engine->polling || engine->since_poll < STEPS_BETWEEN_POLLS)) {
-            step_one(self, &worker);
+            step_one(self, &self->worker);
         } else if (!engine->polling) {
             poll_once(engine);
         } else if (untold(engine)) {
@@ -274,9 +269,9 @@ static void *work(void *argument) {
         }
     }
     engine->alive--;
+    fx_worker_destroy(&self->worker);
     self->life = FX_GONE;
     fx_engine_leave(engine);
-    if (able) fx_worker_destroy(&worker);
     return NULL;
 }
 
@@ -296,12 +291,19 @@ static int start(fx_engine *engine, fx_thread *thread, void *(*body)(void *)) {
 
 int fx_engine_spawn(fx_engine *engine, fx_transfer *t) {
     for (int i = 0; i < FX_ENGINE_THREADS; i++) {
-        if (engine->thread[i].life == FX_LIVE) continue;
-        engine->thread[i].carried = t;
-        int error = start(engine, &engine->thread[i], work);
-        if (!error) engine->alive++;
-        if (!error && t) engine->carriers++;
-        return error;
+        fx_thread *thread = &engine->thread[i];
+        if (thread->life == FX_LIVE) continue;
+        int error = fx_worker_init(&thread->worker);
+        if (error) return error;
+        thread->carried = t;
+        error = start(engine, thread, work);
+        if (error) {
+            fx_worker_destroy(&thread->worker);
+            return error;
+        }
+        engine->alive++;
+        if (t) engine->carriers++;
+        return 0;
     }
     return EAGAIN;
 }

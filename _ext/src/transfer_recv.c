@@ -192,6 +192,9 @@ static int64_t write_file(fx_transfer *t, const uint8_t *p, int64_t n) {
                 return -1;
             }
             done = 0;
+        } else if (done == 0) { /* no file says so, and asking again and again would never end */
+            fx_fail(t, EIO, FX_SIDE_FILE);
+            return -1;
         }
         if (t->recv_offset >= 0) t->recv_offset += done;
         written += done;
@@ -329,7 +332,10 @@ static int empty_pipe_by_copy(fx_transfer *t, fx_worker *w, int64_t held) {
     while (held) {
         ssize_t n = read(w->pipe[0], w->scratch, FX_SCRATCH);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return fx_fail(t, EIO, FX_SIDE_FILE);
+        if (n <= 0) {
+            fx_worker_drop_pipe(w); /* else the next transfer would find what is in it */
+            return fx_fail(t, EIO, FX_SIDE_FILE);
+        }
         held -= n;
         if (fx_body_take(t, w->scratch, n), fx_transfer_done(t)) {
             fx_worker_drop_pipe(w);

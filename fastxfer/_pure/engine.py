@@ -106,7 +106,10 @@ class _Worker:
             self._outbox.put(transfer)
 
     def _carry(self, transfer: Transfer) -> None:
-        want, fd, due = transfer._step(_BUDGET)
+        try:
+            want, fd, due = transfer._step(_BUDGET)
+        except MemoryError:  # the others go on
+            transfer._abandon(errno.ENOMEM)
         if transfer.done:
             del self._held[transfer]
             self._outbox.put(transfer)
@@ -173,10 +176,8 @@ class Engine:
             for worker in self._workers:
                 worker.thread.start()
         except RuntimeError as error:
-            for worker in self._workers:
-                worker.stop()
-                worker.release()
             self._closed = True
+            self._end([worker for worker in self._workers if worker.thread.ident is not None])
             raise OSError(errno.EAGAIN, str(error)) from None
 
     def __del__(self) -> None:
@@ -222,13 +223,15 @@ class Engine:
                 return
             alive = not self.closed
             self._closed = True
-        if alive:
-            for worker in self._workers:
-                worker.stop()
-            for worker in self._workers:
-                if worker.thread is not threading.current_thread():
-                    worker.thread.join()
+        self._end(self._workers if alive else [])
+        self._active = 0
+
+    def _end(self, running: list[_Worker]) -> None:
+        for worker in running:
+            worker.stop()
+        for worker in running:
+            if worker.thread is not threading.current_thread():
+                worker.thread.join()
         for worker in self._workers:
             worker.release()
         self._outbox.close()
-        self._active = 0

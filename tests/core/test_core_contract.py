@@ -134,6 +134,12 @@ def test_a_module_that_is_not_compiled_is_replaced_with_a_warning(monkeypatch: p
     assert module is core_module("wire", "py")
 
 
+def test_arguments_that_make_no_sense_close_no_descriptor() -> None:
+    """What was not set up yet holds zeros, which are not the descriptors to be closed with it."""
+    ran = run_python(str(Path(__file__).with_name("isolated") / "descriptors.py"))
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_stubs_agree_with_what_is_there() -> None:
     pytest.importorskip("mypy.stubtest", reason="mypy is not installed")
     modules = [f"fastxfer._ext.{name}" for name in CONTRACT if core_module(name, "c")] + ["fastxfer.fdfs.aio"]

@@ -9,13 +9,17 @@ import random
 import resource
 import select
 import socket
+import subprocess
 import sys
 import threading
 import time
 import weakref
 import zlib
+from pathlib import Path
 
 import pytest
+
+import fastxfer
 
 
 @pytest.fixture(params=[0, 1, 2], ids=lambda count: f"{count}-threads")
@@ -74,6 +78,45 @@ def test_a_fresh_engine_has_nothing_to_do(engine):
 def test_the_number_of_threads_is_bounded(twin, threads):
     with pytest.raises(ValueError, match="threads"):
         twin.Engine(threads)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory cannot be limited so")
+@pytest.mark.allocator
+def test_an_engine_that_cannot_work_for_want_of_memory_is_not_made(twin):
+    if twin.name != "c":
+        pytest.skip("threads of Python's may end before anything is told of them")
+    script = Path(__file__).with_name("isolated") / "engine_memory.py"
+    root = Path(fastxfer.__file__).parents[1]
+    run = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_transfer_without_memory_ends_and_others_go_on(twin, collect):
+    if twin.name != "py":
+        pytest.skip("the compiled steps raise nothing")
+
+    class Starved(twin.Transfer):
+        def _step(self, budget):
+            raise MemoryError
+
+    engine = twin.Engine(1)
+    (ours, _), (others, its_peer) = pairs = socket_pairs(2)
+    starved = Starved(ours.fileno(), framing=twin.RAW)
+    other = twin.Transfer(others.fileno(), framing=twin.RAW)
+    engine.submit(starved)
+    engine.submit(other)
+    its_peer.close()
+    assert set(collect(engine, 2)) == {starved, other}
+    assert (starved.error, other.error) == (errno.ENOMEM, 0)
+    engine.close()
+    close_all(pairs)
 
 
 def test_only_transfers_are_taken(engine):
