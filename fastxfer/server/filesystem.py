@@ -17,7 +17,10 @@ from typing import NamedTuple
 
 from fastxfer.server import paths
 
-__all__ = ["FileInfo", "FileKind", "Filesystem", "Reader", "Space", "Subtree", "Writer"]
+__all__ = ["NO_ROOM", "FileInfo", "FileKind", "Filesystem", "Reader", "Space", "Subtree", "Writer"]
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Why nothing of a broken upload is kept: nobody could go on with it, and it takes room that others have not."""
 
 
 class FileKind(enum.Enum):

@@ -18,7 +18,7 @@ from fastxfer.core.xfer import FRAMING_RAW, RateLimit, Transfer
 from fastxfer.net.tls_pump import PumpLimitError, ReceivePump, SendPump
 from fastxfer.server import replies
 from fastxfer.server.datastream import DataStream
-from fastxfer.server.filesystem import Reader, Writer
+from fastxfer.server.filesystem import NO_ROOM, Reader, Writer
 from fastxfer.server.hooks import Direction, TransferInfo
 from fastxfer.server.outlast import outlast
 from fastxfer.server.replies import ReplyError, reply
@@ -154,7 +154,7 @@ async def receive_file(session: Session, path: str, writer: Writer, append: bool
         write(replies.TRANSFER_COMPLETE)
         tidy = data.keep
     except BaseException as error:
-        keep = not (isinstance(error, OSError) and error.errno in (errno.EDQUOT, errno.EFBIG))
+        keep = not (isinstance(error, OSError) and error.errno in NO_ROOM)
         with contextlib.suppress(OSError):
             await writer.abort(keep=keep)
         if not begun:

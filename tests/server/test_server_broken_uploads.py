@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fastxfer.server import (
+    LocalFilesystem,
     UploadsConfig,
     User,
+    Writer,
 )
 from tests.server.dialogue import DEADLINE, PASSWORD, USER, Dialogue, Running, reset, visible, wait_for
 
@@ -41,6 +45,36 @@ def test_a_broken_upload_leaves_nothing_under_the_final_name_and_can_be_resumed(
         assert client.put("STOR file", content[kept:]).code == 226
     assert (root / "file").read_bytes() == content
     assert os.listdir(root) == ["file"]
+
+
+class FullDisk(LocalFilesystem):
+    """Takes the first byte of what is written to it."""
+
+    async def open_write(self, path: str, **options: Any) -> Writer:
+        return OneByteWriter(await super().open_write(path, **options))
+
+
+class OneByteWriter(Writer):
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.offset = writer.offset
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        await self._writer.write(data[:1])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def commit(self, *, sync: bool = False) -> None:
+        await self._writer.commit(sync=sync)
+
+    async def abort(self, *, keep: bool = True) -> None:
+        await self._writer.abort(keep=keep)
+
+
+def test_an_upload_that_has_filled_the_disk_gives_all_of_it_back(serve: Callable[..., Running], root: Path) -> None:
+    with Dialogue(serve(filesystem=FullDisk(root)).address) as client:
+        client.login()
+        assert client.put("STOR file", b"content").code == 452
+        assert os.listdir(root) == []
 
 
 def test_appe_goes_on_with_a_broken_upload(client: Dialogue, root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import re
@@ -10,16 +11,19 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastxfer.server import (
     LimitsConfig,
+    LocalFilesystem,
     Permissions,
     ServerConfig,
     TimeoutsConfig,
     UploadsConfig,
     User,
+    Writer,
 )
 from fastxfer.server.web import pump
 from tests.web.site import WAIT, Site, basic, form, serve
@@ -53,6 +57,37 @@ def start_upload(site: Site, target: str, length: int, sent: bytes) -> socket.so
     head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n".encode()
     plain.sendall(head + LOGIN + b"\r\n" + sent)
     return plain
+
+
+class FullDisk(LocalFilesystem):
+    """Takes the first half of what is written to it."""
+
+    async def open_write(self, path: str, **options: Any) -> Writer:
+        return HalfWriter(await super().open_write(path, **options))
+
+
+class HalfWriter(Writer):
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.offset = writer.offset
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        await self._writer.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def commit(self, *, sync: bool = False) -> None:
+        await self._writer.commit(sync=sync)
+
+    async def abort(self, *, keep: bool = True) -> None:
+        await self._writer.abort(keep=keep)
+
+
+def test_an_upload_that_has_filled_the_disk_gives_all_of_it_back(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    with serve(root, filesystem=FullDisk(root)) as site:
+        assert site.put("/files/file", CONTENT).status == 507
+        assert os.listdir(root) == []
 
 
 def test_a_chunked_body_is_stored(site: Site) -> None:

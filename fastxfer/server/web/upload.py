@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import StreamReader, web
 
 from fastxfer.server.account import MAX_MTIME
+from fastxfer.server.filesystem import NO_ROOM
 from fastxfer.server.hooks import Direction
 from fastxfer.server.web import pump
 from fastxfer.server.web.body import BROKEN, accept_body, require_plain_body
@@ -210,6 +211,9 @@ async def store(
             else:
                 ended = True
                 await _commit(writer, target, sync=settings.fsync)
+    except OSError as error:
+        keep = keep and error.errno not in NO_ROOM
+        raise
     finally:
         if not ended:
             await writer.abort(keep=keep)
