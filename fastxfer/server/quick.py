@@ -162,7 +162,11 @@ def receive_quickly(session: Session, path: str) -> bool | Coroutine[Any, Any, N
     writer = session.account.open_upload(path)
     if writer is None:
         return False
-    connection = data.take_descriptor()
+    try:
+        connection = data.take_descriptor()
+    except BaseException:
+        writer.abort_now()
+        raise
     if connection < 0:
         return receive_file(session, path, writer, False, replies.OPENING)
     session.control.write(replies.OPENING)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fastxfer.server import (
     LocalFilesystem,
     UploadsConfig,
@@ -87,6 +89,23 @@ def test_appe_goes_on_with_a_broken_upload(client: Dialogue, root: Path) -> None
     client.expect(213, "SIZE file")
     assert client.put("APPE file", b"second").code == 226
     assert (root / "file").read_bytes() == b"first second"
+
+
+def test_an_upload_whose_connection_cannot_be_taken_holds_its_name_no_longer(
+    client: Dialogue, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the process has no descriptor left: the file that was to be filled gives one back."""
+
+    def refuse(listener: int) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    client.data().close()
+    with monkeypatch.context() as patched:
+        patched.setattr("fastxfer.server.datachannel.accept", refuse)
+        client.expect(451, "STOR file")
+    assert os.listdir(root) == []
+    assert client.put("STOR file", b"content").code == 226
+    assert (root / "file").read_bytes() == b"content"
 
 
 def test_a_broken_upload_leaves_the_old_file_as_it_was(client: Dialogue, root: Path) -> None:
