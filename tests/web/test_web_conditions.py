@@ -260,6 +260,31 @@ def test_an_upload_that_must_not_replace_one_version_replaces_another(site: Site
     assert (site.root / "file").read_bytes() == b"x"
 
 
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize("value", ["", ",", "abc", '"a" "b"', '"a', 'w/"a"', '"a", *', '*, "a"', '"a\x01"'])
+def test_a_condition_that_cannot_be_understood_is_not_passed_over(
+    site: Site, tag: str, header: str, value: str
+) -> None:
+    lines = f"{header}: {value}\r\nConnection: close\r\nContent-Length: 0\r\nAuthorization: {basic('alice:wonderland')}"
+    for request in ("PUT /files/file", "DELETE /files/file", "POST /files/file?action=move&to=/new"):
+        assert b" 400 " in site.raw(f"{request} HTTP/1.1\r\nHost: x\r\n{lines}\r\n\r\n".encode()).partition(b"\r")[0]
+    assert (site.root / "file").read_bytes() == CONTENT
+
+
+def test_tags_may_stand_in_several_lines_and_a_quoted_star_is_one_of_them(site: Site, tag: str) -> None:
+    def status(*lines: str) -> str:
+        fields = [*lines, "Connection: close", f"Authorization: {basic('alice:wonderland')}"]
+        answer = site.raw(("HEAD /files/file HTTP/1.1\r\nHost: x\r\n" + "\r\n".join(fields) + "\r\n\r\n").encode())
+        return answer[9:12].decode()
+
+    assert status('If-None-Match: "a"', f"If-None-Match: W/{tag}") == "304"
+    assert status('If-None-Match: ,"a", ,', f"If-None-Match: {tag},") == "304"
+    assert status('If-Match: "a"', f"If-Match: {tag}") == "200"
+    assert status('If-Match: "*"') == "412"
+    assert status('If-None-Match: "*"') == "200"
+    assert status("If-None-Match: nonsense") == "200"
+
+
 def test_every_change_heeds_its_conditions(site: Site, tag: str) -> None:
     for condition in ({"If-Match": '"other"'}, {"If-None-Match": tag}, {"If-None-Match": "*"}):
         assert site.delete("/files/file", condition).status == 412

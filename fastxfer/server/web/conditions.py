@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from fastxfer.server.account import Account
 
 __all__ = ["Validators", "check", "is_conditional", "range_applies", "require_conditions"]
+
+_Tags = frozenset[tuple[str, str]]
+"""Entity tags: ``W/`` or nothing, and what stands between the quotes."""
+ANY: _Tags = frozenset({("*", "")})
+"""What ``*`` means: no tag looks so."""
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\U0010ffff]*)"')
+_TAG_LIST = re.compile(rf"(?:[ \t]*,)*[ \t]*{_TAG.pattern}(?:[ \t]*,(?:[ \t]*{_TAG.pattern})?)*[ \t]*")
 
 
 class Validators:
@@ -68,25 +76,47 @@ def check(request: web.Request, now: Validators | None) -> int:
     """What the conditions of *request* demand in the order of RFC 9110, 13.2.2: 0 to go on, 304 or 412.
 
     *now* is the present state, None where there is no such file.
+
+    Raises:
+        ApiError: 400 where entity tags cannot be understood: whoever sends a condition does not want to go without.
     """
     if not is_conditional(request):
         return 0
     reading = request.method in {"GET", "HEAD"}
-    match = request.if_match
+    match = _tags(request, "If-Match")
     if match is not None:
-        if now is None or not any(tag.value == "*" or (tag.value == now.tag and not tag.is_weak) for tag in match):
+        if now is None or not (match == ANY or ("", now.tag) in match):
             return 412
     elif request.if_unmodified_since is not None and (
         now is None or now.mtime > math.floor(request.if_unmodified_since.timestamp())
     ):
         return 412
-    none_match = request.if_none_match
+    try:
+        none_match = _tags(request, "If-None-Match")
+    except ApiError:
+        # What is only read may as well be sent.
+        if not reading:
+            raise
+        return 0
     if none_match is not None:
-        if now is not None and any(tag.value in {"*", now.tag} for tag in none_match):
+        if now is not None and (none_match == ANY or any(tag == now.tag for _, tag in none_match)):
             return 304 if reading else 412
     elif reading and now is not None and request.if_modified_since is not None:
         return 304 if now.mtime <= math.floor(request.if_modified_since.timestamp()) else 0
     return 0
+
+
+def _tags(request: web.Request, name: str) -> _Tags | None:
+    """The entity tags of the header *name*, all its lines together (RFC 9110, 8.8.3 and 5.2); None if it is missing."""
+    lines = request.headers.getall(name, None)
+    if lines is None:
+        return None
+    text = ",".join(lines).strip(" \t")
+    if text == "*":
+        return ANY
+    if not _TAG_LIST.fullmatch(text):
+        raise ApiError(400, f'{name} must be * or a list of entity tags like "1a2b"')
+    return frozenset(_TAG.findall(text))
 
 
 def range_applies(request: web.Request, now: Validators) -> bool:
