@@ -134,7 +134,8 @@ cdef class Engine:
         """Give the transfer the memory it waits for; True if this engine goes on with it."""
         if transfer.t.want != FX_WANT_MEMORY or fx_transfer_done(&transfer.t):
             return False
-        transfer.give_memory()
+        # An event loop waits meanwhile: who carries the transfer touches it.
+        transfer.give_memory(False)
         if fx_transfer_done(&transfer.t):
             return False
         if self._threads == 0 and transfer.t.memory_size > SMALL_BODY:

@@ -136,17 +136,16 @@ cdef class _Gathered:
         PyMem_Free(self.parts)
 
 
-cdef int hand_over(fx_transfer* t, bytes memory) except -1:
-    """Give the body *memory* to be received into."""
+cdef int hand_over(fx_transfer* t, bytes memory, bint touch) except -1:
+    """Give the body *memory* to be received into; *touch* its beginning, if it is long."""
     cdef char* start = PyBytes_AS_STRING(memory)
     cdef size_t size = PyBytes_GET_SIZE(memory)
-    if size < LONG_TOUCH:
+    if size < LONG_TOUCH or not touch:
         # Letting the interpreter go would cost more than this takes.
-        fx_transfer_give_memory(t, <uint8_t*>start)
+        fx_transfer_give_memory(t, <uint8_t*>start, False)
         return 0
     with nogil:
-        fx_populate(start, size)
-        fx_transfer_give_memory(t, <uint8_t*>start)
+        fx_transfer_give_memory(t, <uint8_t*>start, True)
     return 0
 
 
@@ -387,7 +386,7 @@ cdef class Transfer:
                 if want == FX_WANT_NOTHING:
                     break
                 if want == FX_WANT_MEMORY:
-                    self.give_memory()
+                    self.give_memory(True)
                 else:
                     PyErr_CheckSignals()
         except BaseException:
@@ -453,7 +452,7 @@ cdef class Transfer:
                     want = fx_transfer_step(&self.t, worker, budget)
                 if want != FX_WANT_MEMORY:
                     return 0 if want == FX_WANT_TURN else want
-                self.give_memory()
+                self.give_memory(not gentle)
         finally:
             fx_worker_give_back(worker)
 
@@ -498,30 +497,22 @@ cdef class Transfer:
                 self._limits_held = None
 
     cdef int foresee(self, bint touch) except -1:
-        """Give the body its memory already, where its length is known; *touch* it, if it is long."""
+        """Give the body its memory already, where its length is known; *touch* its beginning, if it is long."""
         cdef int64_t size = fx_transfer_foreseen(&self.t)
         if not size:
             return 0
         self.t.memory_size = size
-        if touch:
-            return self.give_memory()
-        try:
-            self._memory = PyBytes_FromStringAndSize(NULL, size)
-        except MemoryError:
-            fx_transfer_finish(&self.t, ENOMEM, FX_SIDE_NONE)
-            return 0
-        fx_transfer_give_memory(&self.t, <uint8_t*>PyBytes_AS_STRING(self._memory))
-        return 0
+        return self.give_memory(touch)
 
-    cdef int give_memory(self) except -1:
-        """Give the body a bytes object to be received into."""
+    cdef int give_memory(self, bint touch) except -1:
+        """Give the body a bytes object to be received into; *touch* its beginning, if it is long."""
         cdef size_t size = self.t.memory_size
         try:
             self._memory = PyBytes_FromStringAndSize(NULL, size)
         except MemoryError:
             fx_transfer_finish(&self.t, ENOMEM, FX_SIDE_NONE)
             return 0
-        hand_over(&self.t, self._memory)
+        hand_over(&self.t, self._memory, touch)
         return 0
 
 

@@ -25,7 +25,7 @@ cdef bytes carry_exchange(fx_transfer* t, int fd, fx_wait* wait):
         t.memory_size = fx_transfer_foreseen(t)
         if t.memory_size:
             memory = PyBytes_FromStringAndSize(NULL, t.memory_size)
-            hand_over(t, memory)
+            hand_over(t, memory, True)
         while True:
             with nogil:
                 fx_turnstile_leave()
@@ -35,7 +35,7 @@ cdef bytes carry_exchange(fx_transfer* t, int fd, fx_wait* wait):
                 break
             if want == FX_WANT_MEMORY:
                 memory = PyBytes_FromStringAndSize(NULL, t.memory_size)
-                hand_over(t, memory)
+                hand_over(t, memory, True)
             else:
                 PyErr_CheckSignals()
         if t.error or t.status or t.memory == NULL:

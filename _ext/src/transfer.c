@@ -19,6 +19,7 @@
 #define HUGE_PAGE ((uintptr_t)2 * 1024 * 1024)
 #define PAGE ((uintptr_t)4096)
 #define POPULATE_FROM ((size_t)4 * 1024 * 1024)
+#define POPULATE_STEP ((int64_t)16 * 1024 * 1024)
 /* A peer that promises more is believed when it comes. */
 #define MOST_FORESEEN ((int64_t)256 * 1024 * 1024)
 
@@ -270,9 +271,9 @@ void fx_refund(fx_transfer *t, int64_t spent) {
         for (size_t i = 0; i < t->limit_count; i++) fx_rate_refund(t->limits[i], rest);
 }
 
-void fx_populate(void *memory, size_t size) {
+/* Touches freshly allocated memory in the way that costs least. */
+static void populate(void *memory, size_t size) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (size < POPULATE_FROM) return;
     uintptr_t start = ((uintptr_t)memory + PAGE - 1) & ~(PAGE - 1);
     uintptr_t end = ((uintptr_t)memory + size) & ~(PAGE - 1);
     if (end <= start + HUGE_PAGE) return;
@@ -298,9 +299,22 @@ int64_t fx_transfer_foreseen(const fx_transfer *t) {
     return length <= (reply ? (int64_t)POPULATE_FROM - 1 : MOST_FORESEEN) ? length : 0;
 }
 
-void fx_transfer_give_memory(fx_transfer *t, uint8_t *memory) {
+void fx_populate_ahead(fx_transfer *t) {
+    uint8_t *end = t->memory + t->memory_room;
+    uint8_t *from = t->untouched;
+    int64_t left = end - from;
+    /* A huge page that two steps share would be made of small ones. */
+    int64_t step = POPULATE_STEP + (int64_t)(-((uintptr_t)from + (uintptr_t)POPULATE_STEP) & (HUGE_PAGE - 1));
+    bool last = left - step < (int64_t)POPULATE_FROM;
+    t->untouched = last ? NULL : from + step;
+    populate(from, (size_t)(last ? left : step));
+}
+
+void fx_transfer_give_memory(fx_transfer *t, uint8_t *memory, bool touch) {
     t->memory = memory;
     t->memory_room = t->memory_size;
+    t->untouched = (size_t)t->memory_size < POPULATE_FROM ? NULL : memory;
+    if (touch && t->untouched) fx_populate_ahead(t);
     t->want = FX_WANT_TURN;
     if (t->stash_held) fx_body_take(t, t->stash, t->stash_held);
     release(t);

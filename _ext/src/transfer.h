@@ -115,6 +115,7 @@ struct fx_transfer {
     int64_t reserved_at;
     uint8_t *memory; /* the body, FX_SINK_MEMORY */
     int64_t memory_room;
+    uint8_t *untouched;  /* of a long body's memory, what has not been touched yet begins here; NULL: nothing */
     bool memory_own; /* allocated here */
     int relay_pipe[2];
     /* A relay's buffer; or the beginning of a body that waits for its memory; or what its file does not take just now. */
@@ -152,10 +153,10 @@ void fx_transfer_start(fx_transfer *t, int64_t now);
  * and nobody has to ask for it in the middle, or to make room again and again. 0 where it is not known, or is that of a
  * reply too long to be touched on its way in. */
 int64_t fx_transfer_foreseen(const fx_transfer *t);
-/* Answers FX_WANT_MEMORY: memory_size bytes that stay until the transfer is destroyed. Not while a step runs. */
-void fx_transfer_give_memory(fx_transfer *t, uint8_t *memory);
-/* Touches freshly allocated memory in the way that costs least. */
-void fx_populate(void *memory, size_t size);
+/* Answers FX_WANT_MEMORY: memory_size bytes, freshly allocated, that stay until the transfer is destroyed. Not while a
+ * step runs. Touch the beginning of a long body's at once, unless that would hold up others. The rest is touched piece by
+ * piece as the body comes, so that a peer takes no more memory by announcing a long body than it fills. */
+void fx_transfer_give_memory(fx_transfer *t, uint8_t *memory, bool touch);
 
 /* When the transfer times out by deadline or idleness; FX_NEVER. */
 int64_t fx_transfer_due(const fx_transfer *t);

@@ -17,6 +17,8 @@ int fx_relay_part(fx_transfer *t, fx_worker *w);
 
 /* Called once when the length of the body is known, or known to be unknown: room in memory. */
 int fx_body_begin(fx_transfer *t);
+/* Touches the next piece of a long body's memory: t->untouched is not NULL. */
+void fx_populate_ahead(fx_transfer *t);
 /* Puts n bytes at p, the next of the body, where they belong. */
 int fx_body_take(fx_transfer *t, const uint8_t *p, int64_t n);
 

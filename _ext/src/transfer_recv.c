@@ -311,6 +311,7 @@ static int receive_to_memory(fx_transfer *t, fx_worker *w) {
         if (t->memory && !t->memory_own) return receive_unforeseen(t, w);
         if (!grow_memory(t)) return fx_fail(t, ENOMEM, FX_SIDE_NONE);
     }
+    if (t->untouched && t->untouched - t->memory < t->received + RECEIVE_CHUNK && !w->gentle) fx_populate_ahead(t);
     return receive_in_place(t, w, t->memory, t->memory_room);
 }
 

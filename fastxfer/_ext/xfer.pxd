@@ -82,8 +82,7 @@ cdef extern from "transfer.h" nogil:
     void fx_transfer_destroy(fx_transfer* t)
     int fx_transfer_step(fx_transfer* t, fx_worker* w, int64_t budget)
     int64_t fx_transfer_foreseen(const fx_transfer* t)
-    void fx_transfer_give_memory(fx_transfer* t, uint8_t* memory)
-    void fx_populate(void* memory, size_t size)
+    void fx_transfer_give_memory(fx_transfer* t, uint8_t* memory, bint touch)
     void fx_transfer_cancel(fx_transfer* t)
     void fx_transfer_finish(fx_transfer* t, int error, int side)
     int fx_transfer_run(fx_transfer* t, fx_worker* w, fx_wait* wait)
@@ -130,7 +129,7 @@ cdef class Transfer:
     cdef void unclaim(self) noexcept
     cdef int step(self, int64_t budget, bint gentle) except -1
     cdef int foresee(self, bint touch) except -1
-    cdef int give_memory(self) except -1
+    cdef int give_memory(self, bint touch) except -1
 
 
 cdef object hold(object source, iovec* target)

@@ -19,6 +19,8 @@ from fastxfer.fdfs import Client, ClientConfig, parse_file_id
 SIZE = int(os.environ.get("FASTXFER_TEST_BIG", str(96 << 20)))
 SPARSE = int(os.environ.get("FASTXFER_TEST_SPARSE", str(64 << 20)))
 MOST_MEMORY = 16 << 20
+MOST_ANNOUNCED = 128 << 20
+"""Of an announced 1 GiB; an :class:`AsyncClient` needs some for itself."""
 
 CHILD = """
 import asyncio, json, resource, sys
@@ -62,6 +64,36 @@ print(json.dumps({"upload": up - before, "download": down - before}))
 """
 
 
+LIAR = """
+import asyncio, json, struct, sys, tempfile
+from fastxfer.fdfs import AsyncClient, Client, ClientConfig, FastDFSError
+from fastxfer.fdfs.node import Fault, Node
+
+def peak():
+    for line in open("/proc/self/status"):
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+
+async def download(config, file_id):
+    async with AsyncClient(config) as client:
+        return await client.download_file(file_id)
+
+with tempfile.TemporaryDirectory() as directory, Node(directory, groups={"group1": 1}, trackers=1) as node:
+    config = ClientConfig(node.tracker_addrs, retry_count=1)
+    with Client(config) as client:
+        file_id = client.upload_appender_buffer(b"honest", "log")
+        assert client.download_file(file_id) == b"honest"
+        before = peak()
+        # Cut where it ends: the connection is closed, so that nobody waits for the rest.
+        announced = struct.pack(">qBB", 1 << 30, 100, 0) + b"not much"
+        node.inject(Fault("group1", 14, times=None, answer=announced + b".", cut=len(announced)))
+        try:
+            client.download_file(file_id) if sys.argv[1] == "blocking" else asyncio.run(download(config, file_id))
+        except FastDFSError as error:
+            print(json.dumps({"error": type(error).__name__, "grown": peak() - before}))
+"""
+
+
 def same_bytes(first: Path, second: Path) -> bool:
     with first.open("rb") as one, second.open("rb") as other:
         while piece := one.read(1 << 20):
@@ -98,6 +130,18 @@ def test_a_big_file_takes_little_memory(trackers: list[str], tmp_path: Path, fac
     finally:
         source.unlink(missing_ok=True)
         target.unlink(missing_ok=True)
+
+
+@pytest.mark.skipif(not os.access("/proc/self/status", os.R_OK), reason="the peak of memory is not known here")
+@pytest.mark.parametrize("face", ["blocking", "waiting"])
+def test_a_long_body_that_is_only_announced_takes_little_memory(face: str) -> None:
+    """An appender's size is in no file ID: what the server says is believed as far as it has come."""
+    child = subprocess.run([sys.executable, "-c", LIAR, face], capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    outcome = json.loads(child.stdout)
+    print(f"{face}: peak memory has grown by {outcome['grown']}")
+    assert outcome["error"] == "NetworkError"
+    assert outcome["grown"] < MOST_ANNOUNCED
 
 
 @pytest.mark.timeout(900)
