@@ -7,6 +7,8 @@ virtual and the user's own. What is not allowed raises :class:`PermissionError`;
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -29,6 +31,8 @@ __all__ = ["Account"]
 
 MODE_MASK = 0o777
 """The mode bits that a client can set: never set-user-ID, set-group-ID or sticky."""
+REMOVE_TURN = 50
+"""Entries of a tree that are removed in one turn of the event loop."""
 _SETS_TIMES = Permission.CHMOD | Permission.WRITE
 MAX_MTIME = 253402300799.0
 """Last second of the year 9999, as far as MDTM can say."""
@@ -288,7 +292,10 @@ class Account:
             await self.on_delete(path)
 
     async def remove_tree(self, path: str) -> int:
-        """Remove *path* and all below it, links themselves and not what they lead to; how many entries went."""
+        """Remove *path* and all below it, links themselves and not what they lead to; how many entries went.
+
+        Others have their turns meanwhile, and may remove some of it themselves.
+        """
         self._require_not_root(path)
         if not self.permissions.allows_below(path, Permission.DELETE | Permission.LIST):
             raise PermissionError(errno.EACCES, "Not allowed", path)
@@ -302,16 +309,28 @@ class Account:
         while stack:
             directory = stack.pop()
             order.append(directory)
-            for entry in await self.filesystem.entries(directory):
+            try:
+                entries = await self.filesystem.entries(directory)
+            except FileNotFoundError:
+                entries = ()
+            for number, entry in enumerate(entries, 1):
                 child = paths.join(directory, entry.name)
                 if entry.is_dir:
                     stack.append(child)
                 else:
-                    await self.remove(child)
-                    removed += 1
-        for directory in reversed(order):
-            await self.remove_directory(directory)
-        return removed + len(order)
+                    with contextlib.suppress(FileNotFoundError):
+                        await self.remove(child)
+                        removed += 1
+                if number % REMOVE_TURN == 0:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        for number, directory in enumerate(reversed(order), 1):
+            with contextlib.suppress(FileNotFoundError):
+                await self.remove_directory(directory)
+                removed += 1
+            if number % REMOVE_TURN == 0:
+                await asyncio.sleep(0)
+        return removed
 
     async def rename(self, source: str, target: str, *, replace: bool = True) -> None:
         """Move *source* to *target*. Needs RENAME at both, OVERWRITE if a file is there; not *replace* refuses."""

@@ -38,6 +38,9 @@ __all__ = ["LocalFilesystem"]
 
 T = TypeVar("T")
 
+LIST_TURN = 500
+"""Entries of a directory that are read in one turn of the event loop."""
+
 
 class LocalFilesystem(Filesystem):
     """A directory of the machine and what is below it.
@@ -190,6 +193,8 @@ class LocalFilesystem(Filesystem):
                             raise
                         continue
                     result.append(info_of(name, status, target))
+                    if len(result) % LIST_TURN == 0:
+                        await asyncio.sleep(0)
             return result
         finally:
             os.close(fd)

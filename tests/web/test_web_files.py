@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fastxfer.server import FileInfo, Permissions, ServerConfig, User, WebConfig
+from fastxfer.server import FileInfo, Permissions, ServerConfig, User, WebConfig, localfs
+from fastxfer.server.account import REMOVE_TURN
 from fastxfer.server.web import listing
 from tests.web.site import Site, form, serve
 
@@ -237,6 +240,41 @@ def test_removing_a_tree_takes_links_and_leaves_what_they_lead_to(site: Site) ->
     (site.root / "link").symlink_to("keep")
     assert site.delete("/files/link").status == 200
     assert (site.root / "keep" / "file").exists()
+
+
+async def turns_during(work: Coroutine[Any, Any, Any]) -> int:
+    """How many turns somebody else gets until *work* is done."""
+    turns = 0
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    await task
+    return turns
+
+
+def test_others_have_turns_while_a_large_tree_is_removed_or_read(site: Site) -> None:
+    for number in range(2000):
+        (site.root / f"tree/{number % 4}").mkdir(parents=True, exist_ok=True)
+        (site.root / f"tree/{number % 4}/{number}").touch()
+        (site.root / f"{number}").touch()
+    account = site.service.account(User(name="alice"))
+    assert site.run(turns_during(account.entries("/"))) >= 2000 / localfs.LIST_TURN
+    assert site.run(turns_during(account.remove_tree("/tree"))) >= 2000 / REMOVE_TURN
+    assert not (site.root / "tree").exists()
+
+
+def test_a_tree_may_be_removed_by_two_at_once(site: Site) -> None:
+    for number in range(1000):
+        (site.root / f"tree/{number % 4}").mkdir(parents=True, exist_ok=True)
+        (site.root / f"tree/{number % 4}/{number}").touch()
+
+    async def both() -> list[int]:
+        account = site.service.account(User(name="alice"))
+        return list(await asyncio.gather(account.remove_tree("/tree"), account.remove_tree("/tree")))
+
+    assert sum(site.run(both())) == 1005
+    assert list(site.root.iterdir()) == []
 
 
 def test_the_root_stays(site: Site) -> None:
