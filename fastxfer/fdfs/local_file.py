@@ -76,27 +76,31 @@ class ArrivingFile:
         # The name may be as long as a name can be: the temporary one keeps only its beginning.
         self._temporary = os.path.join(directory, f".{name[:40]}.{mark()}.part")
         try:
-            self.fd = os.open(self._temporary, _ANEW, 0o666)
-        except builtins.FileNotFoundError:
-            os.makedirs(directory, exist_ok=True)
-            self.fd = os.open(self._temporary, _ANEW, 0o666)
-        if existing is not None and hasattr(os, "fchmod"):
             try:
+                self.fd = os.open(self._temporary, _ANEW, 0o666)
+            except builtins.FileNotFoundError:
+                os.makedirs(directory, exist_ok=True)
+                self.fd = os.open(self._temporary, _ANEW, 0o666)
+            if existing is not None and hasattr(os, "fchmod"):
                 os.fchmod(self.fd, existing.st_mode & _PERMISSIONS)
-            except BaseException as error:
+        except BaseException as error:
+            # Out of a signal handler, when the file was there already; else it could be somebody else's.
+            if self.fd >= 0 or not isinstance(error, OSError):
                 self.__exit__(type(error), error, None)
-                raise
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-        if self._temporary and not self._kept:
-            with contextlib.suppress(builtins.FileNotFoundError):
-                os.unlink(self._temporary)
+        fd, self.fd = self.fd, -1
+        try:
+            if fd >= 0:
+                os.close(fd)
+        finally:
+            if self._temporary and not self._kept:
+                with contextlib.suppress(builtins.FileNotFoundError):
+                    os.unlink(self._temporary)
         if isinstance(error, OSError) and error.filename is None and type(error).__module__ == "builtins":
             error.filename = self.path
 

@@ -7,13 +7,15 @@ import os
 import select
 import socket
 import sys
+import weakref
 from dataclasses import dataclass
+from typing import Protocol
 
 from fastxfer.core.places import Link
 from fastxfer.net.address import Address
 from fastxfer.net.deadline import Deadline
 
-__all__ = ["Connection", "SocketOptions", "connect", "no_address"]
+__all__ = ["Connection", "Keeper", "SocketOptions", "connect", "no_address"]
 
 _MSG_DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
@@ -50,18 +52,34 @@ class SocketOptions:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
 
 
+class Keeper(Protocol):
+    """Who keeps count of connections."""
+
+    def drop(self, address: Address, connection: Connection, /) -> None:
+        """Close *connection*, whose place is free."""
+
+
 class Connection(Link):
     """One connected socket and what a pool must know of it.
 
     Attributes:
         sock: the socket.
+        keeper: whose place it takes, while it does.
     """
 
-    __slots__ = ("sock",)
+    __slots__ = ("keeper", "sock")
 
     def __init__(self, sock: socket.socket, address: Address) -> None:
         super().__init__(address, sock.fileno())
         self.sock = sock
+        self.keeper: weakref.ref[Keeper] | None = None
+
+    def __del__(self) -> None:
+        # A signal handler's exception may come between any two lines, and so before those that give it back.
+        kept = getattr(self, "keeper", None)
+        keeper = None if kept is None else kept()
+        if keeper is not None:
+            keeper.drop(self.address, self)
 
     def alive(self) -> bool:
         """Whether it may carry a request: nothing has arrived unasked and the peer has not closed it."""
@@ -74,6 +92,7 @@ class Connection(Link):
         return False
 
     def close(self) -> None:
+        self.keeper = None
         self.sock.close()
 
 

@@ -139,35 +139,44 @@ class PoolBook(Book, Generic[C]):
         Raises :class:`PoolClosed`.
         """
         now = monotonic()
-        with self.guard:
-            if self.closed:
-                raise PoolClosed
-            places = self.places.get(address)
-            if places is None:
-                # In one step: a signal handler may have come here in the meantime.
-                places = self.places.setdefault(address, Places(deque()))
-            if now >= self.next_reap:
-                self._reap(now)
-            if fresh:
-                closed = self._close_all(places.idle)
-                places.found_dead += closed
-            while places.idle:
-                connection: C = places.idle.pop()
-                if now - connection.idle_since < (_SURELY_ALIVE if certain else _TRUSTED_IDLE) or connection.alive():
-                    places.reused += 1
+        opening = False
+        try:
+            with self.guard:
+                if self.closed:
+                    raise PoolClosed
+                places = self.places.get(address)
+                if places is None:
+                    # In one step: a signal handler may have come here in the meantime.
+                    places = self.places.setdefault(address, Places(deque()))
+                if now >= self.next_reap:
+                    self._reap(now)
+                if fresh:
+                    closed = self._close_all(places.idle)
+                    places.found_dead += closed
+                trusted = _SURELY_ALIVE if certain else _TRUSTED_IDLE
+                while places.idle:
+                    connection: C = places.idle.pop()
+                    if now - connection.idle_since < trusted or connection.alive():
+                        places.reused += 1
+                        places.busy += 1
+                        self.busy += 1
+                        return connection
+                    places.found_dead += 1
+                    connection.close()
+                if places.busy < self.limit:
                     places.busy += 1
+                    places.opened += 1
                     self.busy += 1
-                    return connection
-                places.found_dead += 1
-                connection.close()
-            if places.busy < self.limit:
-                places.busy += 1
-                places.opened += 1
-                self.busy += 1
-                return None
-            turn = ticket()
-            places.waiting.append(turn)
-            return turn
+                    opening = True
+                    return None
+                turn = ticket()
+                places.waiting.append(turn)
+                return turn
+        except BaseException:
+            # Out of a signal handler, when all was done.
+            if opening:
+                self.drop(address, None)
+            raise
 
     def give(self, connection: C) -> None:
         """Give back a connection that is in order. For want of memory to keep it in, it is closed."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from typing import cast
 
 from fastxfer.core.xfer import let_sleep
 from fastxfer.net.address import Address
-from fastxfer.net.connection import Connection, SocketOptions, connect
+from fastxfer.net.connection import Connection, Keeper, SocketOptions, connect
 from fastxfer.net.pool import PoolBook, PoolClosed, PoolTimeout, Ticket
 
 __all__ = ["SyncPool"]
@@ -47,6 +49,7 @@ class SyncPool:
         options: SocketOptions,
     ) -> None:
         self.book: PoolBook[Connection] = PoolBook(limit, idle_timeout)
+        self._keeper: weakref.ref[Keeper] = weakref.ref(self.book)
         self._connect_timeout = connect_timeout
         self._wait_timeout = wait_timeout
         self._options = options
@@ -59,19 +62,18 @@ class SyncPool:
         :class:`PoolClosed` when the pool is closed. For *fresh* and *certain* see :meth:`PoolBook.take`.
         """
         place = self.book.take(address, _Turn, fresh, certain)
-        if place.__class__ is Connection:
-            return place
-        if isinstance(place, _Turn):
-            waited = self._wait(address, place)
-            if waited is not None:
-                return waited
+        if place is not None:
+            connection = place if place.__class__ is Connection else self._wait(address, cast(_Turn, place))
+            if connection is not None:
+                return connection
         try:
             connection = connect(address, self._connect_timeout, self._options)
             let_sleep(connection.fd)
-            return connection
         except BaseException:
             self.book.drop(address, None)
             raise
+        connection.keeper = self._keeper
+        return connection
 
     def give(self, connection: Connection) -> None:
         """Give back a connection on which all went well."""

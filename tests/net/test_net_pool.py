@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -315,6 +316,25 @@ def test_threads_wait_their_turn_for_real_connections() -> None:
         assert len(set(served)) == 2
         until(lambda: len(accepted) == 2)
         assert pool.book.stats()[address].busy == 0
+        pool.close()
+
+
+def test_a_connection_that_nobody_holds_any_more_is_closed_and_its_place_is_free() -> None:
+    """As where a signal handler raises before the line that would have given it back."""
+    with server() as (address, accepted):
+        pool = sync_pool(limit=1, wait=0)
+        for number in range(3):
+            pool.take(address)
+            gc.collect()
+            assert pool.book.busy == 0
+            until(lambda number=number: len(accepted) == number + 1)  # type: ignore[misc]
+            accepted[number].settimeout(30)
+            assert accepted[number].recv(1) == b""
+        held = pool.take(address)
+        pool.give(held)
+        del held
+        stats = pool.book.stats()[address]
+        assert (stats.busy, stats.idle, stats.opened, stats.dropped) == (0, 1, 4, 3)
         pool.close()
 
 
