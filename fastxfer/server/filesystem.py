@@ -181,6 +181,11 @@ class Filesystem(ABC):
             size: expected size, bytes; -1 if unknown. EBUSY while the same uploader already writes this name.
         """
 
+    @property
+    def keeps_unfinished(self) -> bool:
+        """Whether what a broken upload has brought is kept, so that :meth:`unfinished_size` can tell of it."""
+        return False
+
     async def unfinished_size(self, path: str, uploader: str) -> int:
         """Bytes kept of an upload of *uploader* to *path* that broke off; -1 if there are none."""
         return -1
@@ -305,6 +310,10 @@ class Subtree(Filesystem):
             uploader=uploader,
             size=size,
         )
+
+    @property
+    def keeps_unfinished(self) -> bool:
+        return self._base.keeps_unfinished
 
     async def unfinished_size(self, path: str, uploader: str) -> int:
         return await self._base.unfinished_size(self._real(path), uploader)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import errno
+import io
 import os
 import secrets
 import threading
@@ -329,6 +330,10 @@ class _FsspecReader(Reader):
         return await self._owner.call(self._read, offset, size)
 
     def _read(self, offset: int, size: int) -> bytes:
+        if isinstance(self._file, io.BytesIO):
+            # A file in memory is the same object for all who have it open, and has one position.
+            with self._file.getbuffer() as content:
+                return bytes(content[offset : offset + size])
         if self._file.tell() != offset:
             self._file.seek(offset)
         data: bytes = self._file.read(size)

@@ -322,8 +322,12 @@ class LocalFilesystem(Filesystem):
         fd = os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
         return write_in_place(fd, path, -1)
 
+    @property
+    def keeps_unfinished(self) -> bool:
+        return self._atomic and self._keep_partial
+
     async def unfinished_size(self, path: str, uploader: str) -> int:
-        if not self._atomic or not self._keep_partial:
+        if not self.keeps_unfinished:
             return -1
         try:
             with self._parent(path) as (fd, name):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
+import time
 from collections.abc import Iterator
 
 import pytest
 
 fsspec = pytest.importorskip("fsspec", reason="needs the extra `fsspec`")
+
+from fsspec.implementations.memory import MemoryFile  # noqa: E402
 
 from fastxfer.server import FsspecFilesystem, FtpServer, TlsConfig, User  # noqa: E402
 from tests.server.conftest import Tls  # noqa: E402
@@ -123,6 +127,26 @@ def test_what_may_replace_nothing_does_not_do_so_in_the_end_either(
     with pytest.raises(FileExistsError):
         over_memory.do(late.commit())
     assert [info.size for info in over_memory.do(memory.entries("/"))] == [5 if taken == "file" else 0]
+
+
+def test_several_may_read_one_file_at_a_time(
+    client: Dialogue, memory: FsspecFilesystem, over_memory: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.put("STOR file", bytes(range(200))).code == 226
+    seek = MemoryFile.seek
+
+    def slow_seek(file: MemoryFile, *arguments: int) -> int:
+        place: int = seek(file, *arguments)
+        time.sleep(0.002)
+        return place
+
+    monkeypatch.setattr(MemoryFile, "seek", slow_seek, raising=False)
+
+    async def read_all() -> list[bytes]:
+        async with await memory.open_read("/file") as one, await memory.open_read("/file") as other:
+            return list(await asyncio.gather(*((one, other)[at % 2].read(at, 1) for at in reversed(range(200)))))
+
+    assert b"".join(over_memory.do(read_all())) == bytes(reversed(range(200)))
 
 
 def test_a_broken_upload_leaves_nothing(client: Dialogue, memory: FsspecFilesystem, over_memory: Running) -> None:

@@ -90,6 +90,18 @@ def test_an_upload_that_has_filled_the_disk_gives_all_of_it_back(tmp_path: Path)
         assert os.listdir(root) == []
 
 
+@pytest.mark.parametrize("uploads", [UploadsConfig(keep_partial=False), UploadsConfig(atomic=False)])
+def test_pieces_are_refused_where_none_would_be_kept(tmp_path: Path, uploads: UploadsConfig) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    files = LocalFilesystem(root, atomic=uploads.atomic, keep_partial=uploads.keep_partial)
+    with serve(root, config=ServerConfig(uploads=uploads), filesystem=files) as site:
+        for header in ("bytes 0-3/10", "bytes 0-3/*"):
+            assert site.put("/files/a", b"0123", {"Content-Range": header}).status == 501
+        assert os.listdir(root) == []
+        assert site.put("/files/a", b"0123", {"Content-Range": "bytes 0-3/4"}).status == 201
+
+
 def test_a_chunked_body_is_stored(site: Site) -> None:
     pieces = [CONTENT[at : at + 100_000] for at in range(0, len(CONTENT), 100_000)]
     assert site.put("/files/a", iter(pieces), {"Transfer-Encoding": "chunked"}).status == 201

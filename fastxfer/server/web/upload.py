@@ -239,6 +239,8 @@ async def _upload_piece(
     if request.content_length is not None and request.content_length != span.length:
         raise ApiError(400, "Content-Length and Content-Range do not agree")
     last = span.stop == total
+    if not last and not visit.account.filesystem.keeps_unfinished:
+        raise ApiError(501, "The server cannot take a file in pieces")
     writer = await open_target(visit, target, offset=span.start, size=-1 if total is None else total)
     source = StreamSource(request)
     await store(request, visit, target, writer, source, keep=True, finish=last, expected=span.length)
